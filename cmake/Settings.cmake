@@ -1,0 +1,40 @@
+# Language level, warnings, sanitizers, compiler cache, linker, output folders.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+set(GENFLOW_PLUGIN_DIR ${PROJECT_BINARY_DIR}/lib/genflow/plugins)
+
+find_program(GENFLOW_CCACHE ccache)
+if(GENFLOW_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  # Precompiled headers are shared safely only with these two relaxations.
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${GENFLOW_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
+endif()
+
+# Interface target with the flags of our own code; dependencies are built without it.
+add_library(genflow_flags INTERFACE)
+target_compile_options(genflow_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers)
+if(GENFLOW_WERROR)
+  target_compile_options(genflow_flags INTERFACE -Werror)
+endif()
+
+if(GENFLOW_SANITIZE)
+  if(GENFLOW_TORCH)
+    message(FATAL_ERROR "GENFLOW_SANITIZE needs GENFLOW_TORCH=OFF: libtorch is not built with sanitizers")
+  endif()
+  add_compile_options(-fsanitize=${GENFLOW_SANITIZE} -fno-omit-frame-pointer -g)
+  add_link_options(-fsanitize=${GENFLOW_SANITIZE})
+endif()

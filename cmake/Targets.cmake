@@ -1,0 +1,40 @@
+# The kinds of target that genflow is made of.
+
+# genflow_library(NAME SOURCES ... [LIBS ...] [PRIVATE_LIBS ...]): a static library in src/.
+function(genflow_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBS;PRIVATE_LIBS" ${ARGN})
+  add_library(${name} STATIC ${arg_SOURCES})
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(${name} PUBLIC ${arg_LIBS} PRIVATE genflow_flags ${arg_PRIVATE_LIBS})
+endfunction()
+
+# genflow_plugin(NAME SOURCES ... LIBS ...): a stage plugin and, beside it, its manifest, which
+# `genflow` reads instead of loading the plugin.
+function(genflow_plugin name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBS" ${ARGN})
+  add_library(plugin_${name} MODULE ${arg_SOURCES})
+  set_target_properties(plugin_${name} PROPERTIES
+    OUTPUT_NAME ${name} PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${GENFLOW_PLUGIN_DIR})
+  target_include_directories(plugin_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(plugin_${name} PRIVATE genflow_flags ${arg_LIBS})
+  add_dependencies(plugin_${name} genflow)
+  add_custom_command(TARGET plugin_${name} POST_BUILD
+    COMMAND $<TARGET_FILE:genflow> plugin describe $<TARGET_FILE:plugin_${name}>
+            --output ${GENFLOW_PLUGIN_DIR}/${name}.json
+    VERBATIM)
+  set_property(GLOBAL APPEND PROPERTY GENFLOW_PLUGINS plugin_${name})
+endfunction()
+
+# genflow_test(NAME SOURCES ... [LIBS ...] [LABELS ...]): one GoogleTest program, one ctest entry a case.
+# Fixtures are found through the macro GENFLOW_SOURCE_DIR.
+function(genflow_test name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBS;LABELS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(${name} PRIVATE
+    GENFLOW_SOURCE_DIR="${PROJECT_SOURCE_DIR}" GENFLOW_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  target_link_libraries(${name} PRIVATE genflow_flags GTest::gtest_main GTest::gmock ${arg_LIBS})
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}."
+    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 300)
+endfunction()

@@ -1,0 +1,37 @@
+// SHA-256 (FIPS 180-4) by OpenSSL, which uses the CPU's SHA extensions.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace genflow {
+
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256(Sha256&&) noexcept;
+  Sha256& operator=(Sha256&&) noexcept;
+
+  void Update(const void* data, size_t size);
+  void Update(std::string_view text) { Update(text.data(), text.size()); }
+  // 64 lower-case hexadecimal digits. The object is spent afterwards.
+  std::string Finish();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Digest of a byte string, as 64 hexadecimal digits.
+std::string Sha256Hex(std::string_view bytes);
+
+// Digest of a regular file's contents. Reads sequentially with a 1 MiB buffer.
+Result<std::string> Sha256File(const std::filesystem::path& path);
+
+}  // namespace genflow

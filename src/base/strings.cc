@@ -1,0 +1,175 @@
+#include "base/strings.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+
+namespace genflow {
+
+std::vector<std::string_view> Split(std::string_view text, char separator) {
+  std::vector<std::string_view> out;
+  size_t start = 0;
+  while (true) {
+    const size_t end = text.find(separator, start);
+    if (end == std::string_view::npos) break;
+    out.push_back(text.substr(start, end - start));
+    start = end + 1;
+  }
+  out.push_back(text.substr(start));
+  return out;
+}
+
+std::string Join(const std::vector<std::string>& parts, std::string_view separator) {
+  std::string out;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) out += separator;
+    out += parts[i];
+  }
+  return out;
+}
+
+std::string_view Trim(std::string_view text) {
+  const char* space = " \t\r\n\v\f";
+  const size_t first = text.find_first_not_of(space);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(space) - first + 1);
+}
+
+std::string ToLowerAscii(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t above = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+std::optional<std::string> NearestName(std::string_view word, const std::vector<std::string>& candidates) {
+  const std::string lower = ToLowerAscii(word);
+  std::optional<std::string> best;
+  size_t best_distance = std::max<size_t>(1, std::min<size_t>(3, word.size() / 3)) + 1;
+  for (const auto& candidate : candidates) {
+    const std::string other = ToLowerAscii(candidate);
+    size_t distance = EditDistance(lower, other);
+    // A dropped or added prefix ("lora" for "train.lora") is near, whatever its length.
+    if (word.size() >= 3 && distance >= best_distance &&
+        (other.ends_with("." + lower) || other.starts_with(lower + "."))) {
+      distance = best_distance - 1;
+    }
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::string HumanBytes(uint64_t bytes) {
+  static const char* const kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < std::size(kUnits)) {
+    value /= 1024;
+    ++unit;
+  }
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, unit == 0 || value >= 100 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
+  return buffer;
+}
+
+std::string HumanDuration(double seconds) {
+  char buffer[48];
+  if (seconds < 0.9995) {
+    std::snprintf(buffer, sizeof buffer, "%.0f ms", seconds * 1000);
+  } else if (seconds < 59.95) {
+    std::snprintf(buffer, sizeof buffer, "%.1f s", seconds);
+  } else if (seconds < 3599.5) {
+    const long whole = std::lround(seconds);
+    std::snprintf(buffer, sizeof buffer, "%ldm %02lds", whole / 60, whole % 60);
+  } else {
+    const long minutes = std::lround(seconds / 60);
+    std::snprintf(buffer, sizeof buffer, "%ldh %02ldm", minutes / 60, minutes % 60);
+  }
+  return buffer;
+}
+
+std::string WithCommas(int64_t value) {
+  std::string digits = std::to_string(value);
+  const size_t first = value < 0 ? 1 : 0;
+  for (size_t i = digits.size(); i > first + 3;) {
+    i -= 3;
+    digits.insert(i, ",");
+  }
+  return digits;
+}
+
+namespace {
+
+// A leading non-negative decimal number; `text` is advanced past it.
+std::optional<double> TakeNumber(std::string_view& text) {
+  double value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  if (ec != std::errc() || value < 0 || !std::isfinite(value)) return std::nullopt;
+  text.remove_prefix(static_cast<size_t>(end - text.data()));
+  return value;
+}
+
+}  // namespace
+
+std::optional<uint64_t> ParseBytes(std::string_view text) {
+  text = Trim(text);
+  auto value = TakeNumber(text);
+  if (!value) return std::nullopt;
+  std::string unit = ToLowerAscii(Trim(text));
+  if (unit.ends_with("ib")) unit.resize(unit.size() - 2);
+  else if (unit.ends_with("b")) unit.resize(unit.size() - 1);
+  double scale = 1;
+  if (unit == "k") scale = 1024.0;
+  else if (unit == "m") scale = 1024.0 * 1024;
+  else if (unit == "g") scale = 1024.0 * 1024 * 1024;
+  else if (unit == "t") scale = 1024.0 * 1024 * 1024 * 1024;
+  else if (!unit.empty()) return std::nullopt;
+  const double bytes = *value * scale;
+  if (bytes >= 9.2e18) return std::nullopt;
+  return static_cast<uint64_t>(std::llround(bytes));
+}
+
+std::optional<double> ParseDuration(std::string_view text) {
+  text = Trim(text);
+  if (text.empty()) return std::nullopt;
+  double total = 0;
+  while (!text.empty()) {
+    auto value = TakeNumber(text);
+    if (!value) return std::nullopt;
+    size_t letters = 0;
+    while (letters < text.size() && std::isalpha(static_cast<unsigned char>(text[letters])) != 0) ++letters;
+    const std::string_view unit = text.substr(0, letters);
+    text.remove_prefix(letters);
+    if (unit == "ms") total += *value / 1000;
+    else if (unit == "s") total += *value;
+    else if (unit == "m") total += *value * 60;
+    else if (unit == "h") total += *value * 3600;
+    else if (unit == "d") total += *value * 86400;
+    else if (unit.empty() && text.empty()) total += *value;
+    else return std::nullopt;
+  }
+  return total;
+}
+
+}  // namespace genflow
