@@ -1,0 +1,46 @@
+// Causal self-attention with grouped keys and values, over rows, packed segments or a cache.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "nn/linear.h"
+#include "nn/rope.h"
+
+namespace genflow::nn {
+
+class KvCache;
+
+// A run of equally long sequences that stand one behind the other in the flat token axis: attention
+// handles it as one batch.
+struct SegmentGroup {
+  int64_t begin = 0;   // first token
+  int64_t count = 1;   // sequences
+  int64_t length = 0;  // tokens in each
+};
+
+// What every layer of one forward pass shares. Activations are [N, ...]: N tokens of all sequences, flat.
+struct AttentionContext {
+  Rope::Angles angles;               // at each token's position
+  std::vector<SegmentGroup> groups;  // cover the N tokens in order; tokens see only their own sequence
+  KvCache* cache = nullptr;          // sequence i is the cache's row first_cache_row + i
+  int64_t first_cache_row = 0;
+  at::Tensor decode_mask;  // with a cache and one token a sequence: additive, [n, 1, 1, L]; undefined if unneeded
+};
+
+struct Attention {
+  Linear q_proj;  // [heads * head_dim, hidden]
+  Linear k_proj;  // [kv_heads * head_dim, hidden]
+  Linear v_proj;  // [kv_heads * head_dim, hidden]
+  Linear o_proj;  // [hidden, heads * head_dim]
+  int64_t num_heads = 0;
+  int64_t num_kv_heads = 0;
+  int64_t head_dim = 0;
+
+  // x [N, hidden] -> [N, hidden]. `layer` is the index in the cache.
+  at::Tensor Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const;
+};
+
+}  // namespace genflow::nn

@@ -1,0 +1,99 @@
+// A decoder-only language model: modules with their tensors, built from a config, filled from a file.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "nn/config.h"
+#include "nn/kv_cache.h"
+#include "nn/layers.h"
+#include "nn/rope.h"
+
+namespace genflow::formats {
+class ModelSource;
+}
+
+namespace genflow::nn {
+
+// Tokens of one forward pass.
+struct Batch {
+  at::Tensor input_ids;  // [B, T] int64
+  // [B, T] int64. Undefined: counted from 0 in each sequence, or from what the cache holds of it.
+  at::Tensor position_ids;
+  // Empty: each of the B rows is one sequence. Rows may be padded on the right: a pad
+  // never changes the tokens before it, and what stands at pads is to be ignored.
+  // Packed layout: bounds of the sequences in the B*T tokens read row after row: 0 = s0 < s1 < ... = B*T.
+  // A token sees only its own sequence.
+  std::vector<int64_t> cu_seqlens;
+  // With a cache: sequence i is row first_cache_row + i.
+  int64_t first_cache_row = 0;
+};
+
+// One packed row [1, N] of all sequences, none of them empty, without padding.
+Batch PackSequences(std::span<const std::vector<int32_t>> sequences, at::Device device);
+
+class CausalLM {
+ public:
+  // Hidden states after the last norm, [B, T, hidden]. Records for autograd where a LoRA tensor or weight
+  // requires a gradient and grad mode is on. With a cache: call under c10::InferenceMode; the batch's
+  // tokens are appended to it. Throws c10::Error.
+  at::Tensor Hidden(const Batch& batch, KvCache* cache = nullptr) const;
+  // hidden [..., hidden] -> [..., vocab] in the model's type.
+  at::Tensor Logits(const at::Tensor& hidden) const;
+
+  // The steps of Hidden, for recipes that run the layers themselves (gradient checkpointing).
+  AttentionContext MakeContext(const Batch& batch, KvCache* cache = nullptr) const;
+  at::Tensor Embed(const at::Tensor& input_ids) const;  // [B, T] -> [B*T, hidden]
+
+  // Projections of the decoder layers under PEFT's names ("model.layers.0.self_attn.q_proj"), in the
+  // model's order. The head is not among them, as in PEFT's "all-linear".
+  void ForEachLinear(const std::function<void(const std::string& name, Linear& linear)>& visitor);
+  // Every weight under its Hugging Face name ("model.layers.0.self_attn.q_proj.weight"), in the model's
+  // order; a tied head is not repeated. LoRA tensors are not among them.
+  std::vector<std::pair<std::string, at::Tensor*>> NamedWeights();
+  // Switches dropout of all LoRA slots.
+  void SetTraining(bool training);
+
+  KvCache MakeCache() const;
+  const ModelConfig& config() const { return config_; }
+  at::ScalarType dtype() const { return embed_tokens.scalar_type(); }
+  at::Device device() const { return embed_tokens.device(); }
+  int64_t NumParameters() const;
+  // [vocab, hidden]; the embedding itself when tied.
+  const at::Tensor& head_weight() const { return lm_head.defined() ? lm_head : embed_tokens; }
+
+  at::Tensor embed_tokens;  // [vocab, hidden]
+  std::vector<DecoderLayer> layers;
+  RmsNorm norm;
+  at::Tensor lm_head;  // [vocab, hidden]; undefined when tied to the embedding
+
+ private:
+  friend Result<std::shared_ptr<CausalLM>> BuildCausalLM(const ModelConfig&, at::ScalarType, at::Device);
+  CausalLM(ModelConfig config, Rope rope) : config_(std::move(config)), rope_(std::move(rope)) {}
+
+  ModelConfig config_;
+  Rope rope_;
+};
+
+// A model of the config's family with uninitialised weights that require no gradient.
+Result<std::shared_ptr<CausalLM>> BuildCausalLM(const ModelConfig& config, at::ScalarType dtype, at::Device device);
+
+struct LoadOptions {
+  at::ScalarType dtype = at::kFloat;  // of the weights in memory, whatever the file holds
+  at::Device device = at::kCPU;
+  // Tensors read so far; false stops with kInterrupted. May be empty.
+  std::function<bool(int64_t done, int64_t total)> progress;
+};
+
+// Reads the config and every weight. Refuses a missing, extra or misshapen tensor by name.
+Result<std::shared_ptr<CausalLM>> LoadCausalLM(const formats::ModelSource& source, const LoadOptions& options);
+
+}  // namespace genflow::nn
