@@ -1,0 +1,166 @@
+// A pipeline file as checked data: everything that can be known before a run is resolved here.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "base/manifest.h"
+#include "config/diagnostic.h"
+#include "config/placeholder.h"
+
+namespace genflow {
+
+inline constexpr uint64_t kMaxPipelineBytes = 4u << 20;
+inline constexpr std::string_view kExecStage = "exec";
+
+// A secret's value. Nothing prints it; Reveal() is for the request to the worker (or the environment of
+// an exec stage) alone.
+class Secret {
+ public:
+  Secret() = default;
+  Secret(std::string name, std::string value, std::string digest)
+      : name_(std::move(name)), digest_(std::move(digest)), value_(std::move(value)) {}
+  const std::string& name() const { return name_; }
+  const std::string& digest() const { return digest_; }  // salted, 16 hexadecimal digits
+  const std::string& Reveal() const { return value_; }
+
+ private:
+  std::string name_, digest_, value_;
+};
+
+// An edge that carries an artifact.
+struct InputRef {
+  std::string port;  // of the consumer; empty: from an expression ${{ stages.S.outputs.P }}
+  std::string source_stage, source_port;
+  std::string type;  // of the artifact
+  Position position;
+};
+
+struct NeedRef {
+  std::string stage;
+  Position position;
+};
+
+struct IntRange {
+  int64_t min = 0, max = 0;
+  bool operator==(const IntRange&) const = default;
+};
+
+// What a stage asks from the pools; nothing: not said.
+struct ResourceSpec {
+  std::optional<IntRange> cpus, gpus;  // written 2, or 0..1
+  std::optional<uint64_t> memory;      // bytes
+};
+
+struct ExecOutput {
+  std::string port, type;
+};
+
+// `uses: exec`.
+struct ExecSpec {
+  std::string run;                  // bash text; may hold output placeholders, never secrets
+  std::vector<ExecOutput> outputs;  // in file order
+  std::vector<std::string> files;   // globs, relative to the pipeline's folder
+};
+
+// A file or folder of the workspace whose content counts in the stage's key. Made by ResolveFiles().
+struct FileRef {
+  std::string param;           // dotted name; "files" for exec
+  std::string name;            // counts in the key; relative to the pipeline's folder; empty for type path
+  std::filesystem::path path;  // absolute
+};
+
+struct StageSpec {
+  std::string id;
+  Position position;  // of the id
+  std::string uses;
+  Position uses_position;
+  const StageInfo* info = nullptr;  // null for exec; lives as long as the catalog
+  // Nested as in the file, types as plugin.h says, defaults filled in; {} for exec. Strings may hold
+  // placeholders. Parameters of type path and files are as written until ResolveFiles().
+  nlohmann::json with = nlohmann::json::object();
+  // Places of the values under `with`, by dotted name ("lora.r"); entries of lists as "files[0]". For
+  // exec also "run" and "files[0]". Values that are defaults have none.
+  std::map<std::string, Position> with_positions;
+  std::vector<InputRef> inputs;             // in file order; those of a many port stand together
+  std::vector<InputRef> expression_inputs;  // artifacts named in expressions; `port` is empty
+  std::vector<NeedRef> needs;
+  int retries = 0;                  // further attempts after the first
+  double retry_backoff = 1;         // seconds before the first retry; doubled each time
+  std::optional<double> timeout;    // seconds an attempt may take
+  ResourceSpec resources;
+  std::string condition;            // text of `if`, without ${{ }}; empty: none
+  bool enabled = true;              // what `condition` says, given the parameters
+  std::map<std::string, std::string> env;  // added to the environment; values may hold placeholders
+  std::optional<ExecSpec> exec;
+  std::vector<std::string> secrets;  // names used, sorted
+  std::vector<FileRef> files;        // filled by ResolveFiles(), sorted by (param, name)
+};
+
+struct Pipeline {
+  std::string name;
+  std::filesystem::path file;  // as given
+  std::filesystem::path dir;   // absolute folder of the file
+  nlohmann::json params = nlohmann::json::object();  // name -> value, overrides applied
+  std::vector<StageSpec> stages;                     // in file order
+  std::map<std::string, size_t, std::less<>> stage_index;
+  std::map<std::string, Secret> secrets;  // every secret that is used
+  std::shared_ptr<const SourceText> source;
+
+  const StageSpec* Find(std::string_view id) const;
+  // Index into `stages`, or nothing.
+  std::optional<size_t> IndexOf(std::string_view id) const;
+};
+
+// The value of a name, or nothing where it is not set.
+using NameLookup = std::function<std::optional<std::string>(const std::string&)>;
+
+struct LoadOptions {
+  const Catalog* catalog = nullptr;  // required; must outlive the pipeline
+  // `-p name=value`, in order: values are read as YAML scalars, later ones win.
+  std::vector<std::pair<std::string, std::string>> overrides;
+  // Values of a parameter file; `overrides` win over them.
+  std::map<std::string, nlohmann::json> param_values;
+  NameLookup env;      // default: the process environment
+  NameLookup secrets;  // default: the environment variable GENFLOW_SECRET_<NAME>
+  // Without it, a secret that is not set is a warning and has the digest "unset".
+  bool require_secrets = true;
+  // Keyed into the digests of secrets; a random text kept in the store.
+  std::string secret_salt;
+};
+
+struct LoadResult {
+  std::optional<Pipeline> pipeline;      // present when there is no error
+  std::vector<Diagnostic> diagnostics;  // sorted; warnings may come with a pipeline
+};
+
+// Reads and checks a pipeline file. No other file is opened.
+LoadResult LoadPipeline(const std::filesystem::path& file, const LoadOptions& options);
+// The same for a text that was read already; `file` gives names in messages and the pipeline's folder.
+LoadResult ParsePipeline(std::string text, const std::filesystem::path& file, const LoadOptions& options);
+
+// Makes parameters of type path absolute and expands those of type files, and exec's `files`, in
+// `pipeline->stages`: relative to the pipeline's folder, sorted, each file once. Fills StageSpec::files.
+// Reports missing paths and globs that match nothing. Disabled stages are left alone.
+std::vector<Diagnostic> ResolveFiles(Pipeline* pipeline);
+
+// What of `with` counts in a stage's key: without volatile parameters and without those of type path and
+// files, which count through StageSpec::files.
+nlohmann::json KeyParams(const StageSpec& stage);
+
+// A `NAME=value` file of secrets: empty lines and lines that start with # are skipped, values are taken
+// as they stand. Refuses files that others can read.
+Result<std::map<std::string, std::string>> ReadSecretsFile(const std::filesystem::path& file);
+// A parameter file for LoadOptions::param_values: one YAML or JSON mapping.
+Result<std::map<std::string, nlohmann::json>> ReadParamsFile(const std::filesystem::path& file);
+
+}  // namespace genflow
