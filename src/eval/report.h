@@ -1,0 +1,80 @@
+// What an evaluation found: metrics with their standard errors, tables for people, sample rows.
+//
+// On disk a report is a folder:
+//   report.json     metrics, tables and facts in the order they were added; read back by ReadReport()
+//   report.md       the same for people
+//   samples.jsonl   one object a sample row, where there are any
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+
+namespace genflow::eval {
+
+// One number. Not-finite values are kept: in JSON they are the strings "NaN", "Infinity", "-Infinity".
+struct Metric {
+  std::string name;  // dotted words of letters, digits, '_' and '-': "perplexity", "baseline.perplexity"
+  double value = 0;
+  std::optional<double> stderr_value;    // standard error of `value`
+  int64_t n = 0;                         // observations behind it; 0: not a sample statistic
+  std::optional<bool> higher_is_better;  // nothing: neither
+  std::string unit;                      // "tokens", "s", ""; ratios have none
+  std::string group;                     // heading in report.md; "" is the first one
+};
+
+struct Table {
+  std::string title;
+  std::vector<std::string> columns;
+  std::vector<std::vector<std::string>> rows;  // each as long as `columns`
+};
+
+// A cell of a sample row; monostate is "no value".
+using Cell = std::variant<std::monostate, bool, int64_t, double, std::string>;
+
+struct Samples {
+  std::vector<std::string> columns;
+  std::vector<std::vector<Cell>> rows;  // each as long as `columns`
+};
+
+struct Report {
+  std::string title;
+  std::vector<std::pair<std::string, std::string>> facts;  // "model" -> "smollm2", shown above the metrics
+  std::vector<Metric> metrics;
+  std::vector<Table> tables;
+  Samples samples;  // written, but not read back: ReadReport() leaves it empty
+
+  // Adds a metric, or replaces the one of the same name in its place.
+  Metric& Set(Metric metric);
+  const Metric* Find(std::string_view name) const;
+  std::vector<std::string> MetricNames() const;
+
+  // Appends the other report's metrics as "PREFIX.name" ("" keeps the names), its tables as
+  // "PREFIX: title" and its facts as "PREFIX.key". Samples are not taken over. A name that is already
+  // there is kInvalid, and nothing is changed.
+  Status Merge(const Report& other, std::string_view prefix);
+};
+
+// Value with as many digits as its standard error justifies: "12.34 ± 0.12", "0.875", "1,024 tokens".
+std::string FormatMetric(const Metric& metric);
+
+std::string ReportToJson(const Report& report);
+std::string ReportToMarkdown(const Report& report);
+
+// `where` names the text in messages. Malformed text is kCorrupt.
+Result<Report> ReportFromJson(std::string_view text, std::string_view where);
+
+// Writes the files of a report into `folder`, which is made if missing.
+Status WriteReport(const Report& report, const std::filesystem::path& folder);
+
+// Reads `folder`/report.json.
+Result<Report> ReadReport(const std::filesystem::path& folder);
+
+}  // namespace genflow::eval
