@@ -1,0 +1,163 @@
+// The run store (`.genflow/`): runs, stage attempts, metrics, lineage and immutable artifacts.
+//
+// A Store is used by one thread. Any number of processes, and of Stores in one process, may work on the same
+// folder at once. Do not carry a Store across fork(). Nothing becomes visible half done: a crash at any
+// instant leaves either nothing of an operation or all of it.
+//
+// Errors: kExhausted on a full disk, kCorrupt for damaged bytes, kUnsupported for a store of a newer
+// genflow, kBusy when another process holds a lock, kInvalid for a change to a store opened read-only.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "store/locks.h"
+#include "store/maintenance.h"
+#include "store/records.h"
+#include "store/staging.h"
+
+namespace genflow {
+
+struct StoreOptions {
+  bool create = true;      // make the store when there is none; otherwise kNotFound
+  bool read_only = false;  // for queries; set by itself where the file system cannot be written
+  int busy_timeout_ms = 30000;
+};
+
+// A workspace file with its digest.
+struct FileDigest {
+  std::filesystem::path path;  // as asked for
+  std::string digest;
+  uint64_t bytes = 0;
+};
+
+struct CommitRequest {
+  int64_t attempt = 0;              // from StartAttempt
+  std::vector<OutputSpec> outputs;  // all the stage's outputs; may be empty
+  AttemptEnd end;                   // status kRun or kGated
+  bool cache = true;                // false: the next run does not find the outputs by key
+};
+
+enum class ExportMode { kClone, kHardLink };  // kClone: reflink where the file system can, else a copy
+
+class Store {
+ public:
+  // Opens `root` (the `.genflow` folder). Cleans up after dead processes: their staging folders go, their
+  // runs become interrupted. Rebuilds a missing store.db from the objects.
+  static Result<Store> Open(const std::filesystem::path& root, const StoreOptions& options = {});
+  // Sets a damaged store.db aside (store.db.damaged-<time>) and rebuilds it from the objects' sidecars.
+  static Result<Store> Rebuild(const std::filesystem::path& root);
+
+  Store(Store&&) noexcept;
+  Store& operator=(Store&&) noexcept;
+  ~Store();
+
+  const std::filesystem::path& root() const;
+  bool read_only() const;
+  // Sentences that the user must see once, for instance that store.db was rebuilt.
+  const std::vector<std::string>& notices() const;
+
+  // --- Locks -------------------------------------------------------------------------------------------
+  // One run of a pipeline at a time. `pipeline` identifies it: the absolute path of its file.
+  // kBusy names the holder's pid, run and start time.
+  Result<FileLock> LockPipeline(const std::string& pipeline);
+  // Announces the run in a lock from LockPipeline.
+  Status DescribePipelineLock(FileLock& lock, const std::string& pipeline, const std::string& run);
+  // One computation of a key at a time, over all runs. Nothing: another run computes it (holder says who);
+  // ask again later, then Lookup.
+  Result<std::optional<FileLock>> TryLockKey(const std::string& key, const std::string& run,
+                                             LockHolder* holder = nullptr);
+
+  // --- Runs and attempts ---------------------------------------------------------------------------------
+  Result<std::string> StartRun(const RunStart& start);  // its id
+  Status FinishRun(const std::string& run, RunStatus status);
+  Status TagRun(const std::string& run, const std::string& tag);
+  Status UntagRun(const std::string& run, const std::string& tag);
+
+  Result<int64_t> StartAttempt(const AttemptStart& start);
+  // For attempts that leave no outputs; Commit ends the others.
+  Status FinishAttempt(int64_t attempt, const AttemptEnd& end);
+  // Records a whole attempt that was never executed (kSkipped, or kFailed before the start).
+  Result<int64_t> RecordAttempt(const AttemptStart& start, const AttemptEnd& end);
+  // Records that a stage of a run took its outputs from a hit. kNotFound when the hit was collected or
+  // dropped since Lookup: run the stage.
+  Result<int64_t> RecordCached(const AttemptStart& start, const CacheHit& hit);
+  Status AddMetrics(const std::string& run, const std::string& stage, const std::vector<MetricPoint>& points);
+
+  // Average seconds of successful executions, recent ones weighing more, by stage id.
+  Result<std::map<std::string, double>> AverageDurations(const std::string& pipeline);
+
+  // --- Outputs -------------------------------------------------------------------------------------------
+  Result<Staging> Stage(const std::string& key);
+  // Makes all outputs, the attempt's end and the cache row visible in one step, durably. Outputs come back
+  // in the order of the request. On error nothing is visible and the attempt is still running.
+  Result<std::vector<PortArtifact>> Commit(Staging staging, const CommitRequest& request);
+  Result<LookupResult> Lookup(const std::string& key);
+  // Forgets a cached key; the objects stay.
+  Status DropKey(const std::string& key);
+
+  // Folder for checkpoints of a key, created; survives retries and runs; removed when the key is committed.
+  Result<std::filesystem::path> StateDir(const std::string& key);
+  // logs/<run>/<stage>.<attempt>.log; the folder is created.
+  Result<std::filesystem::path> LogPath(const std::string& run, const std::string& stage, int attempt);
+
+  // --- Digests of workspace files ------------------------------------------------------------------------
+  // SHA-256, remembered by device, inode, size, mtime and ctime. Follows symbolic links.
+  Result<std::string> DigestFile(const std::filesystem::path& path);
+  Result<std::vector<FileDigest>> DigestFiles(const std::vector<std::filesystem::path>& paths);
+  // The digest that a folder has as an artifact; the same refusals as Staging::Seal. A file: its digest.
+  Result<std::string> DigestTree(const std::filesystem::path& path);
+
+  // --- Queries -------------------------------------------------------------------------------------------
+  Result<std::vector<RunInfo>> ListRuns(const RunFilter& filter = {});  // latest first
+  Result<RunInfo> GetRun(const std::string& run);
+  Result<std::vector<AttemptInfo>> ListAttempts(const std::string& run);  // in order of start
+  // The latest attempt of that stage with a key before attempt `before` (0: any), to explain a changed key.
+  Result<std::optional<AttemptInfo>> PreviousAttempt(const std::string& pipeline, const std::string& stage,
+                                                     int64_t before = 0);
+  Result<std::vector<ArtifactUse>> ListArtifacts(const ArtifactFilter& filter = {});  // latest first
+  Result<Artifact> GetArtifact(const std::string& digest);
+  // Where an artifact was made or used as an input.
+  Result<std::vector<ArtifactUse>> ArtifactProducers(const std::string& digest);
+  Result<std::vector<ArtifactUse>> ArtifactConsumers(const std::string& digest);
+  Result<std::vector<MetricPoint>> Metrics(const std::string& run, const std::string& stage);
+  // The last value of a metric in each run, latest first.
+  Result<std::vector<MetricSample>> MetricHistory(const std::string& pipeline, const std::string& stage,
+                                                  const std::string& name, int limit = 0);
+
+  // "latest", an id, or a unique beginning or ending of one. kNotFound and kInvalid (ambiguous) help.
+  Result<std::string> ResolveRun(const std::string& ref);
+  // "run:stage.port", "stage.port" (of the latest run that has it), "name@alias" or "name@version" of a
+  // model, or at least 4 digits of a digest.
+  Result<Artifact> ResolveArtifact(const std::string& ref);
+
+  // Copies an artifact to `target`, which must not exist. Copies are writable; hard links are read-only and
+  // share the store's bytes.
+  Status Export(const Artifact& artifact, const std::filesystem::path& target,
+                ExportMode mode = ExportMode::kClone);
+
+  // --- Models --------------------------------------------------------------------------------------------
+  Result<ModelVersion> RegisterModel(const std::string& name, const std::string& digest,
+                                     const std::string& run);
+  Status SetAlias(const std::string& name, const std::string& alias, int version);  // moves it
+  Result<std::vector<ModelVersion>> ListModels(const std::string& name = {});
+
+  // --- Upkeep --------------------------------------------------------------------------------------------
+  // Removes a run's rows and logs (kBusy while it is running); its objects go with the next Gc.
+  Status RemoveRun(const std::string& run);
+  Result<GcReport> Gc(const GcOptions& options = {});
+  Result<FsckReport> Fsck(const FsckOptions& options = {});
+
+ private:
+  struct Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace genflow
