@@ -1,0 +1,292 @@
+#include "base/subprocess.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace genflow {
+
+namespace {
+
+Fd OpenPidfd(pid_t pid) {
+#ifdef SYS_pidfd_open
+  return Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+#else
+  (void)pid;
+  return Fd();
+#endif
+}
+
+// Closes every descriptor from `first` on. Async-signal-safe.
+void CloseFrom(unsigned first) {
+#ifdef SYS_close_range
+  if (::syscall(SYS_close_range, first, ~0u, 0) == 0) return;
+#endif
+  const long limit = ::sysconf(_SC_OPEN_MAX);
+  for (long fd = first; fd < (limit > 0 ? limit : 1024); ++fd) ::close(static_cast<int>(fd));
+}
+
+void DefaultSignals() {
+  struct sigaction action {};
+  action.sa_handler = SIG_DFL;
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGCHLD, SIGWINCH, SIGTSTP, SIGCONT}) {
+    ::sigaction(signal, &action, nullptr);
+  }
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// The child's side, up to exec. Only async-signal-safe calls; reports errno on `error_fd` and exits.
+[[noreturn]] void RunChild(const char* file, char* const* argv, char* const* env, const char* cwd,
+                           std::vector<std::pair<int, int>>& fds, int highest, pid_t parent, int error_fd) {
+  auto fail = [&] {
+    const int err = errno;
+    [[maybe_unused]] const ssize_t n = ::write(error_fd, &err, sizeof err);
+    ::_exit(127);
+  };
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(127);
+  DefaultSignals();
+  if (cwd != nullptr && ::chdir(cwd) != 0) fail();
+  // First out of the way of every target number, then into place.
+  error_fd = ::fcntl(error_fd, F_DUPFD_CLOEXEC, highest + 1);
+  if (error_fd < 0) ::_exit(127);
+  for (auto& [from, to] : fds) {
+    from = ::fcntl(from, F_DUPFD_CLOEXEC, highest + 1);
+    if (from < 0) fail();
+  }
+  const int null_fd = ::fcntl(::open("/dev/null", O_RDWR | O_CLOEXEC), F_DUPFD_CLOEXEC, highest + 1);
+  for (int fd = 0; fd <= highest; ++fd) {
+    int from = -1;
+    for (const auto& entry : fds) {
+      if (entry.second == fd) from = entry.first;
+    }
+    if (from < 0 && fd <= 2) from = null_fd;
+    if (from < 0) {
+      ::close(fd);
+    } else if (::dup2(from, fd) < 0) {
+      fail();
+    }
+  }
+  // What lies beyond the mapped numbers is closed, by exec itself where the kernel has no close_range.
+  for (int fd = highest + 1; fd < error_fd; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+#ifdef SYS_close_range
+  ::syscall(SYS_close_range, error_fd + 1, ~0u, 0);
+#endif
+  ::execve(file, argv, env);
+  fail();
+  ::_exit(127);
+}
+
+std::string FindInPath(const std::string& name) {
+  if (name.find('/') != std::string::npos) return name;
+  const char* path = std::getenv("PATH");
+  std::string rest = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
+  while (!rest.empty()) {
+    const size_t colon = rest.find(':');
+    const std::string candidate = rest.substr(0, colon) + "/" + name;
+    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+    rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
+  }
+  return name;
+}
+
+}  // namespace
+
+std::string ExitStatus::ToString() const {
+  if (signal == 0) return "exit code " + std::to_string(code);
+  return "killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")";
+}
+
+Result<std::pair<Fd, Fd>> MakePipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoError("pipe", errno);
+  return std::pair<Fd, Fd>(Fd(ends[0]), Fd(ends[1]));
+}
+
+Result<Process> Process::Start(const ProcessOptions& options) {
+  if (options.argv.empty()) return MakeError(Code::kInternal, "a process needs a program to run");
+  const std::string file = FindInPath(options.argv[0]);
+  std::vector<char*> argv, env;
+  for (const auto& arg : options.argv) argv.push_back(const_cast<char*>(arg.c_str()));
+  for (const auto& entry : options.env) env.push_back(const_cast<char*>(entry.c_str()));
+  argv.push_back(nullptr);
+  env.push_back(nullptr);
+  auto fds = options.fds;
+  int highest = 2;
+  for (const auto& [from, to] : fds) highest = std::max(highest, to);
+
+  GF_TRY(auto report, MakePipe());
+  const pid_t parent = ::getpid();
+  // Signals stay blocked over the fork, so that no handler of ours runs in the child.
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    RunChild(file.c_str(), argv.data(), env.data(), options.cwd.empty() ? nullptr : options.cwd.c_str(), fds, highest,
+             parent, report.second.get());
+  }
+  const int fork_errno = errno;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0) return ErrnoError("fork", fork_errno);
+  ::setpgid(pid, pid);  // both sides set it, so that it holds whoever comes first
+  Process process(pid, OpenPidfd(pid));
+  report.second.Reset();
+  int child_errno = 0;
+  ssize_t n;
+  do {
+    n = ::read(report.first.get(), &child_errno, sizeof child_errno);
+  } while (n < 0 && errno == EINTR);
+  if (n == sizeof child_errno) {
+    process.Wait();
+    return ErrnoError("cannot run '" + options.argv[0] + "'", child_errno);
+  }
+  return process;
+}
+
+Process::Process(Process&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)), status_(std::move(other.status_)) {}
+
+Process& Process::operator=(Process&& other) noexcept {
+  std::swap(pid_, other.pid_);
+  std::swap(pidfd_, other.pidfd_);
+  std::swap(status_, other.status_);
+  return *this;
+}
+
+Process::~Process() {
+  if (pid_ <= 0 || status_) return;
+  SignalGroup(SIGKILL);
+  Wait();
+}
+
+void Process::SignalGroup(int signal) const {
+  if (pid_ > 0) ::kill(-pid_, signal);
+}
+
+std::optional<ExitStatus> Process::Reap(int flags) {
+  if (status_) return status_;
+  // Looked at first and reaped last: until then the group's number cannot be used by anyone else.
+  siginfo_t info{};
+  int rc;
+  do {
+    rc = ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT | flags);
+  } while (rc != 0 && errno == EINTR);
+  if (rc == 0 && info.si_pid == 0) return std::nullopt;
+  SignalGroup(SIGKILL);
+  int raw = 0;
+  struct rusage usage {};
+  pid_t got;
+  do {
+    got = ::wait4(pid_, &raw, 0, &usage);
+  } while (got < 0 && errno == EINTR);
+  ExitStatus status;
+  if (got == pid_) {
+    if (WIFSIGNALED(raw)) status.signal = WTERMSIG(raw);
+    else status.code = WEXITSTATUS(raw);
+    const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+    status.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+    status.peak_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+  } else {
+    status.code = 127;
+  }
+  status_ = status;
+  return status_;
+}
+
+std::optional<ExitStatus> Process::TryWait() { return Reap(WNOHANG); }
+
+ExitStatus Process::Wait() { return *Reap(0); }
+
+Result<Guardian> Guardian::Start() {
+  GF_TRY(auto pipe, MakePipe());
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    // A session of its own: no terminal signal reaches it; every signal stays blocked.
+    ::setsid();
+    ::prctl(PR_SET_NAME, "genflow-guard");
+    if (::dup2(pipe.first.get(), 3) < 0) ::_exit(1);
+    const int null_fd = ::open("/dev/null", O_RDWR);
+    for (int fd = 0; fd <= 2; ++fd) ::dup2(null_fd, fd);
+    CloseFrom(4);
+    constexpr size_t kMax = 1024;
+    static int32_t groups[kMax];
+    size_t count = 0;
+    int32_t message = 0;
+    // A message is one number: a group to list, or the negative of one to take off the list.
+    while (true) {
+      const ssize_t n = ::read(3, &message, sizeof message);
+      if (n < 0 && errno == EINTR) continue;
+      if (n != sizeof message) break;
+      if (message > 0 && count < kMax) groups[count++] = message;
+      for (size_t i = 0; message < 0 && i < count; ++i) {
+        if (groups[i] == -message) groups[i--] = groups[--count];
+      }
+    }
+    for (size_t i = 0; i < count; ++i) ::kill(-groups[i], SIGKILL);
+    ::_exit(0);
+  }
+  const int fork_errno = errno;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0) return ErrnoError("fork", fork_errno);
+  return Guardian(pid, std::move(pipe.second));
+}
+
+Guardian::~Guardian() {
+  if (!pipe_.valid()) return;
+  pipe_.Reset();
+  int raw;
+  while (::waitpid(pid_, &raw, 0) < 0 && errno == EINTR) {
+  }
+}
+
+void Guardian::Send(char action, pid_t group) const {
+  const int32_t message = action == '+' ? group : -group;
+  // Four bytes to a pipe are written whole or not at all.
+  while (::write(pipe_.get(), &message, sizeof message) < 0 && errno == EINTR) {
+  }
+}
+
+void BecomeSubreaper() { ::prctl(PR_SET_CHILD_SUBREAPER, 1); }
+
+void ReapOrphans(const std::vector<pid_t>& ours, const std::string& kill_with) {
+  std::FILE* list = std::fopen("/proc/thread-self/children", "re");
+  if (list == nullptr) return;
+  std::vector<pid_t> adopted;
+  int pid = 0;
+  while (std::fscanf(list, "%d", &pid) == 1) {
+    if (std::find(ours.begin(), ours.end(), pid) == ours.end()) adopted.push_back(pid);
+  }
+  std::fclose(list);
+  for (const pid_t orphan : adopted) {
+    if (!kill_with.empty()) {
+      const auto environment = ReadFile("/proc/" + std::to_string(orphan) + "/environ", 16 << 20);
+      const std::string needle = kill_with + '\0';
+      if (environment.ok() && (environment->starts_with(needle) || environment->find('\0' + needle) != std::string::npos)) {
+        ::kill(orphan, SIGKILL);
+      }
+    }
+    int raw;
+    ::waitpid(orphan, &raw, WNOHANG);
+  }
+}
+
+}  // namespace genflow

@@ -1,0 +1,95 @@
+// Child processes: own process group, mapped descriptors, death with the parent, exit with resource use.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/files.h"
+#include "base/result.h"
+
+namespace genflow {
+
+struct ProcessOptions {
+  std::vector<std::string> argv;  // argv[0] is a path, or a name found in PATH
+  std::vector<std::string> env;   // "NAME=value"; the child's whole environment
+  std::filesystem::path cwd;      // empty: the parent's
+  // Descriptors of the parent that become the child's numbers; 0, 1 and 2 not named here are /dev/null.
+  // Every other descriptor is closed in the child.
+  std::vector<std::pair<int, int>> fds;
+};
+
+// How a process ended.
+struct ExitStatus {
+  int code = 0;    // exit code, when signal is 0
+  int signal = 0;  // the signal that killed it
+  double cpu_seconds = 0;
+  uint64_t peak_rss_bytes = 0;
+
+  bool Succeeded() const { return signal == 0 && code == 0; }
+  // "exit code 3", "killed by signal 11 (Segmentation fault)".
+  std::string ToString() const;
+};
+
+// A running child, leader of its own process group. It gets SIGKILL when the thread that started it ends,
+// so start children from the main thread. The destructor kills the group and reaps the child.
+class Process {
+ public:
+  static Result<Process> Start(const ProcessOptions& options);
+  Process(Process&& other) noexcept;
+  Process& operator=(Process&& other) noexcept;
+  ~Process();
+
+  pid_t pid() const { return pid_; }
+  // Readable once the child has ended; -1 where the kernel has no pidfd.
+  int pidfd() const { return pidfd_.get(); }
+  // Sends to the whole group; one that is gone already is no error.
+  void SignalGroup(int signal) const;
+  // Reaps the child if it has ended, without waiting, and kills what is left of its group.
+  std::optional<ExitStatus> TryWait();
+  ExitStatus Wait();
+
+ private:
+  Process(pid_t pid, Fd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
+  std::optional<ExitStatus> Reap(int flags);
+
+  pid_t pid_ = -1;
+  Fd pidfd_;
+  std::optional<ExitStatus> status_;
+};
+
+// Both ends close on exec. first: read end, second: write end.
+Result<std::pair<Fd, Fd>> MakePipe();
+
+// A process that outlives this one by a moment: when this one ends, however it ends, the guardian kills
+// every process group still listed. Holds no descriptor of this process but its pipe.
+class Guardian {
+ public:
+  static Result<Guardian> Start();
+  // No effect once the guardian itself is gone.
+  void Add(pid_t group) const { Send('+', group); }
+  void Remove(pid_t group) const { Send('-', group); }
+  pid_t pid() const { return pid_; }
+  Guardian(Guardian&&) = default;
+  Guardian& operator=(Guardian&&) = delete;
+  ~Guardian();
+
+ private:
+  Guardian(pid_t pid, Fd pipe) : pid_(pid), pipe_(std::move(pipe)) {}
+  void Send(char action, pid_t group) const;
+
+  pid_t pid_;
+  Fd pipe_;
+};
+
+// Makes this process adopt orphaned grandchildren, so that they can be reaped.
+void BecomeSubreaper();
+// Reaps children of this thread that have ended, except those in `ours`. First kills those of them that
+// have `kill_with` ("NAME=value") in their environment, if it is not empty.
+void ReapOrphans(const std::vector<pid_t>& ours, const std::string& kill_with);
+
+}  // namespace genflow

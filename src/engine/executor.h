@@ -1,0 +1,81 @@
+// Where attempts run, and everything the engine waits for. One real implementation (processes) and a fake.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "base/subprocess.h"
+#include "host/stage_runner.h"
+
+namespace genflow {
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual double Now() = 0;      // monotonic seconds
+  virtual double WallNow() = 0;  // seconds since the Unix epoch
+};
+
+// The machine's clocks.
+class SystemClock : public Clock {
+ public:
+  double Now() override;
+  double WallNow() override;
+};
+
+// A shell text with its ports; paths are absolute.
+struct ExecRequest {
+  std::string run;
+  std::map<std::string, std::string> inputs, outputs;
+  std::string state_dir, scratch_dir;
+};
+
+// One attempt of a stage.
+struct Job {
+  int id = 0;
+  std::string stage;
+  std::variant<StageRequest, ExecRequest> request;
+  std::map<std::string, std::string> env;  // added to this process's environment
+  std::filesystem::path cwd;
+  std::string tag;  // "run/stage/attempt": marks the processes of the attempt
+};
+
+enum class StopKind { kAsk, kKill };  // SIGTERM, SIGKILL; to the whole process group
+
+namespace event {
+struct Deadline {};  // nothing happened until then
+struct Signal { int number = 0; };
+struct Progress { int job = 0; uint64_t done = 0, total = 0; std::string unit, message; };
+struct Metric { int job = 0; std::string name; double value = 0; int64_t step = -1; };
+struct Log { int job = 0; std::string level, text; };
+struct Summary { int job = 0; std::string text; };
+struct Fail { int job = 0; Error error; };
+// The worker broke the protocol; the executor has killed it, and Exited follows.
+struct Broken { int job = 0; std::string what; };
+// The last event of a job. `outcome`: what its "done" line said; exec stages and crashes have none.
+struct Exited { int job = 0; ExitStatus status; std::optional<int> outcome; };
+// Background work is done.
+struct Worked { int job = 0; Status status; };
+}  // namespace event
+
+using Event = std::variant<event::Deadline, event::Signal, event::Progress, event::Metric, event::Log,
+                           event::Summary, event::Fail, event::Broken, event::Exited, event::Worked>;
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  virtual Status Start(const Job& job) = 0;
+  virtual void Stop(int job, StopKind kind) = 0;
+  // Runs `work` off this thread; event::Worked{job} follows. What `work` uses must stay alive until then.
+  virtual void Background(int job, std::function<Status()> work) = 0;
+  // The next event, at the latest at `deadline` (of the clock; infinity: none).
+  virtual Event Wait(double deadline) = 0;
+};
+
+}  // namespace genflow

@@ -1,0 +1,20 @@
+// The machine's pools, and what a stage asks from them.
+#pragma once
+
+#include "config/pipeline.h"
+#include "graph/schedule.h"
+
+namespace genflow {
+
+// CPUs this process may use (affinity and cgroup quota), GPUs (/dev/nvidia<N>, narrowed by
+// CUDA_VISIBLE_DEVICES), and memory (the machine's or the cgroup's limit).
+Pools DetectPools();
+
+// What a stage asks for. Where the pipeline says nothing: a plugin's stage takes 1 CPU up to all, and a GPU
+// if it has a parameter `device` that is not "cpu" and the machine has one; exec takes 1 CPU.
+Demand DemandOf(const StageSpec& stage, const Pools& pools);
+
+// Whether the stage's GPUs are managed by the pools: it asked for them, or has a `device`.
+bool UsesGpuPool(const StageSpec& stage);
+
+}  // namespace genflow
