@@ -35,6 +35,9 @@ function(genflow_test name)
   target_compile_definitions(${name} PRIVATE
     GENFLOW_SOURCE_DIR="${PROJECT_SOURCE_DIR}" GENFLOW_BINARY_DIR="${PROJECT_BINARY_DIR}")
   target_link_libraries(${name} PRIVATE genflow_flags GTest::gtest_main GTest::gmock ${arg_LIBS})
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}."
-    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT 300)
+  set(labels)
+  if(arg_LABELS)
+    set(labels LABELS "${arg_LABELS}")
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}." PROPERTIES TIMEOUT 300 ${labels})
 endfunction()
