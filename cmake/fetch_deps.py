@@ -118,6 +118,17 @@ def group_folder(name, deps, python, root):
     return folder
 
 
+def nvidia_driver():
+    """Whether this machine has an NVIDIA driver; $GENFLOW_CUDA=0|1 overrides what is seen."""
+    if os.environ.get("GENFLOW_CUDA"):
+        return os.environ["GENFLOW_CUDA"] == "1"
+    return pathlib.Path("/proc/driver/nvidia/version").exists() or pathlib.Path("/dev/nvidia0").exists()
+
+
+def applies(dep):
+    return dep.get("when") != "nvidia-driver" or nvidia_driver()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--root", type=pathlib.Path, default=default_root())
@@ -128,7 +139,9 @@ def main():
     with open(args.root / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name in args.group or table["groups"]:
-            print(f"{name}={group_folder(name, table['groups'][name], table['python'], args.root)}", flush=True)
+            deps = [dep for dep in table["groups"][name] if applies(dep)]
+            folder = group_folder(name, deps, table["python"], args.root)
+            print(f"{name}={folder}", flush=True)
 
 
 if __name__ == "__main__":
