@@ -1,0 +1,1 @@
+extern "C" int an_ordinary_library() { return 1; }
