@@ -67,6 +67,7 @@ std::string FormatMetric(const Metric& metric);
 
 std::string ReportToJson(const Report& report);
 std::string ReportToMarkdown(const Report& report);
+std::string SamplesToJsonLines(const Samples& samples);
 
 // `where` names the text in messages. Malformed text is kCorrupt.
 Result<Report> ReportFromJson(std::string_view text, std::string_view where);
