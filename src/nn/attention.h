@@ -25,9 +25,13 @@ struct SegmentGroup {
 struct AttentionContext {
   Rope::Angles angles;               // at each token's position
   std::vector<SegmentGroup> groups;  // cover the N tokens in order; tokens see only their own sequence
-  KvCache* cache = nullptr;          // sequence i is the cache's row first_cache_row + i
+  // With a cache, sequence i is its row first_cache_row + i.
+  KvCache* cache = nullptr;
   int64_t first_cache_row = 0;
-  at::Tensor decode_mask;  // with a cache and one token a sequence: additive, [n, 1, 1, L]; undefined if unneeded
+  // With a cache and one token in each of n sequences: attention over the first decode_length cached tokens,
+  // with an additive mask [n, 1, 1, decode_length], undefined where all sequences are that long.
+  int64_t decode_length = 0;
+  at::Tensor decode_mask;
 };
 
 struct Attention {

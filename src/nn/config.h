@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,8 @@ struct ModelConfig {
   int32_t bos_token_id = -1;           // -1 when the file names none
 };
 
-// Parses and validates the text of a config.json. Errors name the field, what it holds and what is expected.
-Result<ModelConfig> ParseModelConfig(const std::string& json_text);
+// Validates a config.json, in the spelling of transformers 4 (rope_theta, rope_scaling) or 5
+// (rope_parameters). Errors name the field, what it holds and what is expected.
+Result<ModelConfig> ParseModelConfig(const nlohmann::json& config);
 
 }  // namespace genflow::nn

@@ -12,7 +12,8 @@ namespace genflow::nn {
 // Storage grows by itself. Not thread-safe; used under InferenceMode only.
 class KvCache {
  public:
-  KvCache(int64_t num_layers, int64_t num_kv_heads, int64_t head_dim, at::ScalarType dtype, at::Device device);
+  KvCache(int64_t num_layers, int64_t num_kv_heads, int64_t head_dim, at::ScalarType dtype,
+          at::Device device);
 
   int64_t rows() const { return static_cast<int64_t>(lengths_.size()); }
   // Tokens held by a row.
@@ -31,8 +32,9 @@ class KvCache {
   void Reserve(int64_t first_row, const std::vector<int64_t>& counts);
   // Writes k and v, each [T, kv_heads, head_dim], behind the tokens that `row` holds. Lengths stay.
   void Write(int64_t layer, int64_t row, const at::Tensor& k, const at::Tensor& v);
-  // Writes one token to each of rows first_row..first_row+n-1: k and v [n, kv_heads, head_dim].
-  void WriteOneEach(int64_t layer, int64_t first_row, const at::Tensor& k, const at::Tensor& v);
+  // Writes one token to each of the n rows given to Reserve with counts of 1: k and v [n, kv_heads,
+  // head_dim].
+  void WriteOneEach(int64_t layer, const at::Tensor& k, const at::Tensor& v);
   // After all layers have written: adds the counts given to Reserve to the lengths.
   void Commit();
 
@@ -51,6 +53,7 @@ class KvCache {
   std::vector<at::Tensor> values_;  // one a layer
   int64_t pending_row_ = 0;
   std::vector<int64_t> pending_;
+  at::Tensor slots_;  // where WriteOneEach writes
 };
 
 }  // namespace genflow::nn

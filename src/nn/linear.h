@@ -11,10 +11,10 @@ namespace genflow::nn {
 //   y = base(x) + scaling * B(A(dropout(x)))
 // computed in the type of A and B, then rounded to the type of base(x).
 struct LoraSlot {
-  at::Tensor a;          // [r, in]
-  at::Tensor b;          // [out, r]
-  double scaling = 1.0;  // alpha / r, or alpha / sqrt(r) for rank-stabilised LoRA
-  double dropout = 0.0;  // probability of zeroing an input of A; drawn from ATen's default generator
+  at::Tensor a;           // [r, in]
+  at::Tensor b;           // [out, r]
+  double scaling = 1.0;   // alpha / r, or alpha / sqrt(r) for rank-stabilised LoRA
+  double dropout = 0.0;   // probability of zeroing an input of A; drawn from ATen's default generator
   bool training = false;  // dropout acts only while true
 };
 

@@ -76,7 +76,8 @@ class CausalLM {
   at::Tensor lm_head;  // [vocab, hidden]; undefined when tied to the embedding
 
  private:
-  friend Result<std::shared_ptr<CausalLM>> BuildCausalLM(const ModelConfig&, at::ScalarType, at::Device);
+  friend Result<std::shared_ptr<CausalLM>> BuildCausalLM(const ModelConfig& config, at::ScalarType dtype,
+                                                         at::Device device);
   CausalLM(ModelConfig config, Rope rope) : config_(std::move(config)), rope_(std::move(rope)) {}
 
   ModelConfig config_;
@@ -84,7 +85,8 @@ class CausalLM {
 };
 
 // A model of the config's family with uninitialised weights that require no gradient.
-Result<std::shared_ptr<CausalLM>> BuildCausalLM(const ModelConfig& config, at::ScalarType dtype, at::Device device);
+Result<std::shared_ptr<CausalLM>> BuildCausalLM(const ModelConfig& config, at::ScalarType dtype,
+                                                at::Device device);
 
 struct LoadOptions {
   at::ScalarType dtype = at::kFloat;  // of the weights in memory, whatever the file holds
@@ -94,6 +96,7 @@ struct LoadOptions {
 };
 
 // Reads the config and every weight. Refuses a missing, extra or misshapen tensor by name.
-Result<std::shared_ptr<CausalLM>> LoadCausalLM(const formats::ModelSource& source, const LoadOptions& options);
+Result<std::shared_ptr<CausalLM>> LoadCausalLM(const formats::ModelSource& source,
+                                               const LoadOptions& options);
 
 }  // namespace genflow::nn

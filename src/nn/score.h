@@ -30,8 +30,8 @@ struct Score {
 };
 
 struct ScoreOptions {
-  int64_t batch_tokens = 2048;   // tokens in one forward pass, unless one item is longer
-  int64_t logits_rows = 256;     // positions through the head at once
+  int64_t batch_tokens = 2048;  // tokens in one forward pass, unless one item is longer
+  int64_t logits_rows = 256;    // positions through the head at once
   // Items finished so far, called after each pass; false stops with kInterrupted.
   std::function<bool(size_t finished, size_t total)> progress;
 };

@@ -1,0 +1,101 @@
+#include "nn/attention.h"
+
+#include <ATen/ATen.h>
+
+#include <limits>
+
+#include "nn/kv_cache.h"
+
+namespace genflow::nn {
+namespace {
+
+// q [B, heads, T, head_dim], k and v [B, kv_heads, L, head_dim] -> [B, T, heads * head_dim].
+at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask,
+                  bool causal) {
+  const std::optional<at::Tensor> bias = mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
+  const bool grouped = q.size(1) != k.size(1);
+  const at::Tensor out = at::scaled_dot_product_attention(q, k, v, bias, /*dropout_p=*/0.0, causal,
+                                                          /*scale=*/std::nullopt, /*enable_gqa=*/grouped);
+  return out.transpose(1, 2).reshape({q.size(0), q.size(2), q.size(1) * q.size(3)});
+}
+
+// [count * length, heads, head_dim] -> [count, heads, length, head_dim].
+at::Tensor BySequence(const at::Tensor& x, const SegmentGroup& group) {
+  return x.view({group.count, group.length, x.size(1), x.size(2)}).transpose(1, 2);
+}
+
+// Token t of `count` new ones, behind `past` others, sees 0..past+t: additive [1, 1, count, past + count].
+at::Tensor ContinuationMask(int64_t past, int64_t count, const at::TensorOptions& options) {
+  const at::Tensor hidden = at::full({count, past + count}, -std::numeric_limits<float>::infinity(), options);
+  return at::triu(hidden, past + 1).unsqueeze(0).unsqueeze(0);
+}
+
+// Appends k and v to the cache rows of a group and attends over all that the rows then hold.
+at::Tensor AttendCached(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                        const SegmentGroup& group, int64_t first_row, KvCache& cache, int64_t layer) {
+  std::vector<at::Tensor> outs;
+  bool fresh = true;
+  for (int64_t i = 0; i < group.count; ++i) {
+    cache.Write(layer, first_row + i, k.narrow(0, i * group.length, group.length),
+                v.narrow(0, i * group.length, group.length));
+    fresh = fresh && cache.length(first_row + i) == 0;
+  }
+  if (fresh) {
+    return Attend(BySequence(q, group), BySequence(k, group), BySequence(v, group), {}, /*causal=*/true)
+        .flatten(0, 1);
+  }
+  for (int64_t i = 0; i < group.count; ++i) {
+    const int64_t row = first_row + i;
+    const int64_t past = cache.length(row);
+    const SegmentGroup one{0, 1, group.length};
+    outs.push_back(Attend(BySequence(q.narrow(0, i * group.length, group.length), one),
+                          cache.keys(layer).narrow(0, row, 1).narrow(2, 0, past + group.length),
+                          cache.values(layer).narrow(0, row, 1).narrow(2, 0, past + group.length),
+                          ContinuationMask(past, group.length, q.options()), /*causal=*/false));
+  }
+  return at::cat(outs, 1).flatten(0, 1);
+}
+
+}  // namespace
+
+at::Tensor Attention::Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const {
+  const int64_t n = x.size(0);
+  const at::Tensor q = ApplyRope(q_proj.Forward(x).view({n, num_heads, head_dim}), context.angles);
+  const at::Tensor k = ApplyRope(k_proj.Forward(x).view({n, num_kv_heads, head_dim}), context.angles);
+  const at::Tensor v = v_proj.Forward(x).view({n, num_kv_heads, head_dim});
+
+  if (context.decode_length > 0) {
+    KvCache& cache = *context.cache;
+    cache.WriteOneEach(layer, k, v);
+    const int64_t length = context.decode_length;
+    const at::Tensor out =
+        Attend(q.unsqueeze(2),  // [n, heads, 1, head_dim]
+               cache.keys(layer).narrow(0, context.first_cache_row, n).narrow(2, 0, length),
+               cache.values(layer).narrow(0, context.first_cache_row, n).narrow(2, 0, length),
+               context.decode_mask, /*causal=*/false);
+    return o_proj.Forward(out.flatten(0, 1));
+  }
+
+  // Splitting once, and not slicing per group, keeps the backward pass linear in the number of groups.
+  std::vector<int64_t> sizes;
+  for (const SegmentGroup& group : context.groups) sizes.push_back(group.count * group.length);
+  const auto qs = q.split_with_sizes(sizes);
+  const auto ks = k.split_with_sizes(sizes);
+  const auto vs = v.split_with_sizes(sizes);
+  std::vector<at::Tensor> outs;  // [tokens of the group, heads * head_dim]
+  int64_t row = context.first_cache_row;
+  for (size_t i = 0; i < context.groups.size(); ++i) {
+    const SegmentGroup& group = context.groups[i];
+    if (context.cache != nullptr) {
+      outs.push_back(AttendCached(qs[i], ks[i], vs[i], group, row, *context.cache, layer));
+    } else {
+      outs.push_back(Attend(BySequence(qs[i], group), BySequence(ks[i], group), BySequence(vs[i], group), {},
+                            /*causal=*/true)
+                         .flatten(0, 1));
+    }
+    row += group.count;
+  }
+  return o_proj.Forward(outs.size() == 1 ? outs[0] : at::cat(outs, 0));
+}
+
+}  // namespace genflow::nn

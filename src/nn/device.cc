@@ -1,0 +1,140 @@
+#include "nn/device.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <filesystem>
+#include <mutex>
+
+#include "base/strings.h"
+#include "nn/guarded.h"
+
+namespace genflow::nn {
+namespace {
+
+constexpr char kDeviceHint[] = "use auto, cpu, cuda or cuda:N";
+
+bool HasDriver() {
+  if (access("/dev/nvidia0", F_OK) == 0) return true;
+  void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+  if (driver == nullptr) return false;
+  dlclose(driver);
+  return true;
+}
+
+// Opens libtorch_cuda.so from the folder of libtorch_cpu.so. Must run before libtorch first looks for CUDA,
+// because it remembers what it finds. The empty string is success, else what the loader says.
+std::string OpenCuda() {
+  static std::once_flag once;
+  static std::string problem;
+  std::call_once(once, [] {
+    Dl_info info{};
+    if (dladdr(reinterpret_cast<void*>(&at::globalContext), &info) == 0 || info.dli_fname == nullptr) {
+      problem = "the folder of libtorch_cpu.so is unknown";
+      return;
+    }
+    const auto path = std::filesystem::path(info.dli_fname).parent_path() / "libtorch_cuda.so";
+    if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
+      const char* text = dlerror();
+      problem = text != nullptr ? text : "unknown error";
+    }
+  });
+  return problem;
+}
+
+Result<at::Device> ResolveCuda(std::string_view name, int index) {
+  const std::string quoted = "device '" + std::string(name) + "'";
+  if (!HasDriver()) {
+    return MakeError(
+        Code::kUnsupported,
+        quoted + " needs an NVIDIA driver, and this machine has none (no /dev/nvidia0, no libcuda.so.1)",
+        "use device cpu, or auto, which takes a GPU where there is one");
+  }
+  if (const std::string problem = OpenCuda(); !problem.empty()) {
+    return MakeError(Code::kUnsupported,
+                     quoted + " needs the CUDA half of libtorch, which did not open: " + problem,
+                     "run `make` again on this machine to fetch the CUDA libraries, or use device cpu");
+  }
+  return Guarded("opening " + quoted, [&]() -> Result<at::Device> {
+    const auto count = static_cast<int>(at::getNumGPUs());
+    if (count == 0) {
+      return MakeError(Code::kUnsupported, quoted + " was asked for, and CUDA finds no usable GPU",
+                       "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use device cpu");
+    }
+    if (index >= count) {
+      return InvalidError(quoted + " does not exist, the highest is cuda:" + std::to_string(count - 1),
+                          kDeviceHint);
+    }
+    return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
+  });
+}
+
+}  // namespace
+
+Error TorchError(const std::string& what, const std::exception& exception) {
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&exception);
+  std::string text = torch_error != nullptr ? torch_error->what_without_backtrace() : exception.what();
+  const bool memory = dynamic_cast<const std::bad_alloc*>(&exception) != nullptr ||
+                      dynamic_cast<const c10::OutOfMemoryError*>(&exception) != nullptr ||
+                      text.find("can't allocate memory") != std::string::npos ||
+                      text.find("out of memory") != std::string::npos;
+  text = std::string(Trim(text.substr(0, text.find('\n'))));
+  if (memory) {
+    return MakeError(Code::kExhausted, what + " ran out of memory: " + text,
+                     "use a smaller batch or shorter sequences, or bf16");
+  }
+  return MakeError(Code::kInternal, what + " failed in libtorch: " + text);
+}
+
+Result<at::Device> ResolveDevice(std::string_view name) {
+  if (name == "cpu") return at::Device(at::kCPU);
+  if (name == "auto") {
+    if (HasDriver()) {
+      if (auto device = ResolveCuda("cuda:0", 0); device.ok()) return device;
+    }
+    return at::Device(at::kCPU);
+  }
+  if (name == "cuda") return ResolveCuda(name, 0);
+  if (name.starts_with("cuda:")) {
+    const std::string_view digits = name.substr(5);
+    int index = -1;
+    const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), index);
+    if (parsed.ec == std::errc() && parsed.ptr == digits.data() + digits.size() && index >= 0 && index < 64) {
+      return ResolveCuda(name, index);
+    }
+  }
+  return InvalidError("device '" + std::string(name) + "' is not known", kDeviceHint);
+}
+
+Result<at::ScalarType> ResolveDtype(std::string_view name, at::Device device) {
+  if (name == "fp32") return at::kFloat;
+  if (name == "bf16") return at::kBFloat16;
+  if (name == "auto") {
+    if (device.is_cuda()) return at::kBFloat16;
+    const bool multiplies_bf16 = __builtin_cpu_supports("avx512bf16") || __builtin_cpu_supports("amx-bf16");
+    return multiplies_bf16 ? at::kBFloat16 : at::kFloat;
+  }
+  return InvalidError("number format '" + std::string(name) + "' is not known", "use auto, fp32 or bf16");
+}
+
+std::string DtypeName(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kFloat:
+      return "fp32";
+    case at::kBFloat16:
+      return "bf16";
+    case at::kHalf:
+      return "fp16";
+    default:
+      return c10::toString(dtype);
+  }
+}
+
+void SetThreads(int threads) {
+  if (threads > 0) at::set_num_threads(threads);
+}
+
+}  // namespace genflow::nn

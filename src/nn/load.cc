@@ -1,0 +1,96 @@
+// Fills a model with the tensors of a file.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <unordered_set>
+
+#include "base/strings.h"
+#include "formats/model_source.h"
+#include "nn/device.h"
+#include "nn/guarded.h"
+#include "nn/model.h"
+
+namespace genflow::nn {
+namespace {
+
+std::string ShapeText(at::IntArrayRef shape) {
+  std::vector<std::string> parts;
+  for (const int64_t size : shape) parts.push_back(std::to_string(size));
+  return "[" + Join(parts, ", ") + "]";
+}
+
+// Buffers that old checkpoints carry and no model reads.
+bool IsIgnored(std::string_view name) { return name.ends_with("rotary_emb.inv_freq"); }
+
+Result<formats::DType> FileType(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kFloat:
+      return formats::DType::kF32;
+    case at::kBFloat16:
+      return formats::DType::kBF16;
+    case at::kHalf:
+      return formats::DType::kF16;
+    default:
+      return MakeError(Code::kInternal, "weights cannot be loaded as " + DtypeName(dtype));
+  }
+}
+
+using Weights = std::vector<std::pair<std::string, at::Tensor*>>;
+
+Status CheckNames(const formats::ModelSource& source, const ModelConfig& config, const Weights& weights) {
+  const std::string where = "model " + source.path().string();
+  std::unordered_set<std::string_view> wanted;
+  for (const auto& [name, tensor] : weights) {
+    wanted.insert(name);
+    const formats::TensorInfo* info = source.Find(name);
+    if (info == nullptr) {
+      return MakeError(Code::kCorrupt, where + " has no tensor '" + name + "', which its config asks for",
+                       "download the model again, or correct its config.json");
+    }
+    if (!std::ranges::equal(info->shape, tensor->sizes())) {
+      return MakeError(Code::kCorrupt,
+                       where + ": tensor '" + name + "' has shape " + ShapeText(info->shape) +
+                           ", its config asks for " + ShapeText(tensor->sizes()),
+                       "download the model again, or correct its config.json");
+    }
+  }
+  for (const formats::TensorInfo& info : source.tensors()) {
+    if (wanted.contains(info.name) || IsIgnored(info.name)) continue;
+    if (info.name == "lm_head.weight" && config.tie_word_embeddings) continue;
+    return MakeError(
+        Code::kUnsupported,
+        where + " holds tensor '" + info.name + "', which " + config.architecture + " does not have",
+        "the model may be of another architecture than its config.json says");
+  }
+  return Ok();
+}
+
+}  // namespace
+
+Result<std::shared_ptr<CausalLM>> LoadCausalLM(const formats::ModelSource& source,
+                                               const LoadOptions& options) {
+  GF_TRY(ModelConfig config, ParseModelConfig(source.config()));
+  GF_TRY(const formats::DType file_type, FileType(options.dtype));
+  return Guarded("loading model " + source.path().string(), [&]() -> Result<std::shared_ptr<CausalLM>> {
+    // On a GPU, tensors are read into host memory one at a time and copied over.
+    GF_TRY(std::shared_ptr<CausalLM> model, BuildCausalLM(config, options.dtype, options.device));
+    const Weights weights = model->NamedWeights();
+    GF_CHECK_OK(CheckNames(source, config, weights));
+
+    const auto total = static_cast<int64_t>(weights.size());
+    int64_t done = 0;
+    for (const auto& [name, weight] : weights) {
+      at::Tensor host = options.device.is_cpu() ? *weight : at::empty(weight->sizes(), options.dtype);
+      GF_CHECK_OK(source.Read(name, file_type, host.data_ptr(), at::get_num_threads()));
+      if (!options.device.is_cpu()) weight->copy_(host);
+      if (options.progress && !options.progress(++done, total)) {
+        return MakeError(Code::kInterrupted, "loading model " + source.path().string() + " was stopped");
+      }
+    }
+    return model;
+  });
+}
+
+}  // namespace genflow::nn

@@ -1,0 +1,181 @@
+#include "nn/model.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "nn/guarded.h"
+#include "nn/registry.h"
+
+namespace genflow::nn {
+namespace {
+
+// Lengths of the sequences in a batch, in order.
+std::vector<int64_t> SequenceLengths(const Batch& batch) {
+  const int64_t rows = batch.input_ids.size(0);
+  const int64_t columns = batch.input_ids.size(1);
+  const auto& bounds = batch.cu_seqlens;
+  if (bounds.empty()) return std::vector<int64_t>(rows, columns);
+  TORCH_CHECK(bounds.size() >= 2 && bounds.front() == 0 && bounds.back() == rows * columns,
+              "cu_seqlens must run from 0 to the number of tokens");
+  std::vector<int64_t> lengths;
+  for (size_t i = 1; i < bounds.size(); ++i) {
+    TORCH_CHECK(bounds[i] > bounds[i - 1], "cu_seqlens must ascend");
+    lengths.push_back(bounds[i] - bounds[i - 1]);
+  }
+  return lengths;
+}
+
+std::vector<SegmentGroup> GroupByLength(const std::vector<int64_t>& lengths) {
+  std::vector<SegmentGroup> groups;
+  int64_t begin = 0;
+  for (const int64_t length : lengths) {
+    if (!groups.empty() && groups.back().length == length) {
+      ++groups.back().count;
+    } else {
+      groups.push_back({begin, 1, length});
+    }
+    begin += length;
+  }
+  return groups;
+}
+
+template <class Visit>
+void VisitLinears(DecoderLayer& layer, const Visit& visit) {
+  visit("self_attn.q_proj", layer.self_attn.q_proj);
+  visit("self_attn.k_proj", layer.self_attn.k_proj);
+  visit("self_attn.v_proj", layer.self_attn.v_proj);
+  visit("self_attn.o_proj", layer.self_attn.o_proj);
+  visit("mlp.gate_proj", layer.mlp.gate_proj);
+  visit("mlp.up_proj", layer.mlp.up_proj);
+  visit("mlp.down_proj", layer.mlp.down_proj);
+}
+
+std::string LayerPrefix(size_t index) { return "model.layers." + std::to_string(index) + "."; }
+
+}  // namespace
+
+Batch PackSequences(std::span<const std::vector<int32_t>> sequences, at::Device device) {
+  Batch batch;
+  batch.cu_seqlens.push_back(0);
+  std::vector<int64_t> ids;
+  for (const auto& sequence : sequences) {
+    ids.insert(ids.end(), sequence.begin(), sequence.end());
+    batch.cu_seqlens.push_back(static_cast<int64_t>(ids.size()));
+  }
+  batch.input_ids = at::tensor(ids, at::kLong).unsqueeze(0).to(device);
+  return batch;
+}
+
+AttentionContext CausalLM::MakeContext(const Batch& batch, KvCache* cache) const {
+  const std::vector<int64_t> lengths = SequenceLengths(batch);
+  AttentionContext context;
+  context.groups = GroupByLength(lengths);
+  context.cache = cache;
+  context.first_cache_row = batch.first_cache_row;
+
+  at::Tensor positions = batch.position_ids;
+  if (!positions.defined()) {
+    std::vector<int64_t> counted;
+    counted.reserve(batch.input_ids.numel());
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      const int64_t past =
+          cache == nullptr ? 0 : cache->length(batch.first_cache_row + static_cast<int64_t>(i));
+      for (int64_t t = 0; t < lengths[i]; ++t) counted.push_back(past + t);
+    }
+    positions = at::tensor(counted, at::kLong).to(device());
+  }
+  context.angles = rope_.At(positions.flatten());
+  if (cache == nullptr) return context;
+
+  cache->Reserve(batch.first_cache_row, lengths);
+  const bool decode = context.groups.size() == 1 && context.groups[0].length == 1;
+  if (!decode) return context;
+  std::vector<int64_t> held;
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    held.push_back(cache->length(batch.first_cache_row + static_cast<int64_t>(i)) + 1);
+  }
+  context.decode_length = *std::max_element(held.begin(), held.end());
+  if (*std::min_element(held.begin(), held.end()) != context.decode_length) {
+    const at::Tensor ends = at::tensor(held, at::kLong).to(device()).unsqueeze(1);              // [n, 1]
+    const at::Tensor columns = at::arange(context.decode_length, ends.options()).unsqueeze(0);  // [1, L]
+    const at::Tensor zeros = at::zeros({1}, embed_tokens.options());
+    context.decode_mask = at::where(columns < ends, zeros, zeros - std::numeric_limits<float>::infinity())
+                              .unsqueeze(1)
+                              .unsqueeze(1);  // [n, 1, 1, L]
+  }
+  return context;
+}
+
+at::Tensor CausalLM::Embed(const at::Tensor& input_ids) const {
+  return at::embedding(embed_tokens, input_ids.flatten());
+}
+
+at::Tensor CausalLM::Hidden(const Batch& batch, KvCache* cache) const {
+  const AttentionContext context = MakeContext(batch, cache);
+  at::Tensor x = Embed(batch.input_ids);  // [N, hidden]
+  for (size_t i = 0; i < layers.size(); ++i) x = layers[i].Forward(x, context, static_cast<int64_t>(i));
+  x = norm.Forward(x);
+  if (cache != nullptr) cache->Commit();
+  return x.view({batch.input_ids.size(0), batch.input_ids.size(1), x.size(1)});
+}
+
+at::Tensor CausalLM::Logits(const at::Tensor& hidden) const { return at::linear(hidden, head_weight()); }
+
+void CausalLM::ForEachLinear(const std::function<void(const std::string&, Linear&)>& visitor) {
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const std::string prefix = LayerPrefix(i);
+    VisitLinears(layers[i], [&](const char* name, Linear& linear) { visitor(prefix + name, linear); });
+  }
+}
+
+std::vector<std::pair<std::string, at::Tensor*>> CausalLM::NamedWeights() {
+  std::vector<std::pair<std::string, at::Tensor*>> weights;
+  weights.emplace_back("model.embed_tokens.weight", &embed_tokens);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const std::string prefix = LayerPrefix(i);
+    VisitLinears(layers[i], [&](const char* name, Linear& linear) {
+      weights.emplace_back(prefix + name + ".weight", &linear.weight);
+      if (linear.bias.defined()) weights.emplace_back(prefix + name + ".bias", &linear.bias);
+    });
+    weights.emplace_back(prefix + "input_layernorm.weight", &layers[i].input_layernorm.weight);
+    weights.emplace_back(prefix + "post_attention_layernorm.weight",
+                         &layers[i].post_attention_layernorm.weight);
+  }
+  weights.emplace_back("model.norm.weight", &norm.weight);
+  if (lm_head.defined()) weights.emplace_back("lm_head.weight", &lm_head);
+  return weights;
+}
+
+void CausalLM::SetTraining(bool training) {
+  ForEachLinear([&](const std::string&, Linear& linear) {
+    if (linear.lora) linear.lora->training = training;
+  });
+}
+
+KvCache CausalLM::MakeCache() const {
+  return KvCache(config_.num_layers, config_.num_kv_heads, config_.head_dim, dtype(), device());
+}
+
+int64_t CausalLM::NumParameters() const {
+  int64_t count = 0;
+  for (const auto& [name, weight] : const_cast<CausalLM*>(this)->NamedWeights()) count += weight->numel();
+  return count;
+}
+
+Result<std::shared_ptr<CausalLM>> BuildCausalLM(const ModelConfig& config, at::ScalarType dtype,
+                                                at::Device device) {
+  for (const Family& family : Families()) {
+    if (family.architecture != config.architecture) continue;
+    return Guarded("building the model", [&]() -> Result<std::shared_ptr<CausalLM>> {
+      Rope rope(config.head_dim, config.rope_theta, config.rope_scaling, device);
+      std::shared_ptr<CausalLM> model(new CausalLM(config, std::move(rope)));
+      family.build(config, at::TensorOptions().dtype(dtype).device(device), *model);
+      return model;
+    });
+  }
+  return MakeError(Code::kInternal, "no builder for architecture '" + config.architecture + "'");
+}
+
+}  // namespace genflow::nn
