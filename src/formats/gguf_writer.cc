@@ -1,0 +1,129 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "formats/gguf.h"
+
+namespace genflow::formats {
+namespace {
+
+constexpr uint64_t kAlignment = 32;
+
+template <class T>
+void Put(std::string* out, T value) {
+  char bytes[sizeof(T)];
+  std::memcpy(bytes, &value, sizeof(T));
+  out->append(bytes, sizeof(T));
+}
+
+void PutText(std::string* out, std::string_view text) {
+  Put<uint64_t>(out, text.size());
+  out->append(text);
+}
+
+uint32_t TypeId(DType type) { return type == DType::kF32 ? 0 : type == DType::kF16 ? 1 : 30; }
+
+uint64_t Padding(uint64_t size) { return (kAlignment - size % kAlignment) % kAlignment; }
+
+}  // namespace
+
+void GgufWriter::Set(std::string key, std::string_view value) {
+  PutText(&meta_, key);
+  Put<uint32_t>(&meta_, 8);
+  PutText(&meta_, value);
+  ++meta_count_;
+}
+
+void GgufWriter::Set(std::string key, bool value) {
+  PutText(&meta_, key);
+  Put<uint32_t>(&meta_, 7);
+  Put<uint8_t>(&meta_, value ? 1 : 0);
+  ++meta_count_;
+}
+
+void GgufWriter::SetU32(std::string key, uint32_t value) {
+  PutText(&meta_, key);
+  Put<uint32_t>(&meta_, 4);
+  Put(&meta_, value);
+  ++meta_count_;
+}
+
+void GgufWriter::SetF32(std::string key, float value) {
+  PutText(&meta_, key);
+  Put<uint32_t>(&meta_, 6);
+  Put(&meta_, value);
+  ++meta_count_;
+}
+
+void GgufWriter::SetStrings(std::string key, const std::vector<std::string>& values) {
+  PutText(&meta_, key);
+  Put<uint32_t>(&meta_, 9);
+  Put<uint32_t>(&meta_, 8);
+  Put<uint64_t>(&meta_, values.size());
+  for (const auto& value : values) PutText(&meta_, value);
+  ++meta_count_;
+}
+
+void GgufWriter::SetInts(std::string key, const std::vector<int32_t>& values) {
+  PutText(&meta_, key);
+  Put<uint32_t>(&meta_, 9);
+  Put<uint32_t>(&meta_, 5);
+  Put<uint64_t>(&meta_, values.size());
+  for (const int32_t value : values) Put(&meta_, value);
+  ++meta_count_;
+}
+
+void GgufWriter::AddTensor(std::string name, std::vector<int64_t> shape, DType type) {
+  uint64_t bytes = DTypeSize(type);
+  for (const int64_t size : shape) bytes *= static_cast<uint64_t>(size);
+  uint64_t offset = 0;
+  if (!entries_.empty()) {
+    const uint64_t end = entries_.back().offset + entries_.back().bytes;
+    offset = end + Padding(end);
+  }
+  entries_.push_back({std::move(name), std::move(shape), type, offset, bytes});
+}
+
+Status GgufWriter::Begin(const std::filesystem::path& path) {
+  path_ = path;
+  fd_ = Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd_.valid()) return ErrnoError(path.string(), errno);
+  std::string header = "GGUF";
+  Put<uint32_t>(&header, 3);
+  Put<uint64_t>(&header, entries_.size());
+  Put<uint64_t>(&header, meta_count_);
+  header += meta_;
+  for (const auto& entry : entries_) {
+    PutText(&header, entry.name);
+    Put<uint32_t>(&header, static_cast<uint32_t>(entry.shape.size()));
+    for (auto it = entry.shape.rbegin(); it != entry.shape.rend(); ++it) Put<uint64_t>(&header, static_cast<uint64_t>(*it));
+    Put<uint32_t>(&header, TypeId(entry.type));
+    Put<uint64_t>(&header, entry.offset);
+  }
+  header.append(Padding(header.size()), '\0');
+  return WriteAll(fd_.get(), header);
+}
+
+Status GgufWriter::WriteTensor(const void* data, size_t bytes) {
+  if (next_ >= entries_.size()) return MakeError(Code::kInternal, path_.string() + ": more tensors than were declared");
+  const Entry& entry = entries_[next_++];
+  if (bytes != entry.bytes) {
+    return MakeError(Code::kInternal, path_.string() + ": tensor '" + entry.name + "' has " + std::to_string(bytes) +
+                                          " bytes, not " + std::to_string(entry.bytes));
+  }
+  GF_CHECK_OK(WriteAll(fd_.get(), {static_cast<const char*>(data), bytes}));
+  return WriteAll(fd_.get(), std::string(Padding(bytes), '\0'));
+}
+
+Status GgufWriter::Finish() {
+  if (next_ != entries_.size()) {
+    return MakeError(Code::kInternal, path_.string() + ": tensor '" + entries_[next_].name + "' was not written");
+  }
+  if (::fsync(fd_.get()) != 0) return ErrnoError(path_.string() + ": fsync", errno);
+  fd_.Reset();
+  return Ok();
+}
+
+}  // namespace genflow::formats

@@ -1,0 +1,102 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <unordered_map>
+
+#include <nlohmann/json.hpp>
+
+#include "formats/safetensors.h"
+
+namespace genflow::formats {
+namespace {
+
+// Place of a type in the file, as in Hugging Face's library.
+int Rank(DType type) { return type == DType::kF32 ? 0 : type == DType::kBF16 ? 1 : 2; }
+
+}  // namespace
+
+void SafetensorsWriter::AddTensor(std::string name, std::vector<int64_t> shape, DType type) {
+  uint64_t bytes = DTypeSize(type);
+  for (const int64_t size : shape) bytes *= static_cast<uint64_t>(size);
+  entries_.push_back({std::move(name), std::move(shape), type, bytes});
+}
+
+Result<std::vector<std::string>> SafetensorsWriter::Begin(const std::filesystem::path& path) {
+  path_ = path;
+  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+    return Rank(a.type) != Rank(b.type) ? Rank(a.type) < Rank(b.type) : a.name < b.name;
+  });
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata_.empty()) header["__metadata__"] = metadata_;
+  std::vector<std::string> order;
+  uint64_t offset = 0;
+  for (const auto& entry : entries_) {
+    if (header.contains(entry.name)) {
+      return MakeError(Code::kInternal, path.string() + ": tensor '" + entry.name + "' was added twice");
+    }
+    nlohmann::ordered_json item;
+    item["dtype"] = DTypeTag(entry.type);
+    item["shape"] = entry.shape;
+    item["data_offsets"] = {offset, offset + entry.bytes};
+    header[entry.name] = std::move(item);
+    offset += entry.bytes;
+    order.push_back(entry.name);
+  }
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const nlohmann::json::exception&) {
+    return InvalidError(path.string() + ": a tensor name or metadata value is not UTF-8");
+  }
+  text.append((8 - text.size() % 8) % 8, ' ');
+  const uint64_t size = text.size();
+  char length[8];
+  std::memcpy(length, &size, 8);
+  fd_ = Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd_.valid()) return ErrnoError(path.string(), errno);
+  GF_CHECK_OK(WriteAll(fd_.get(), std::string(length, 8) + text));
+  return order;
+}
+
+Status SafetensorsWriter::WriteTensor(const void* data, size_t bytes) {
+  if (next_ >= entries_.size()) return MakeError(Code::kInternal, path_.string() + ": more tensors than were declared");
+  const Entry& entry = entries_[next_++];
+  if (bytes != entry.bytes) {
+    return MakeError(Code::kInternal, path_.string() + ": tensor '" + entry.name + "' has " + std::to_string(bytes) +
+                                          " bytes, not " + std::to_string(entry.bytes));
+  }
+  return WriteAll(fd_.get(), {static_cast<const char*>(data), bytes});
+}
+
+Status SafetensorsWriter::Finish() {
+  if (next_ != entries_.size()) {
+    return MakeError(Code::kInternal, path_.string() + ": tensor '" + entries_[next_].name + "' was not written");
+  }
+  if (::fsync(fd_.get()) != 0) return ErrnoError(path_.string() + ": fsync", errno);
+  fd_.Reset();
+  return Ok();
+}
+
+Status WriteSafetensors(const std::filesystem::path& path, const std::vector<TensorView>& tensors,
+                        const std::map<std::string, std::string>& metadata) {
+  SafetensorsWriter writer;
+  for (const auto& [key, value] : metadata) writer.SetMetadata(key, value);
+  std::unordered_map<std::string_view, const TensorView*> by_name;
+  for (const auto& tensor : tensors) {
+    writer.AddTensor(tensor.name, tensor.shape, tensor.type);
+    by_name[tensor.name] = &tensor;
+  }
+  GF_TRY(const std::vector<std::string> order, writer.Begin(path));
+  for (const auto& name : order) {
+    const TensorView& tensor = *by_name[name];
+    uint64_t bytes = DTypeSize(tensor.type);
+    for (const int64_t size : tensor.shape) bytes *= static_cast<uint64_t>(size);
+    GF_CHECK_OK(writer.WriteTensor(tensor.data, bytes));
+  }
+  return writer.Finish();
+}
+
+}  // namespace genflow::formats
