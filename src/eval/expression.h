@@ -1,0 +1,65 @@
+// The language of quality gates: "perplexity < baseline.perplexity * 0.75 and not (loss > 3)".
+//
+//   or < and < not < comparison (< <= > >= == !=, not chained) < + - < * / < unary - < operand
+//   operand: number, metric name (dotted; quoted where it holds other characters: "my-stage.loss"),
+//            min(a, b, ...), max(a, b, ...), abs(a), ( ... )
+//
+// Truth values and numbers do not mix: a requirement is a truth value.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace genflow::eval {
+
+// A number and the variance of its estimate; variances propagate to first order, as of independent estimates.
+struct Uncertain {
+  double value = 0;
+  double variance = 0;
+};
+
+struct ExpressionNode;
+
+// One comparison as it came out, for messages.
+struct ComparisonOutcome {
+  Uncertain left, right;
+  std::string op;
+  bool holds = false;
+};
+
+struct Evaluation {
+  bool holds = false;
+  std::vector<ComparisonOutcome> comparisons;  // those evaluated, left to right; all of them are
+};
+
+class Expression {
+ public:
+  // Refuses what is not a requirement: kInvalid, with the column, the text and a caret below it.
+  static Result<Expression> Parse(std::string_view text);
+  Expression(Expression&&) noexcept;
+  Expression& operator=(Expression&&) noexcept;
+  ~Expression();
+
+  const std::string& text() const { return text_; }
+  // Names of metrics in order of appearance, each once.
+  std::vector<std::string> Names() const;
+
+  // `resolve` gives a metric's value or says why it has none; its error is returned with text and caret.
+  // A comparison with NaN, or a division by zero, is an error too.
+  // `tolerance` is in standard errors of the difference of both sides: a comparison other than == and !=
+  // holds when it would hold with the difference moved by that much in its favour (negative: against it).
+  Result<Evaluation> Evaluate(const std::function<Result<Uncertain>(const std::string& name)>& resolve,
+                              double tolerance = 0) const;
+
+ private:
+  Expression(std::string text, std::unique_ptr<ExpressionNode> root);
+  std::string text_;
+  std::unique_ptr<ExpressionNode> root_;
+};
+
+}  // namespace genflow::eval

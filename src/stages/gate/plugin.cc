@@ -1,0 +1,4 @@
+#include "genflow/plugin.hpp"
+#include "stages/gate/metrics.h"
+
+GENFLOW_PLUGIN("gate", "1.0.0", genflow::stages::GateMetrics)
