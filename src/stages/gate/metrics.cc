@@ -39,7 +39,8 @@ Outcome GateMetrics::Run(Context& context) {
   Require(eval::WriteReport(report, context.OutputPath("report")));
   for (const auto& metric : report.metrics) context.Metric(metric.name, metric.value);
   if (const std::string message = eval::GateMessage(outcomes); !message.empty()) return context.Gate(message);
-  context.Summary("Gate: all " + std::to_string(outcomes.size()) + " requirements met.");
+  context.Summary("Gate: " + std::to_string(outcomes.size()) +
+                  (outcomes.size() == 1 ? " requirement met." : " requirements, all met."));
   return Outcome::kOk;
 }
 

@@ -1,0 +1,75 @@
+#include "eval/pattern.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include <new>
+
+namespace genflow::eval {
+namespace {
+
+constexpr uint32_t kMatchLimit = 1'000'000;
+
+struct FreeCode {
+  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+};
+struct FreeMatchData {
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+};
+struct FreeMatchContext {
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+};
+
+std::string PcreMessage(int code) {
+  PCRE2_UCHAR text[256];
+  pcre2_get_error_message(code, text, sizeof text);
+  return reinterpret_cast<const char*>(text);
+}
+
+}  // namespace
+
+struct Pattern::Impl {
+  std::string text;
+  std::unique_ptr<pcre2_code, FreeCode> code;
+  std::unique_ptr<pcre2_match_context, FreeMatchContext> context;
+};
+
+Result<Pattern> Pattern::Compile(std::string_view pattern, PatternOptions options) {
+  int error = 0;
+  PCRE2_SIZE at = 0;
+  const uint32_t flags = PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | (options.ignore_case ? PCRE2_CASELESS : 0);
+  auto impl = std::make_shared<Impl>();
+  impl->text = pattern;
+  impl->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), flags, &error, &at,
+                                 nullptr));
+  if (impl->code == nullptr) {
+    return InvalidError("regular expression, column " + std::to_string(at + 1) + ": " + PcreMessage(error) +
+                        "\n    " + impl->text + "\n    " + std::string(at, ' ') + "^");
+  }
+  // Without the JIT (no memory for code) matching is slower, and the same.
+  pcre2_jit_compile(impl->code.get(), PCRE2_JIT_COMPLETE);
+  impl->context.reset(pcre2_match_context_create(nullptr));
+  if (impl->context == nullptr) throw std::bad_alloc();
+  pcre2_set_match_limit(impl->context.get(), kMatchLimit);
+  return Pattern(std::move(impl));
+}
+
+const std::string& Pattern::text() const { return impl_->text; }
+
+Result<std::optional<Match>> Pattern::Find(std::string_view subject, size_t from) const {
+  const std::unique_ptr<pcre2_match_data, FreeMatchData> data(pcre2_match_data_create(1, nullptr));
+  if (data == nullptr) return MakeError(Code::kExhausted, "out of memory");
+  const int rc = pcre2_match(impl_->code.get(), reinterpret_cast<PCRE2_SPTR>(subject.data()), subject.size(), from, 0,
+                             data.get(), impl_->context.get());
+  if (rc == PCRE2_ERROR_NOMATCH) return std::optional<Match>();
+  if (rc < 0) {
+    return MakeError(rc == PCRE2_ERROR_MATCHLIMIT ? Code::kExhausted : Code::kInternal,
+                     "regular expression '" + impl_->text + "': " + PcreMessage(rc),
+                     rc == PCRE2_ERROR_MATCHLIMIT ? "nested repeats such as (a+)+ take forever: write it without"
+                                                  : "");
+  }
+  const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data.get());
+  return std::optional<Match>(Match{bounds[0], bounds[1]});
+}
+
+}  // namespace genflow::eval
