@@ -49,15 +49,17 @@ class SourceText {
   std::string_view Line(int line) const;
   // The place of a byte range; it is cut at the end of its first line.
   Position At(size_t offset, size_t bytes = 1) const;
-  // Byte offset of a line (from 1) and a byte column (from 0), clamped to the text.
-  size_t Offset(int line, size_t byte_column) const;
 
   Diagnostic Report(Position where, std::string message, std::string hint = {},
                     Severity severity = Severity::kError) const;
 
  private:
+  size_t CountPoints(size_t offset) const;         // code points before a byte offset
+  size_t OffsetOfPoint(size_t point, size_t limit) const;  // the reverse, at most `limit`
+
   std::string name_, text_;
   std::vector<size_t> line_starts_;
+  std::vector<size_t> point_counts_;  // code points before byte 256 * i; empty: the text is ASCII
 };
 
 struct RenderOptions {

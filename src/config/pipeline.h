@@ -153,8 +153,8 @@ LoadResult ParsePipeline(std::string text, const std::filesystem::path& file, co
 // Reports missing paths and globs that match nothing. Disabled stages are left alone.
 std::vector<Diagnostic> ResolveFiles(Pipeline* pipeline);
 
-// What of `with` counts in a stage's key: without volatile parameters and without those of type path and
-// files, which count through StageSpec::files.
+// After ResolveFiles(): what of `with` counts in a stage's key, without volatile parameters and without those
+// of type path and files, which count through StageSpec::files.
 nlohmann::json KeyParams(const StageSpec& stage);
 
 // A `NAME=value` file of secrets: empty lines and lines that start with # are skipped, values are taken

@@ -30,6 +30,8 @@ struct Placeholder {
 };
 
 bool HasPlaceholder(std::string_view text);
+// How often "${{" occurs.
+size_t CountPlaceholders(std::string_view text);
 // Every placeholder in the strings of `value` (object keys hold none), in order, repeats included.
 std::vector<Placeholder> FindPlaceholders(const nlohmann::json& value);
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
 #include <vector>
 
 namespace genflow {
@@ -13,16 +12,16 @@ class Graph {
 
   size_t size() const { return successors_.size(); }
   size_t AddNode();
-  // Repeated edges count once (see Normalize). Self-loops are cycles.
+  // Repeated edges count once. A node may point to itself: that is a cycle.
   void AddEdge(size_t from, size_t to);
 
   // In ascending order, without repeats.
   const std::vector<size_t>& Successors(size_t node) const { return successors_[node]; }
   const std::vector<size_t>& Predecessors(size_t node) const { return predecessors_[node]; }
 
-  // A cycle a -> b -> ... -> a: the first node comes again at the end. Of several cycles, one through the
-  // smallest node that lies on a cycle reached first in node order.
-  std::optional<std::vector<size_t>> FindCycle() const;
+  // Cycles a -> b -> ... -> a (the first node comes again at the end) that share no node; at least one of
+  // every strongly connected component that has any. Each starts at its smallest node.
+  std::vector<std::vector<size_t>> FindCycles() const;
   // Every node after its predecessors; among those possible, the smallest first. The graph has no cycle.
   std::vector<size_t> TopologicalOrder() const;
 

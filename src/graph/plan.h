@@ -18,7 +18,7 @@ struct Selection {
 
 enum class Role {
   kIgnored,   // plays no part in this run
-  kReuse,     // outside the selection, but its outputs are read: comes from the cache, is never run
+  kReuse,     // outside the selection, but its artifacts are needed: comes from the cache, is never run
   kConsider,  // taken from the cache, or run
   kForce,     // run, whatever the cache has
   kDisabled,  // selected, but its `if` says no: it and its dependents are skipped
@@ -35,9 +35,12 @@ struct Plan {
   std::vector<size_t> order;       // nodes that are not ignored, in topological order
 };
 
-// The graph has no cycle. `estimates` has one entry a node. With both `from` and `until`, the nodes
-// between them. A node in `force` that is not selected is ignored. Ancestors of kReuse nodes are
-// ignored: their outputs come from the cache.
-Plan MakePlan(const Graph& graph, const Selection& selection, const std::vector<NodeEstimate>& estimates);
+// `graph` has every edge and no cycle; `artifacts` has the same nodes, and those edges that carry
+// artifacts (without edges of order alone). `estimates` has one entry a node. With both `from` and
+// `until`, the nodes between them. What selected nodes need through `artifacts`, directly or not, is
+// kReuse where it is not selected itself (so that keys can be computed along the chain). A node in
+// `force` that is not selected is not forced.
+Plan MakePlan(const Graph& graph, const Graph& artifacts, const Selection& selection,
+              const std::vector<NodeEstimate>& estimates);
 
 }  // namespace genflow

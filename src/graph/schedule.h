@@ -82,15 +82,16 @@ class Schedule {
   std::vector<size_t> Ready() const;
 
   // Takes resources for a ready node and marks it running; nothing when it does not fit now. It takes as
-  // many CPUs as are free, up to the maximum. A node that can use a GPU (gpus_max > 0) on a machine that
-  // has some waits for at least one, also when gpus_min is 0.
-  std::optional<Grant> TryStart(size_t node);
+  // many CPUs as are free, up to its maximum and to `cpus_share` (but never less than its minimum). A node
+  // that can use a GPU (gpus_max > 0) on a machine that has some waits for at least one, also when gpus_min
+  // is 0.
+  std::optional<Grant> TryStart(size_t node, int64_t cpus_share = std::numeric_limits<int64_t>::max());
 
   // A running node, or a ready one (kCached, or a failure before its start), has ended. Returns what
   // became final because of it: dependents skipped, and nodes cancelled when the run stops; ascending.
   std::vector<size_t> Finish(size_t node, Finished how);
-  // A running node will be tried again: it is ready once more and its resources are free. It is offered by
-  // Ready() after Release(node), so that the engine can wait out a backoff.
+  // A running node will be tried again: its resources are free, and it waits (kWaiting, for a backoff)
+  // until Release(node), which makes it ready. After a stop it is cancelled instead, by Retry().
   void Retry(size_t node);
   void Release(size_t node);
 

@@ -1,0 +1,192 @@
+#include "config/schema.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+
+namespace genflow {
+
+namespace {
+
+using nlohmann::json;
+
+json Expression() { return {{"type", "string"}, {"pattern", "\\$\\{\\{.*\\}\\}"}}; }
+
+json Described(json schema, const std::string& text) {
+  if (!text.empty()) schema["description"] = text;
+  return schema;
+}
+
+void AddRange(const ParamInfo& param, json* schema) {
+  if (!param.min || !param.max) return;
+  constexpr double kHuge = 1e15;
+  auto number = [&](double value) { return param.type == ParamType::kInt ? json(static_cast<int64_t>(value)) : json(value); };
+  if (*param.min > -kHuge) (*schema)["minimum"] = number(*param.min);
+  if (*param.max < kHuge) (*schema)["maximum"] = number(*param.max);
+}
+
+json ParamSchema(const ParamInfo& param) {
+  const json text = {{"type", json::array({"string", "number", "boolean"})}};
+  json plain;
+  switch (param.type) {
+    case ParamType::kBool: plain = {{"type", "boolean"}}; break;
+    case ParamType::kInt:
+      plain = {{"type", "integer"}};
+      AddRange(param, &plain);
+      break;
+    case ParamType::kFloat:
+      plain = {{"type", "number"}};
+      AddRange(param, &plain);
+      break;
+    case ParamType::kString: return Described(text, param.doc);
+    case ParamType::kEnum: plain = {{"enum", param.choices}}; break;
+    case ParamType::kPath: return Described({{"type", "string"}, {"minLength", 1}}, param.doc);
+    case ParamType::kFiles:
+    case ParamType::kStringList: plain = {{"anyOf", json::array({text, {{"type", "array"}, {"items", text}}})}}; break;
+    case ParamType::kSize:
+    case ParamType::kDuration: plain = {{"type", json::array({"string", "number"})}}; break;
+    case ParamType::kJson: plain = json::object(); break;
+  }
+  const bool takes_text = plain.empty() || param.type == ParamType::kSize || param.type == ParamType::kDuration ||
+                          param.type == ParamType::kFiles || param.type == ParamType::kStringList;
+  json out = takes_text ? plain : json{{"anyOf", json::array({plain, Expression()})}};
+  if (param.default_value) out["default"] = *param.default_value;
+  return Described(std::move(out), param.doc);
+}
+
+json WithSchema(const StageInfo& stage) {
+  json root = {{"type", "object"}, {"additionalProperties", false}, {"properties", json::object()}};
+  for (const auto& param : stage.params) {
+    json* level = &root;
+    std::string_view rest = param.name;
+    while (true) {
+      const size_t dot = rest.find('.');
+      const std::string name(rest.substr(0, dot));
+      if (param.required) {
+        json& required = (*level)["required"];
+        if (required.is_null()) required = json::array();
+        if (std::find(required.begin(), required.end(), name) == required.end()) required.push_back(name);
+      }
+      json& at = (*level)["properties"][name];
+      if (dot == std::string_view::npos) {
+        at = ParamSchema(param);
+        break;
+      }
+      if (at.is_null()) at = {{"type", "object"}, {"additionalProperties", false}, {"properties", json::object()}};
+      level = &at;
+      rest.remove_prefix(dot + 1);
+    }
+  }
+  return root;
+}
+
+json InSchema(const StageInfo& stage) {
+  json out = {{"type", "object"}, {"additionalProperties", false}, {"properties", json::object()}};
+  json required = json::array();
+  for (const auto& port : stage.inputs) {
+    const json reference = {{"$ref", "#/$defs/reference"}};
+    json schema = port.many ? json{{"anyOf", json::array({reference, {{"type", "array"}, {"items", reference}, {"minItems", 1}}})}} : reference;
+    out["properties"][port.name] = Described(std::move(schema), port.type + (port.doc.empty() ? "" : ": " + port.doc));
+    if (!port.optional) required.push_back(port.name);
+  }
+  if (!required.empty()) out["required"] = std::move(required);
+  return out;
+}
+
+json ExecBranch() {
+  const json types = {{"enum", {"dataset", "model", "adapter", "report", "package", "file"}}};
+  const json texts = {{"anyOf", json::array({{{"type", "string"}}, {{"type", "array"}, {"items", {{"type", "string"}}}}})}};
+  return {{"required", {"with"}},
+          {"properties",
+           {{"with",
+             {{"type", "object"},
+              {"additionalProperties", false},
+              {"required", {"run"}},
+              {"properties",
+               {{"run", {{"type", "string"}, {"description", "Shell text, run by bash -eo pipefail. Inputs and outputs are paths in GENFLOW_IN_<PORT> and GENFLOW_OUT_<PORT>."}}},
+                {"files", Described(texts, "Files of the workspace whose contents count in the cache key.")}}}}},
+            {"in", {{"type", "object"}, {"additionalProperties", {{"$ref", "#/$defs/reference"}}}}},
+            {"out", {{"type", "object"}, {"additionalProperties", types}, {"description", "Outputs, by name, with their types."}}}}}};
+}
+
+}  // namespace
+
+json PipelineJsonSchema(const Catalog& catalog) {
+  json uses = json::array();
+  json branches = json::array();
+  for (const auto& stage : catalog.stages()) {
+    uses.push_back({{"const", stage.name}, {"description", stage.summary}});
+    json then = {{"properties", {{"with", WithSchema(stage)}, {"in", InSchema(stage)}, {"out", false}}}};
+    json required = json::array();
+    if (then["properties"]["with"].contains("required")) required.push_back("with");
+    if (then["properties"]["in"].contains("required")) required.push_back("in");
+    if (!required.empty()) then["required"] = std::move(required);
+    branches.push_back({{"if", {{"required", {"uses"}}, {"properties", {{"uses", {{"const", stage.name}}}}}}}, {"then", std::move(then)}});
+  }
+  uses.push_back({{"const", "exec"}, {"description", "Runs any program."}});
+  branches.push_back({{"if", {{"required", {"uses"}}, {"properties", {{"uses", {{"const", "exec"}}}}}}}, {"then", ExecBranch()}});
+
+  const json ref_duration = {{"$ref", "#/$defs/duration"}};
+  const json defs = {
+      {"reference", {{"type", "string"}, {"pattern", "^[A-Za-z_][A-Za-z0-9_-]*\\.[A-Za-z_][A-Za-z0-9_]*$"}, {"description", "An output, written stage.port."}}},
+      {"duration", {{"type", json::array({"string", "number"})}, {"description", "90s, 30m, 1h30m; a number means seconds."}}},
+      {"range", {{"type", json::array({"integer", "string"})}, {"description", "A number, or a range such as 0..1."}}},
+      {"retries",
+       {{"description", "Further attempts after a failure."},
+        {"anyOf", json::array({{{"type", "integer"}, {"minimum", 0}, {"maximum", 100}},
+                               Expression(),
+                               {{"type", "object"},
+                                {"additionalProperties", false},
+                                {"required", {"max"}},
+                                {"properties", {{"max", {{"type", json::array({"integer", "string"})}}}, {"backoff", ref_duration}}}}})}}},
+      {"resources",
+       {{"type", "object"},
+        {"additionalProperties", false},
+        {"properties",
+         {{"cpus", {{"$ref", "#/$defs/range"}}},
+          {"gpus", {{"$ref", "#/$defs/range"}}},
+          {"memory", {{"type", json::array({"integer", "string"})}, {"description", "512M, 8G."}}}}}}},
+      {"env", {{"type", "object"}, {"additionalProperties", {{"type", json::array({"string", "number", "boolean"})}}}}},
+      {"stage",
+       {{"type", "object"},
+        {"required", {"uses"}},
+        {"additionalProperties", false},
+        {"properties",
+         {{"uses", {{"oneOf", std::move(uses)}, {"description", "What the stage does."}}},
+          {"in", {{"type", "object"}, {"description", "Input artifacts, by port: stage.port."}}},
+          {"out", {{"description", "Outputs of a stage with uses: exec."}}},
+          {"with", {{"type", "object"}, {"description", "Parameters."}}},
+          {"needs", {{"description", "Stages that come first, without an artifact."},
+                     {"anyOf", json::array({{{"type", "string"}}, {{"type", "array"}, {"items", {{"type", "string"}}}}})}}},
+          {"if", {{"type", json::array({"string", "boolean"})}, {"description", "The stage is skipped where this is false."}}},
+          {"env", {{"$ref", "#/$defs/env"}}},
+          {"retries", {{"$ref", "#/$defs/retries"}}},
+          {"timeout", ref_duration},
+          {"resources", {{"$ref", "#/$defs/resources"}}}}},
+        {"allOf", std::move(branches)}}}};
+  return {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
+          {"title", "genflow pipeline"},
+          {"type", "object"},
+          {"required", {"stages"}},
+          {"additionalProperties", false},
+          {"properties",
+           {{"name", {{"type", "string"}, {"minLength", 1}}},
+            {"params", {{"type", "object"}, {"description", "Values for ${{ params.NAME }}; overridable with -p NAME=VALUE."}}},
+            {"defaults",
+             {{"type", "object"},
+              {"additionalProperties", false},
+              {"description", "What every stage has unless it says otherwise."},
+              {"properties",
+               {{"retries", {{"$ref", "#/$defs/retries"}}},
+                {"timeout", ref_duration},
+                {"resources", {{"$ref", "#/$defs/resources"}}},
+                {"env", {{"$ref", "#/$defs/env"}}}}}}},
+            {"stages",
+             {{"type", "object"},
+              {"minProperties", 1},
+              {"propertyNames", {{"pattern", "^[A-Za-z_][A-Za-z0-9_-]*$"}}},
+              {"additionalProperties", {{"$ref", "#/$defs/stage"}}}}}}},
+          {"$defs", defs}};
+}
+
+}  // namespace genflow

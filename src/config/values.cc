@@ -1,0 +1,314 @@
+#include <cstdlib>
+
+#include "base/sha256.h"
+#include "base/strings.h"
+#include "config/load_state.h"
+
+namespace genflow {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kMaxAllResultBytes = 64u << 20;
+constexpr std::string_view kOpen = "${{";
+
+size_t BytesOf(const json& value) {
+  if (value.is_string()) return value.get_ref<const std::string&>().size();
+  size_t bytes = 8;
+  if (value.is_structured()) {
+    for (const auto& item : value) bytes += BytesOf(item);
+  }
+  return bytes;
+}
+
+std::vector<std::string> KeysOf(const std::map<std::string, ParamValue>& map) {
+  std::vector<std::string> out;
+  for (const auto& [name, value] : map) out.push_back(name);
+  return out;
+}
+
+NameValue Refused(std::string message, std::string hint = {}) {
+  NameValue out;
+  out.state = NameValue::State::kRefused;
+  out.message = std::move(message);
+  out.hint = std::move(hint);
+  return out;
+}
+
+}  // namespace
+
+NameValue Scope::Refuse(const char* what) const {
+  return Refused(std::string(what) + " cannot be used in " + place_,
+                 place_ == "run" ? "pass it through env: and use the variable" : "");
+}
+
+NameValue Scope::Param(const std::string& name) {
+  if ((allow_ & kParams) == 0) return Refuse("parameters");
+  const auto found = state_->params.find(name);
+  if (found == state_->params.end()) {
+    const size_t dash = name.find('-');
+    if (dash != std::string::npos && state_->params.count(name.substr(0, dash)) > 0) {
+      return Refused("unknown parameter '" + name + "'", "a subtraction needs spaces around '-'");
+    }
+    return Refused("unknown parameter '" + name + "'",
+                   state_->DidYouMean(name, KeysOf(state_->params), "define it under params:"));
+  }
+  found->second.used = true;
+  if (found->second.bad) return Refused("");
+  NameValue out;
+  out.value = found->second.value;
+  return out;
+}
+
+NameValue Scope::Env(const std::string& name) {
+  if ((allow_ & kEnv) == 0) return Refuse("environment variables");
+  NameValue out;
+  std::optional<std::string> value;
+  if (state_->options.env) {
+    value = state_->options.env(name);
+  } else if (const char* text = std::getenv(name.c_str()); text != nullptr) {
+    value = text;
+  }
+  if (!value) {
+    out.state = NameValue::State::kUnset;
+    out.message = "the environment variable '" + name + "' is not set";
+  } else if (HasPlaceholder(*value)) {
+    return Refused("the environment variable '" + name + "' cannot hold '${{'");
+  } else {
+    out.value = *std::move(value);
+  }
+  return out;
+}
+
+NameValue Scope::Secret(const std::string& name) {
+  if ((allow_ & kSecrets) == 0) return Refuse("secrets");
+  if (!IsIdentifier(name, false)) return Refused("'" + name + "' cannot name a secret", "use letters, digits and _");
+  if (secrets_ != nullptr) secrets_->insert(name);
+  auto known = state_->secrets.find(name);
+  if (known == state_->secrets.end()) {
+    const std::string variable = "GENFLOW_SECRET_" + name;
+    std::optional<std::string> value;
+    if (state_->options.secrets) {
+      value = state_->options.secrets(name);
+    } else if (const char* text = std::getenv(variable.c_str()); text != nullptr) {
+      value = text;
+    }
+    if (!value && state_->options.require_secrets) {
+      return Refused("the secret '" + name + "' is not set", "set the environment variable " + variable);
+    }
+    if (!value) {
+      state_->Warn(position_, "the secret '" + name + "' is not set", "a run needs the environment variable " + variable);
+    }
+    std::string digest = "unset";
+    if (value) {
+      Sha256 hash;
+      for (std::string_view part : {std::string_view(state_->options.secret_salt), std::string_view(name), std::string_view(*value)}) {
+        hash.Update(std::to_string(part.size()) + ":");
+        hash.Update(part);
+      }
+      digest = hash.Finish().substr(0, 16);
+    }
+    known = state_->secrets.emplace(name, genflow::Secret(name, value.value_or(""), digest)).first;
+  }
+  Placeholder placeholder;
+  placeholder.kind = Placeholder::Kind::kSecret;
+  placeholder.name = name;
+  placeholder.digest = known->second.digest();
+  NameValue out;
+  out.value = placeholder.ToText();
+  return out;
+}
+
+NameValue Scope::Output(const std::string& stage, const std::string& port) {
+  if ((allow_ & kOutputs) == 0) return Refuse("outputs of stages");
+  const StageHead* head = state_->FindHead(stage);
+  if (head == nullptr) {
+    return Refused("there is no stage '" + stage + "'", state_->DidYouMean(stage, state_->stage_ids));
+  }
+  if (!head->known()) return Refused("");
+  const auto type = LoadState::OutputType(*head, port);
+  if (!type) {
+    const auto names = LoadState::OutputNames(*head);
+    NameValue out = Refused("stage '" + stage + "' has no output '" + port + "'",
+                            state_->DidYouMean(port, names, names.empty() ? "it has no outputs" : "its outputs: " + Join(names, ", ")));
+    out.at_port = true;
+    return out;
+  }
+  if (outputs_ != nullptr) outputs_->push_back({"", stage, port, *type, position_});
+  Placeholder placeholder;
+  placeholder.stage = stage;
+  placeholder.port = port;
+  NameValue out;
+  out.value = placeholder.ToText();
+  return out;
+}
+
+std::optional<json> Scope::Evaluate(const YamlNode& node, size_t start, size_t end, size_t number, bool null_is_fine) {
+  const std::string_view text = std::string_view(node.text).substr(start, end - start);
+  const std::string& source = state_->source->text();
+  // Where the expression's text starts in the source; npos where it is not written as it reads.
+  size_t raw = std::string::npos;
+  size_t opener = node.offset;
+  if (start == 0) {
+    raw = node.offset + (node.plain ? 0 : 1);
+  } else {
+    for (size_t i = 0; i <= number && opener != std::string::npos; ++i) opener = source.find(kOpen, i == 0 ? opener : opener + 1);
+    if (opener != std::string::npos) raw = opener + kOpen.size();
+    else opener = node.offset;
+  }
+  auto place = [&](size_t offset, size_t length) {
+    if (raw != std::string::npos && source.compare(raw, offset + length, text, 0, offset + length) == 0) {
+      return state_->source->At(raw + offset, length);
+    }
+    return start == 0 ? state_->PositionOf(node) : state_->source->At(opener, kOpen.size());
+  };
+  const std::string_view trimmed = Trim(text);
+  const size_t lead = trimmed.empty() ? 0 : static_cast<size_t>(trimmed.data() - text.data());
+  position_ = place(lead, std::max<size_t>(1, trimmed.size()));
+
+  auto result = EvaluateExpression(text, *this);
+  if (const auto* problem = std::get_if<ExprProblem>(&result)) {
+    if (problem->message.empty()) return std::nullopt;
+    const size_t offset = std::min(problem->offset, text.size());
+    state_->Error(place(offset, std::min(problem->length, text.size() - offset)), problem->message, problem->hint);
+    return std::nullopt;
+  }
+  auto& value = std::get<ExprValue>(result);
+  if (value.value.is_null() && !value.unset.empty() && !null_is_fine) {
+    state_->Error(position_, value.unset, "give a default: ${{ " + std::string(trimmed) + " || 'value' }}");
+    return std::nullopt;
+  }
+  state_->result_bytes += BytesOf(value.value);
+  if (state_->result_bytes > kMaxAllResultBytes) {
+    state_->Error(position_, "the expressions of this file give more than 64 MiB of values");
+    return std::nullopt;
+  }
+  return std::move(value.value);
+}
+
+const YamlNode* Scope::FromJson(const json& value, const YamlNode& at) {
+  YamlNode* node = state_->tree.New();
+  node->from_source = false;
+  node->plain = false;
+  node->offset = at.offset;
+  node->bytes = at.bytes;
+  if (value.is_array()) {
+    node->kind = YamlNode::Kind::kList;
+    for (const auto& item : value) node->items.push_back(FromJson(item, at));
+  } else if (value.is_object()) {
+    node->kind = YamlNode::Kind::kMap;
+    for (const auto& [name, item] : value.items()) node->entries.push_back({FromJson(json(name), at), FromJson(item, at)});
+  } else {
+    ScalarToText(value, &node->text);
+    if (value.is_null()) {
+      node->kind = YamlNode::Kind::kNull;
+    } else if (value.is_boolean()) {
+      node->kind = YamlNode::Kind::kBool;
+      node->boolean = value.get<bool>();
+    } else if (value.is_number_integer()) {
+      node->kind = YamlNode::Kind::kInt;
+      node->integer = value.get<int64_t>();
+      node->number = value.get<double>();
+    } else if (value.is_number()) {
+      node->kind = YamlNode::Kind::kFloat;
+      node->number = value.get<double>();
+    } else {
+      node->kind = YamlNode::Kind::kString;
+    }
+  }
+  return node;
+}
+
+const YamlNode* Scope::Resolve(const YamlNode& node) {
+  if (node.kind != YamlNode::Kind::kString || !node.from_source) return &node;
+  size_t open = node.text.find(kOpen);
+  if (open == std::string::npos) return &node;
+  const std::string_view text = node.text;
+  std::string out;
+  size_t at = 0, placeholders = 0;
+  bool failed = false;
+  for (size_t number = 0; open != std::string::npos; ++number) {
+    const size_t start = open + kOpen.size(), end = FindExpressionEnd(text, start);
+    if (end == std::string::npos) {
+      state_->Error(state_->PartOf(node, open, kOpen.size()), "'${{' is not closed by '}}'");
+      return nullptr;
+    }
+    auto value = Evaluate(node, start, end, number, false);
+    if (value && open == 0 && end + 2 == text.size()) return FromJson(*value, node);
+    std::string piece;
+    if (!value) {
+      failed = true;
+    } else if (!ScalarToText(*value, &piece)) {
+      state_->Error(position_, std::string(value->is_array() ? "a list" : "a mapping") + " cannot be part of a text",
+                    "use toJSON() or join()");
+      failed = true;
+    }
+    placeholders += CountPlaceholders(piece);
+    out.append(text.substr(at, open - at)).append(piece);
+    at = end + 2;
+    open = text.find(kOpen, at);
+  }
+  if (failed) return nullptr;
+  out.append(text.substr(at));
+  if (CountPlaceholders(out) != placeholders) {
+    state_->Error(node, "the text cannot hold '${{' once its expressions are filled in");
+    return nullptr;
+  }
+  return FromJson(json(std::move(out)), node);
+}
+
+bool Scope::ToJson(const YamlNode& node, json* out) {
+  if (node.kind == YamlNode::Kind::kList) {
+    *out = json::array();
+    bool fine = true;
+    for (const YamlNode* item : node.items) fine = ToJson(*item, &out->emplace_back()) && fine;
+    return fine;
+  }
+  if (node.kind == YamlNode::Kind::kMap) {
+    *out = json::object();
+    bool fine = true;
+    for (const auto& entry : node.entries) fine = ToJson(*entry.value, &(*out)[entry.key->text]) && fine;
+    return fine;
+  }
+  const YamlNode* value = Resolve(node);
+  if (value == nullptr) return false;
+  *out = YamlToJson(*value);
+  return true;
+}
+
+std::optional<bool> Scope::Condition(const YamlNode& node, std::string* text) {
+  if (node.kind == YamlNode::Kind::kBool) {
+    *text = node.text;
+    return node.boolean;
+  }
+  if (node.kind != YamlNode::Kind::kString) {
+    state_->Error(node, "if expects a condition, got " + DescribeValue(node), "for example if: ${{ params.full }}");
+    return std::nullopt;
+  }
+  size_t start = 0, end = node.text.size();
+  if (const size_t open = node.text.find(kOpen); open != std::string::npos) {
+    start = kOpen.size();
+    end = FindExpressionEnd(node.text, open + start);
+    if (open != 0 || end == std::string::npos || end + 2 != node.text.size()) {
+      state_->Error(node, "if expects one condition, with nothing around its ${{ }}");
+      return std::nullopt;
+    }
+  }
+  *text = Trim(std::string_view(node.text).substr(start, end - start));
+  const auto value = Evaluate(node, start, end, 0, true);
+  if (!value) return std::nullopt;
+  return IsTruthy(*value);
+}
+
+std::optional<std::string> Scope::Text(const YamlNode& node, std::string_view what) {
+  const YamlNode* value = Resolve(node);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_scalar() || (value->from_source && value->kind == YamlNode::Kind::kNull)) {
+    state_->Error(node, std::string(what) + " expects text, got " + DescribeValue(*value));
+    return std::nullopt;
+  }
+  return value->text;
+}
+
+}  // namespace genflow

@@ -1,0 +1,91 @@
+#include "base/strings.h"
+#include "config/load_state.h"
+
+namespace genflow {
+
+namespace {
+
+using nlohmann::json;
+
+void SetNested(json* object, std::string_view dotted, json value) {
+  while (true) {
+    const size_t dot = dotted.find('.');
+    json& at = (*object)[std::string(dotted.substr(0, dot))];
+    if (dot == std::string_view::npos) {
+      at = std::move(value);
+      return;
+    }
+    if (!at.is_object()) at = json::object();
+    object = &at;
+    dotted.remove_prefix(dot + 1);
+  }
+}
+
+// Reads one level of `with`; `group` is "" or the dotted name of the level.
+void ReadGroup(LoadState* state, const StageInfo& info, const ParamIndex& index, const YamlNode& map,
+               const std::string& group, Scope& scope, StageSpec* stage, std::set<std::string>* given) {
+  for (const auto& entry : map.entries) {
+    const std::string name = group.empty() ? entry.key->text : group + "." + entry.key->text;
+    if (const auto param = index.params.find(name); param != index.params.end()) {
+      if (given->count(name) > 0) {
+        state->Error(*entry.key, "with." + name + " is given twice");
+        continue;
+      }
+      stage->with_positions[name] = state->PositionOf(*entry.value);
+      json value;
+      bool absent = false;
+      if (!CoerceParam(scope, *entry.value, *param->second, name, stage, &value, &absent)) {
+        given->insert(name);
+      } else if (!absent) {
+        given->insert(name);
+        SetNested(&stage->with, name, std::move(value));
+      }
+      continue;
+    }
+    if (index.groups.count(name) > 0) {
+      const YamlNode* inner = scope.Resolve(*entry.value);
+      if (inner == nullptr) continue;
+      if (inner->kind != YamlNode::Kind::kMap) {
+        state->Error(*entry.value, "with." + name + " expects a mapping, got " + DescribeValue(*inner),
+                     "its keys: " + Join(index.groups.at(name), ", "));
+        continue;
+      }
+      ReadGroup(state, info, index, *inner, name, scope, stage, given);
+      continue;
+    }
+    // The name may be right and the level wrong.
+    std::string hint;
+    for (const auto& param : info.params) {
+      if (hint.empty() && param.name.ends_with("." + entry.key->text)) hint = "did you mean '" + param.name + "'?";
+    }
+    if (const auto level = index.groups.find(group); hint.empty() && level != index.groups.end()) {
+      const std::string all = "its keys: " + Join(level->second, ", ");
+      hint = state->DidYouMean(entry.key->text, level->second, group.empty() ? "" : all);
+    }
+    if (hint.empty()) hint = "see: genflow stages show " + info.name;
+    state->Error(*entry.key, "'" + info.name + "' has no parameter '" + name + "'", std::move(hint));
+  }
+}
+
+}  // namespace
+
+void ReadWith(LoadState* state, const StageHead& head, const YamlNode* with, Scope& scope, StageSpec* stage) {
+  const StageInfo& info = *head.info;
+  std::set<std::string> given;
+  if (with != nullptr && with->kind != YamlNode::Kind::kNull) {
+    const YamlNode* map = scope.Resolve(*with);
+    if (map == nullptr || !state->ExpectMap(*map, "with")) return;
+    ReadGroup(state, info, state->IndexOf(info), *map, "", scope, stage, &given);
+  }
+  for (const auto& param : info.params) {
+    if (given.count(param.name) > 0) continue;
+    if (param.required) {
+      state->Error(*head.key, "stage '" + stage->id + "' needs the parameter '" + param.name + "' of " + info.name,
+                   param.doc.empty() ? "" : param.name + ": " + param.doc);
+    } else if (param.default_value) {
+      SetNested(&stage->with, param.name, *param.default_value);
+    }
+  }
+}
+
+}  // namespace genflow

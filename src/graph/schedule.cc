@@ -1,0 +1,211 @@
+#include "graph/schedule.h"
+
+#include <algorithm>
+
+namespace genflow {
+
+namespace {
+
+std::string Count(int64_t n, const char* noun) {
+  return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
+}
+
+}  // namespace
+
+std::optional<std::string> WhyUnfit(const Demand& demand, const Pools& pools) {
+  const auto gpus = static_cast<int64_t>(pools.gpus.size());
+  if (demand.cpus_min > pools.cpus) {
+    return "needs " + Count(demand.cpus_min, "CPU") + ", but the pool has " + std::to_string(pools.cpus);
+  }
+  if (demand.gpus_min > gpus) {
+    return "needs " + Count(demand.gpus_min, "GPU") + ", but the pool has " + std::to_string(gpus);
+  }
+  if (demand.memory > pools.memory) {
+    return "needs " + Count(static_cast<int64_t>(demand.memory), "byte") + " of memory, but the pool has " +
+           std::to_string(pools.memory);
+  }
+  return std::nullopt;
+}
+
+const char* NodeStateName(NodeState state) {
+  switch (state) {
+    case NodeState::kIgnored: return "ignored";
+    case NodeState::kWaiting: return "waiting";
+    case NodeState::kReady: return "ready";
+    case NodeState::kRunning: return "running";
+    case NodeState::kSucceeded: return "succeeded";
+    case NodeState::kCached: return "cached";
+    case NodeState::kFailed: return "failed";
+    case NodeState::kGateFailed: return "gate-failed";
+    case NodeState::kInterrupted: return "interrupted";
+    case NodeState::kSkipped: return "skipped";
+    case NodeState::kCancelled: return "cancelled";
+  }
+  return "unknown";
+}
+
+bool IsFinal(NodeState state) {
+  return state != NodeState::kWaiting && state != NodeState::kReady && state != NodeState::kRunning;
+}
+
+Schedule::Schedule(const Graph& graph, const Plan& plan, std::vector<Demand> demands, Pools pools,
+                   ScheduleOptions options)
+    : graph_(graph),
+      demands_(std::move(demands)),
+      priorities_(plan.priorities),
+      total_(pools),
+      free_(std::move(pools)),
+      options_(options),
+      states_(graph.size(), NodeState::kIgnored),
+      causes_(graph.size()),
+      blockers_(graph.size(), 0),
+      grants_(graph.size()) {
+  for (size_t node : plan.order) {
+    states_[node] = NodeState::kWaiting;
+    ++open_;
+  }
+  for (size_t node : plan.order) {
+    for (size_t before : graph_.Predecessors(node)) {
+      if (states_[before] != NodeState::kIgnored) ++blockers_[node];
+    }
+  }
+  for (size_t node : plan.order) {
+    if (plan.roles[node] == Role::kDisabled && states_[node] == NodeState::kWaiting) {
+      SetFinal(node, NodeState::kSkipped);
+      causes_[node] = node;
+      initially_skipped_.push_back(node);
+      SkipDependents(node, node, &initially_skipped_);
+    }
+  }
+  std::sort(initially_skipped_.begin(), initially_skipped_.end());
+  for (size_t node : plan.order) {
+    if (states_[node] == NodeState::kWaiting && blockers_[node] == 0) MakeReady(node);
+  }
+}
+
+std::vector<size_t> Schedule::Ready() const {
+  std::vector<size_t> out;
+  if (stopped_) return out;
+  out.reserve(ready_.size());
+  for (const auto& [priority, node] : ready_) out.push_back(node);
+  return out;
+}
+
+std::optional<Grant> Schedule::TryStart(size_t node, int64_t cpus_share) {
+  if (stopped_ || states_[node] != NodeState::kReady) return std::nullopt;
+  if (static_cast<int64_t>(running_) >= options_.max_running) return std::nullopt;
+  const Demand& demand = demands_[node];
+  const auto gpus_total = static_cast<int64_t>(total_.gpus.size());
+  const auto gpus_free = static_cast<int64_t>(free_.gpus.size());
+  const int64_t gpus_min = std::max(demand.gpus_min, std::min<int64_t>({1, demand.gpus_max, gpus_total}));
+  if (demand.cpus_min > free_.cpus || gpus_min > gpus_free || demand.memory > free_.memory) return std::nullopt;
+
+  Grant grant;
+  grant.cpus = std::max(demand.cpus_min, std::min({demand.cpus_max, free_.cpus, cpus_share}));
+  const int64_t gpus = std::min(std::max(gpus_min, demand.gpus_max), gpus_free);
+  grant.gpus.assign(free_.gpus.begin(), free_.gpus.begin() + gpus);
+  free_.gpus.erase(free_.gpus.begin(), free_.gpus.begin() + gpus);
+  grant.memory = demand.memory;
+  free_.cpus -= grant.cpus;
+  free_.memory -= grant.memory;
+
+  ready_.erase({-priorities_[node], node});
+  states_[node] = NodeState::kRunning;
+  grants_[node] = grant;
+  ++running_;
+  return grant;
+}
+
+std::vector<size_t> Schedule::Finish(size_t node, Finished how) {
+  Leave(node);
+  std::vector<size_t> ended;
+  if (how == Finished::kSucceeded || how == Finished::kCached) {
+    SetFinal(node, how == Finished::kCached ? NodeState::kCached : NodeState::kSucceeded);
+    for (size_t after : graph_.Successors(node)) {
+      if (states_[after] == NodeState::kWaiting && --blockers_[after] == 0) {
+        if (!stopped_) MakeReady(after);
+      }
+    }
+    return ended;
+  }
+  SetFinal(node, how == Finished::kFailed ? NodeState::kFailed
+                 : how == Finished::kGateFailed ? NodeState::kGateFailed
+                                                : NodeState::kInterrupted);
+  SkipDependents(node, node, &ended);
+  if (!options_.keep_going || how == Finished::kInterrupted) CancelRest(node, &ended);
+  std::sort(ended.begin(), ended.end());
+  return ended;
+}
+
+void Schedule::Retry(size_t node) {
+  Leave(node);
+  states_[node] = NodeState::kWaiting;
+  blockers_[node] = 1;
+  if (stopped_) SetFinal(node, NodeState::kCancelled);
+}
+
+void Schedule::Release(size_t node) {
+  if (states_[node] != NodeState::kWaiting) return;
+  blockers_[node] = 0;
+  MakeReady(node);
+}
+
+std::vector<size_t> Schedule::Stop() {
+  std::vector<size_t> cancelled;
+  CancelRest(std::nullopt, &cancelled);
+  std::sort(cancelled.begin(), cancelled.end());
+  return cancelled;
+}
+
+void Schedule::MakeReady(size_t node) {
+  states_[node] = NodeState::kReady;
+  ready_.insert({-priorities_[node], node});
+}
+
+// Takes a running or ready node out of where it stands and gives its resources back.
+void Schedule::Leave(size_t node) {
+  if (states_[node] == NodeState::kReady) {
+    ready_.erase({-priorities_[node], node});
+  } else if (states_[node] == NodeState::kRunning) {
+    Grant& grant = grants_[node];
+    free_.cpus += grant.cpus;
+    free_.memory += grant.memory;
+    free_.gpus.insert(free_.gpus.end(), grant.gpus.begin(), grant.gpus.end());
+    std::sort(free_.gpus.begin(), free_.gpus.end());
+    grant = {};
+    --running_;
+  }
+}
+
+void Schedule::SkipDependents(size_t node, size_t cause, std::vector<size_t>* skipped) {
+  std::vector<size_t> open = {node};
+  while (!open.empty()) {
+    const size_t at = open.back();
+    open.pop_back();
+    for (size_t after : graph_.Successors(at)) {
+      if (states_[after] != NodeState::kWaiting) continue;
+      SetFinal(after, NodeState::kSkipped);
+      causes_[after] = cause;
+      skipped->push_back(after);
+      open.push_back(after);
+    }
+  }
+}
+
+void Schedule::CancelRest(std::optional<size_t> cause, std::vector<size_t>* cancelled) {
+  stopped_ = true;
+  ready_.clear();
+  for (size_t node = 0; node < states_.size(); ++node) {
+    if (states_[node] != NodeState::kWaiting && states_[node] != NodeState::kReady) continue;
+    SetFinal(node, NodeState::kCancelled);
+    causes_[node] = cause;
+    cancelled->push_back(node);
+  }
+}
+
+void Schedule::SetFinal(size_t node, NodeState state) {
+  states_[node] = state;
+  --open_;
+}
+
+}  // namespace genflow
