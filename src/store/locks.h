@@ -34,8 +34,6 @@ class FileLock {
   static Result<std::optional<FileLock>> Try(const std::filesystem::path& path, const LockHolder& self,
                                              LockHolder* holder = nullptr);
 
-  // True when nobody holds `path` (also when it does not exist).
-  static bool IsFree(const std::filesystem::path& path);
   static LockHolder ReadHolder(const std::filesystem::path& path);
 
   bool held() const { return fd_.valid(); }

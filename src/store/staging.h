@@ -11,6 +11,8 @@
 
 namespace genflow {
 
+struct StagingImpl;
+
 struct OutputSpec {
   std::string port, type;
   bool optional = false;  // a missing output is then left out; otherwise it is an error
@@ -41,9 +43,8 @@ class Staging {
 
  private:
   friend class Store;
-  struct Impl;
-  explicit Staging(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Staging(std::unique_ptr<StagingImpl> impl);
+  std::unique_ptr<StagingImpl> impl_;
 };
 
 }  // namespace genflow

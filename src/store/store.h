@@ -24,6 +24,8 @@
 
 namespace genflow {
 
+struct StoreImpl;
+
 struct StoreOptions {
   bool create = true;      // make the store when there is none; otherwise kNotFound
   bool read_only = false;  // for queries; set by itself where the file system cannot be written
@@ -155,9 +157,8 @@ class Store {
   Result<FsckReport> Fsck(const FsckOptions& options = {});
 
  private:
-  struct Impl;
-  explicit Store(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit Store(std::unique_ptr<StoreImpl> impl);
+  std::unique_ptr<StoreImpl> impl_;
 };
 
 }  // namespace genflow

@@ -1,0 +1,13 @@
+// Rows of stage attempts, written by runs.cc, commit.cc and cache.cc.
+#pragma once
+
+#include "store/impl.h"
+#include "store/records.h"
+
+namespace genflow {
+
+// The caller has begun a transaction.
+Result<int64_t> InsertAttempt(StoreImpl& store, const AttemptStart& start, double now);
+Status EndAttempt(Db& db, int64_t attempt, const AttemptEnd& end, double now);
+
+}  // namespace genflow

@@ -1,0 +1,186 @@
+#include "store/db.h"
+
+#include <sqlite3.h>
+
+#include <cerrno>
+
+namespace genflow {
+
+namespace fs = std::filesystem;
+
+Statement::~Statement() {
+  if (stmt_ == nullptr) return;
+  sqlite3_reset(stmt_);
+  sqlite3_clear_bindings(stmt_);
+  const char* sql = sqlite3_sql(stmt_);
+  auto found = db_->free_.find(std::string_view(sql));
+  if (found == db_->free_.end()) found = db_->free_.emplace(sql, std::vector<sqlite3_stmt*>()).first;
+  found->second.push_back(stmt_);
+}
+
+void Statement::Restart() {
+  sqlite3_reset(stmt_);
+  next_ = 1;
+}
+void Statement::BindOne(int64_t value) { sqlite3_bind_int64(stmt_, next_++, value); }
+void Statement::BindOne(double value) { sqlite3_bind_double(stmt_, next_++, value); }
+void Statement::BindOne(std::string_view value) {
+  sqlite3_bind_text64(stmt_, next_++, value.data() != nullptr ? value.data() : "", value.size(),
+                      SQLITE_TRANSIENT, SQLITE_UTF8);
+}
+void Statement::BindOne(std::nullptr_t) { sqlite3_bind_null(stmt_, next_++); }
+
+Result<bool> Statement::Step() {
+  const int rc = sqlite3_step(stmt_);
+  if (rc == SQLITE_ROW) return true;
+  if (rc == SQLITE_DONE) return false;
+  Error error = db_->MakeLastError();
+  sqlite3_reset(stmt_);
+  return error;
+}
+
+Status Statement::Run() {
+  while (true) {
+    GF_TRY(const bool row, Step());
+    if (!row) break;
+  }
+  sqlite3_reset(stmt_);
+  return Ok();
+}
+
+bool Statement::IsNull(int column) const { return sqlite3_column_type(stmt_, column) == SQLITE_NULL; }
+int64_t Statement::Int(int column) const { return sqlite3_column_int64(stmt_, column); }
+double Statement::Real(int column) const { return sqlite3_column_double(stmt_, column); }
+std::string Statement::Text(int column) const { return std::string(View(column)); }
+std::string_view Statement::View(int column) const {
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(stmt_, column));
+  if (text == nullptr) return {};
+  return {text, static_cast<size_t>(sqlite3_column_bytes(stmt_, column))};
+}
+
+Result<std::unique_ptr<Db>> Db::Open(const fs::path& path, DbMode mode, int busy_timeout_ms) {
+  std::unique_ptr<Db> db(new Db);
+  db->path_ = path;
+  int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+  std::string name = path.string();
+  if (mode == DbMode::kReadWrite) {
+    flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  } else {
+    flags |= SQLITE_OPEN_READONLY;
+    if (mode == DbMode::kImmutable) {
+      std::string escaped;
+      for (const char c : name) {
+        if (c == '%')
+          escaped += "%25";
+        else if (c == '?')
+          escaped += "%3f";
+        else if (c == '#')
+          escaped += "%23";
+        else
+          escaped += c;
+      }
+      name = "file:" + escaped + "?immutable=1";
+      flags |= SQLITE_OPEN_URI;
+    }
+  }
+  if (sqlite3_open_v2(name.c_str(), &db->db_, flags, nullptr) != SQLITE_OK) return db->MakeLastError();
+  sqlite3_busy_timeout(db->db_, busy_timeout_ms);
+  GF_CHECK_OK(db->Script("PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"));
+  return db;
+}
+
+Db::~Db() {
+  for (auto& [sql, statements] : free_) {
+    for (sqlite3_stmt* statement : statements) sqlite3_finalize(statement);
+  }
+  sqlite3_close(db_);
+}
+
+Result<Statement> Db::Prepare(std::string_view sql) {
+  auto found = free_.find(sql);
+  if (found != free_.end() && !found->second.empty()) {
+    sqlite3_stmt* statement = found->second.back();
+    found->second.pop_back();
+    return Statement(this, statement);
+  }
+  sqlite3_stmt* statement = nullptr;
+  if (sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement,
+                         nullptr) != SQLITE_OK) {
+    return MakeLastError();
+  }
+  return Statement(this, statement);
+}
+
+Status Db::Script(const char* sql) {
+  if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return MakeLastError();
+  return Ok();
+}
+
+int64_t Db::LastRowId() const { return sqlite3_last_insert_rowid(db_); }
+int64_t Db::Changes() const { return sqlite3_changes64(db_); }
+
+Error Db::MakeLastError() {
+  const int extended = db_ != nullptr ? sqlite3_extended_errcode(db_) : SQLITE_NOMEM;
+  const char* text = db_ != nullptr ? sqlite3_errmsg(db_) : "out of memory";
+  const std::string where = path_.string();
+  const int system_errno = db_ != nullptr ? sqlite3_system_errno(db_) : 0;
+  switch (extended & 0xff) {
+    case SQLITE_FULL:
+      return MakeError(Code::kExhausted, where + ": No space left on device",
+                       "free some space and run again");
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return MakeError(Code::kBusy, where + ": another process has kept the store's database locked",
+                       "wait for it to finish and run again");
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return MakeError(
+          Code::kCorrupt, where + ": the store's database is damaged (" + text + ")",
+          "'genflow fsck --rebuild' sets it aside and rebuilds it from the objects, which are intact; "
+          "run history and metrics are lost with it");
+    case SQLITE_READONLY:
+      return InvalidError(where + ": the store is read-only");
+    case SQLITE_NOMEM:
+      return MakeError(Code::kExhausted, where + ": out of memory");
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+    case SQLITE_CANTOPEN:
+    case SQLITE_IOERR:
+      if (system_errno == EFBIG) return MakeError(Code::kExhausted, where + ": File too large");
+      if (system_errno != 0) return ErrnoError(where, system_errno);
+      return MakeError(Code::kIo, where + ": " + text);
+    default:
+      return MakeError(Code::kInternal, where + ": " + text);
+  }
+}
+
+Status Db::SetDurable(bool durable) {
+  if (durable == durable_) return Ok();
+  GF_CHECK_OK(Script(durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
+  durable_ = durable;
+  return Ok();
+}
+
+Result<Transaction> Transaction::Begin(Db& db, bool durable) {
+  GF_CHECK_OK(db.SetDurable(durable));
+  GF_CHECK_OK(db.Do("BEGIN IMMEDIATE"));
+  return Transaction(&db);
+}
+
+Result<Transaction> Transaction::BeginRead(Db& db) {
+  GF_CHECK_OK(db.Do("BEGIN"));
+  return Transaction(&db);
+}
+
+Transaction::~Transaction() {
+  // A failed statement may have rolled back already.
+  if (db_ != nullptr && sqlite3_get_autocommit(db_->db_) == 0) (void)db_->Do("ROLLBACK");
+}
+
+Status Transaction::Commit() {
+  GF_CHECK_OK(db_->Do("COMMIT"));
+  db_ = nullptr;
+  return Ok();
+}
+
+}  // namespace genflow

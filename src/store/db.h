@@ -1,0 +1,133 @@
+// SQLite behind an interface of ours: statements that are prepared once, errors as values.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace genflow {
+
+class Db;
+
+// A prepared statement on loan from its Db; goes back, reset, on destruction.
+class Statement {
+ public:
+  Statement(Statement&& other) noexcept
+      : db_(other.db_), stmt_(std::exchange(other.stmt_, nullptr)), next_(other.next_) {}
+  Statement& operator=(Statement&&) = delete;
+  ~Statement();
+
+  // Binds the parameters, in order from the first. Texts are copied.
+  template <class... Values>
+  Statement& Bind(const Values&... values) {
+    Restart();
+    (BindOne(values), ...);
+    return *this;
+  }
+  // True: on a row. False: done.
+  Result<bool> Step();
+  // Runs to the end.
+  Status Run();
+
+  bool IsNull(int column) const;
+  int64_t Int(int column) const;
+  double Real(int column) const;
+  std::string Text(int column) const;
+  std::string_view View(int column) const;  // until the next Step
+
+ private:
+  friend class Db;
+  Statement(Db* db, sqlite3_stmt* stmt) : db_(db), stmt_(stmt) {}
+  void Restart();
+  void BindOne(int64_t value);
+  void BindOne(uint64_t value) { BindOne(static_cast<int64_t>(value)); }
+  void BindOne(int value) { BindOne(static_cast<int64_t>(value)); }
+  void BindOne(bool value) { BindOne(static_cast<int64_t>(value)); }
+  void BindOne(double value);
+  void BindOne(std::string_view value);
+  void BindOne(const std::string& value) { BindOne(std::string_view(value)); }
+  void BindOne(const char* value) { BindOne(std::string_view(value)); }
+  void BindOne(std::nullptr_t);
+
+  Db* db_;
+  sqlite3_stmt* stmt_;
+  int next_ = 1;
+};
+
+enum class DbMode { kReadWrite, kReadOnly, kImmutable };  // kReadWrite creates the file
+
+class Db {
+ public:
+  // Statements point to the Db, which must outlive them.
+  static Result<std::unique_ptr<Db>> Open(const std::filesystem::path& path, DbMode mode,
+                                          int busy_timeout_ms);
+  ~Db();
+  Db(const Db&) = delete;
+  Db& operator=(const Db&) = delete;
+
+  // `sql` is one statement. The same text is compiled once.
+  Result<Statement> Prepare(std::string_view sql);
+  // Prepare, Bind and Run.
+  template <class... Values>
+  Status Do(std::string_view sql, const Values&... values) {
+    auto statement = Prepare(sql);
+    if (!statement.ok()) return statement.error();
+    return statement->Bind(values...).Run();
+  }
+  // Several statements without parameters.
+  Status Script(const char* sql);
+  // The single number that a query gives; nothing without a row.
+  template <class... Values>
+  Result<std::optional<int64_t>> Number(std::string_view sql, const Values&... values) {
+    auto statement = Prepare(sql);
+    if (!statement.ok()) return statement.error();
+    auto row = statement->Bind(values...).Step();
+    if (!row.ok()) return row.error();
+    if (!*row) return std::optional<int64_t>();
+    return std::optional<int64_t>(statement->Int(0));
+  }
+
+  int64_t LastRowId() const;
+  int64_t Changes() const;
+  Error MakeLastError();
+
+ private:
+  friend class Statement;
+  friend class Transaction;
+  Db() = default;
+  Status SetDurable(bool durable);
+
+  std::filesystem::path path_;
+  sqlite3* db_ = nullptr;
+  bool durable_ = false;
+  std::map<std::string, std::vector<sqlite3_stmt*>, std::less<>> free_;
+};
+
+// A write transaction; rolled back unless committed. Durable: on the disk when Commit returns; otherwise
+// after a power loss the store may be as it was before it (never in between).
+class Transaction {
+ public:
+  static Result<Transaction> Begin(Db& db, bool durable);
+  // A read transaction: one consistent view over several queries.
+  static Result<Transaction> BeginRead(Db& db);
+  Transaction(Transaction&& other) noexcept : db_(std::exchange(other.db_, nullptr)) {}
+  ~Transaction();
+  Status Commit();
+
+ private:
+  explicit Transaction(Db* db) : db_(db) {}
+  Db* db_;
+};
+
+}  // namespace genflow

@@ -1,0 +1,179 @@
+#include <unistd.h>
+
+#include <cerrno>
+#include <set>
+
+#include "base/files.h"
+#include "store/impl.h"
+#include "store/objects.h"
+#include "store/staging_impl.h"
+#include "store/store.h"
+
+namespace genflow {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// Digests of unchanged workspace files that nobody asked for in this time are forgotten.
+constexpr double kFileDigestAge = 90 * 86400.0;
+
+constexpr char kReached[] =
+    "SELECT digest FROM attempt_outputs UNION SELECT digest FROM attempt_inputs UNION SELECT digest FROM "
+    "models";
+
+uint64_t Sum(const std::vector<GcItem>& items) {
+  uint64_t bytes = 0;
+  for (const GcItem& item : items) bytes += item.bytes;
+  return bytes;
+}
+
+// Everything but the latest runs of each pipeline, with its rows.
+Status RemoveOldRuns(StoreImpl& store, int keep_last, GcReport& report) {
+  if (keep_last <= 0) return Ok();
+  {
+    GF_TRY(auto query,
+           store.db->Prepare(
+               "SELECT id, pipeline, status FROM (SELECT id, pipeline, status, row_number() OVER "
+               "(PARTITION BY pipeline ORDER BY started DESC, id DESC) AS age FROM runs) WHERE age > ? "
+               "AND status <> 'running' AND id NOT IN (SELECT run FROM tags) ORDER BY id"));
+    query.Bind(keep_last);
+    while (true) {
+      GF_TRY(const bool row, query.Step());
+      if (!row) break;
+      report.runs.push_back({query.Text(0), query.Text(2) + " run of " + query.Text(1),
+                             TreeBytes(store.Logs() / SafeName(query.Text(0)))});
+    }
+  }
+  for (const GcItem& run : report.runs) GF_CHECK_OK(store.db->Do("DELETE FROM runs WHERE id = ?", run.name));
+  return Ok();
+}
+
+// Rows of objects that no run is left to reach; the rest is counted.
+Status RemoveUnreached(StoreImpl& store, GcReport& report) {
+  Db& db = *store.db;
+  {
+    GF_TRY(auto query,
+           db.Prepare(std::string("SELECT digest, type, stage, port, run, CASE lost WHEN 0 THEN bytes "
+                                  "ELSE 0 END FROM artifacts WHERE digest NOT IN (") +
+                      kReached + ") ORDER BY digest"));
+    while (true) {
+      GF_TRY(const bool row, query.Step());
+      if (!row) break;
+      report.objects.push_back(
+          {query.Text(0), query.Text(1) + " " + query.Text(2) + "." + query.Text(3) + " of " + query.Text(4),
+           static_cast<uint64_t>(query.Int(5))});
+    }
+  }
+  for (const GcItem& object : report.objects) {
+    GF_CHECK_OK(db.Do("DELETE FROM cache WHERE key IN (SELECT key FROM cache_outputs WHERE digest = ?)",
+                      object.name));
+    GF_CHECK_OK(db.Do("DELETE FROM artifacts WHERE digest = ?", object.name));
+  }
+  GF_CHECK_OK(
+      db.Do("DELETE FROM cache WHERE key NOT IN (SELECT key FROM cache_outputs) AND "
+            "key NOT IN (SELECT key FROM attempts)"));
+  GF_CHECK_OK(db.Do("DELETE FROM file_digests WHERE checked_ns < ?",
+                    static_cast<int64_t>((Now() - kFileDigestAge) * 1e9)));
+  GF_TRY(auto kept, db.Prepare("SELECT count(*), ifnull(sum(bytes), 0) FROM artifacts WHERE lost = 0"));
+  GF_TRY(const bool row, kept.Step());
+  if (row) {
+    report.kept_objects = static_cast<uint64_t>(kept.Int(0));
+    report.kept_bytes = static_cast<uint64_t>(kept.Int(1));
+  }
+  return Ok();
+}
+
+// Objects on disk that had no row before this collection. The caller holds the objects lock alone.
+Status FindUnregistered(StoreImpl& store, GcReport& report) {
+  GF_TRY(const auto on_disk, ObjectsOnDisk(store, nullptr));
+  std::set<std::string> collected;
+  for (const GcItem& object : report.objects) collected.insert(object.name);
+  for (const std::string& digest : on_disk) {
+    if (collected.count(digest) != 0) continue;
+    GF_TRY(const auto known, FindArtifact(store, digest));
+    if (known && !known->lost) continue;
+    report.unregistered.push_back(
+        {digest, "object that store.db does not know", TreeBytes(ObjectFolder(store, digest))});
+  }
+  return Ok();
+}
+
+Result<std::set<std::string>> TextSet(Db& db, const char* sql) {
+  std::set<std::string> texts;
+  GF_TRY(auto query, db.Prepare(sql));
+  while (true) {
+    GF_TRY(const bool row, query.Step());
+    if (!row) return texts;
+    texts.insert(SafeName(query.View(0)));
+  }
+}
+
+// Old folders in `parent` whose names are not in `used`.
+Status RemoveOld(const fs::path& parent, const std::set<std::string>& used, double max_age,
+                 const std::string& what, bool dry_run, std::vector<GcItem>& items) {
+  GF_TRY(const auto names, FolderNames(parent));
+  for (const std::string& name : names) {
+    const fs::path path = parent / name;
+    if (used.count(name) != 0 || AgeOf(path) < max_age) continue;
+    items.push_back({name, what, TreeBytes(path)});
+    if (!dry_run) GF_CHECK_OK(RemoveTree(path));
+  }
+  return Ok();
+}
+
+}  // namespace
+
+uint64_t GcReport::TotalBytes() const {
+  return Sum(runs) + Sum(objects) + Sum(unregistered) + Sum(staging) + Sum(state) + Sum(quarantine) +
+         Sum(logs);
+}
+
+Result<GcReport> Store::Gc(const GcOptions& options) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  StoreImpl& store = *impl_;
+  GcReport report;
+  report.dry_run = options.dry_run;
+  // What is taken out of objects/ goes here first and is deleted when no lock is held any more. If this
+  // process dies meanwhile, the next one that opens the store deletes it.
+  GF_TRY(Staging trash, Stage("gc"));
+  {
+    GF_TRY(const auto alone, SharedLock::Wait(store.ObjectsLock(), SharedLock::Mode::kExclusive));
+    GF_TRY(auto transaction, Transaction::Begin(*store.db, true));
+    GF_CHECK_OK(RemoveOldRuns(store, options.keep_last, report));
+    GF_CHECK_OK(RemoveUnreached(store, report));
+    GF_CHECK_OK(FindUnregistered(store, report));
+    if (!options.dry_run) {
+      // Rows first: an object without a row is rubbish, a row without an object would be damage.
+      GF_CHECK_OK(transaction.Commit());
+      for (const auto* items : {&report.objects, &report.unregistered}) {
+        for (const GcItem& item : *items) {
+          const fs::path from = ObjectFolder(store, item.name);
+          if (::rename(from.c_str(), (trash.scratch() / item.name).c_str()) != 0 && errno != ENOENT) {
+            return ErrnoError(from.string(), errno);
+          }
+        }
+      }
+    }
+  }
+  if (!options.dry_run) {
+    for (const GcItem& run : report.runs) GF_CHECK_OK(RemoveTree(store.Logs() / SafeName(run.name)));
+  }
+  GF_TRY(const auto dead, CleanStaging(store, !options.dry_run));
+  for (const std::string& name : dead) {
+    report.staging.push_back(
+        {name, "staging folder of a process that is gone", TreeBytes(store.Staging() / name)});
+  }
+  GF_TRY(const auto computing,
+         TextSet(*store.db, "SELECT DISTINCT key FROM attempts WHERE status = 'running'"));
+  GF_CHECK_OK(RemoveOld(store.State(), computing, options.state_max_age, "checkpoints that nothing continues",
+                        options.dry_run, report.state));
+  GF_CHECK_OK(RemoveOld(store.Quarantine(), {}, options.quarantine_max_age, "damaged object", options.dry_run,
+                        report.quarantine));
+  GF_TRY(const auto run_ids, TextSet(*store.db, "SELECT id FROM runs"));
+  GF_CHECK_OK(RemoveOld(store.Logs(), run_ids, options.state_max_age,
+                        "logs of a run that store.db does not know", options.dry_run, report.logs));
+  return report;
+}
+
+}  // namespace genflow

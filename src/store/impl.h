@@ -1,0 +1,54 @@
+// What the files that implement Store share.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/db.h"
+#include "store/locks.h"
+#include "store/store.h"
+
+namespace genflow {
+
+struct StoreImpl {
+  std::filesystem::path root;  // absolute
+  bool read_only = false;
+  std::unique_ptr<Db> db;
+  std::vector<std::string> notices;
+  std::map<std::string, FileLock> live_runs;  // started here and not finished
+
+  std::filesystem::path DbPath() const { return root / "store.db"; }
+  std::filesystem::path Objects() const { return root / "objects"; }
+  std::filesystem::path Staging() const { return root / "staging"; }
+  std::filesystem::path State() const { return root / "state"; }
+  std::filesystem::path Logs() const { return root / "logs"; }
+  std::filesystem::path Quarantine() const { return root / "quarantine"; }
+  std::filesystem::path Locks() const { return root / "locks"; }
+  std::filesystem::path RunLock(const std::string& run) const { return Locks() / ("run-" + run); }
+  // Held shared from the first rename into objects/ to the commit of the row; held alone by whoever takes
+  // objects away. An object without a row is nobody's while it is held alone.
+  std::filesystem::path ObjectsLock() const { return Locks() / "objects"; }
+
+  // kInvalid when the store was opened read-only.
+  Status NeedWritable() const;
+};
+
+// Removes staging folders of processes that are gone (`remove` false: only names them). Returns names.
+Result<std::vector<std::string>> CleanStaging(StoreImpl& store, bool remove);
+
+double Now();                           // seconds since the Unix epoch
+std::string TimeStamp();                // "20261124-160712", UTC, for names of things set aside
+std::string RandomName(size_t length);  // lower-case letters and digits
+// A file name that stands for any text: letters, digits, '_', '-' and inner '.' stay, the rest is %XX.
+std::string SafeName(std::string_view text);
+bool IsDigest(std::string_view text);  // 64 lower-case hexadecimal digits
+// Names in a folder; empty when it does not exist.
+Result<std::vector<std::string>> FolderNames(const std::filesystem::path& folder);
+uint64_t TreeBytes(const std::filesystem::path& path);  // of regular files; what cannot be read counts 0
+// Seconds since the newest change in `path` itself or its direct children.
+double AgeOf(const std::filesystem::path& path);
+
+}  // namespace genflow

@@ -1,0 +1,423 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <ctime>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+#include "store/attempts.h"
+#include "store/impl.h"
+#include "store/objects.h"
+#include "store/store.h"
+
+namespace genflow {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+std::string NewRunId(double now) {
+  const auto seconds = static_cast<std::time_t>(now);
+  struct tm parts {};
+  ::gmtime_r(&seconds, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y%m%d-%H%M-", &parts);
+  return text + RandomName(4);
+}
+
+Error NoRun(const std::string& run) {
+  return MakeError(Code::kNotFound, "there is no run '" + run + "'", "'genflow runs ls' shows them");
+}
+
+constexpr char kRunColumns[] =
+    "id, pipeline, file, params, status, started, finished, pid, host, argv, version";
+
+RunInfo RowToRun(const Statement& row) {
+  RunInfo run;
+  run.id = row.Text(0);
+  run.pipeline = row.Text(1);
+  run.file = row.Text(2);
+  run.params_json = row.Text(3);
+  run.status = RunStatusFromName(row.View(4)).value_or(RunStatus::kInterrupted);
+  run.started = row.Real(5);
+  run.finished = row.Real(6);
+  run.pid = static_cast<int>(row.Int(7));
+  run.host = row.Text(8);
+  const json argv = json::parse(row.View(9), nullptr, false);
+  if (argv.is_array()) {
+    for (const json& word : argv)
+      run.argv.push_back(word.is_string() ? word.get<std::string>() : word.dump());
+  }
+  run.version = row.Text(10);
+  return run;
+}
+
+Status AddDetails(Db& db, RunInfo& run) {
+  {
+    GF_TRY(auto query, db.Prepare("SELECT tag FROM tags WHERE run = ? ORDER BY tag"));
+    query.Bind(run.id);
+    while (true) {
+      GF_TRY(const bool row, query.Step());
+      if (!row) break;
+      run.tags.push_back(query.Text(0));
+    }
+  }
+  GF_TRY(auto query,
+         db.Prepare("SELECT status, count(*) FROM attempts WHERE id IN (SELECT max(id) FROM attempts "
+                    "WHERE run = ? GROUP BY stage) GROUP BY status"));
+  query.Bind(run.id);
+  while (true) {
+    GF_TRY(const bool row, query.Step());
+    if (!row) break;
+    const int count = static_cast<int>(query.Int(1));
+    switch (AttemptStatusFromName(query.View(0)).value_or(AttemptStatus::kFailed)) {
+      case AttemptStatus::kRun:
+        run.stages_run += count;
+        break;
+      case AttemptStatus::kCached:
+        run.stages_cached += count;
+        break;
+      case AttemptStatus::kSkipped:
+        run.stages_skipped += count;
+        break;
+      case AttemptStatus::kFailed:
+      case AttemptStatus::kGated:
+      case AttemptStatus::kInterrupted:
+        run.stages_failed += count;
+        break;
+      case AttemptStatus::kRunning:
+        break;
+    }
+  }
+  return Ok();
+}
+
+constexpr char kAttemptColumns[] =
+    "a.id, a.run, a.stage, a.uses, a.attempt, a.status, a.key, a.components, a.started, a.finished, "
+    "a.exit_code, "
+    "a.exit_signal, a.error_code, a.error_message, a.error_hint, a.summary, a.peak_rss, a.cpu, a.log, "
+    "a.source_run, "
+    "a.source_seconds";
+
+AttemptInfo RowToAttempt(const StoreImpl& store, const Statement& row) {
+  AttemptInfo info;
+  info.id = row.Int(0);
+  info.run = row.Text(1);
+  info.stage = row.Text(2);
+  info.uses = row.Text(3);
+  info.attempt = static_cast<int>(row.Int(4));
+  info.status = AttemptStatusFromName(row.View(5)).value_or(AttemptStatus::kFailed);
+  info.key = row.Text(6);
+  info.key_components_json = row.Text(7);
+  info.started = row.Real(8);
+  info.finished = row.Real(9);
+  info.end.status = info.status;
+  info.end.exit_code = static_cast<int>(row.Int(10));
+  info.end.exit_signal = static_cast<int>(row.Int(11));
+  info.end.error_code = row.Text(12);
+  info.end.error_message = row.Text(13);
+  info.end.error_hint = row.Text(14);
+  info.end.summary = row.Text(15);
+  info.end.peak_rss_bytes = static_cast<uint64_t>(row.Int(16));
+  info.end.cpu_seconds = row.Real(17);
+  const std::string log = row.Text(18);
+  if (!log.empty()) info.log = (store.root / log).string();  // an absolute one stays itself
+  info.source_run = row.Text(19);
+  info.source_seconds = row.Real(20);
+  return info;
+}
+
+Status AddLineage(StoreImpl& store, AttemptInfo& info) {
+  {
+    GF_TRY(auto query,
+           store.db->Prepare("SELECT port, digest, type, source FROM attempt_inputs WHERE attempt = ? "
+                             "ORDER BY seq"));
+    query.Bind(info.id);
+    while (true) {
+      GF_TRY(const bool row, query.Step());
+      if (!row) break;
+      info.inputs.push_back({query.Text(0), query.Text(1), query.Text(2), query.Text(3)});
+    }
+  }
+  GF_TRY(auto query, store.db->Prepare("SELECT o.port, o.type, " GENFLOW_ARTIFACT_COLUMNS
+                                       " FROM attempt_outputs o JOIN artifacts a ON a.digest = o.digest "
+                                       "WHERE o.attempt = ? ORDER BY o.seq"));
+  query.Bind(info.id);
+  while (true) {
+    GF_TRY(const bool row, query.Step());
+    if (!row) break;
+    PortArtifact output;
+    output.port = query.Text(0);
+    output.artifact = RowToArtifact(store, query, 2);
+    output.artifact.type = query.Text(1);
+    info.outputs.push_back(std::move(output));
+  }
+  return Ok();
+}
+
+}  // namespace
+
+Result<int64_t> InsertAttempt(StoreImpl& store, const AttemptStart& start, double now) {
+  Db& db = *store.db;
+  std::string log = start.log;
+  // Kept relative, so that the store can move.
+  if (const std::string root = store.root.string() + "/"; log.starts_with(root)) log.erase(0, root.size());
+  GF_CHECK_OK(db.Do(
+      "INSERT INTO attempts (run, stage, uses, attempt, status, key, components, started, log) "
+      "VALUES (?,?,?,?,'running',?,?,?,?)",
+      start.run, start.stage, start.uses, start.attempt, start.key, start.key_components_json, now, log));
+  const int64_t attempt = db.LastRowId();
+  int seq = 0;
+  for (const InputUse& input : start.inputs) {
+    GF_CHECK_OK(
+        db.Do("INSERT INTO attempt_inputs (attempt, seq, port, digest, type, source) VALUES (?,?,?,?,?,?)",
+              attempt, seq++, input.port, input.digest, input.type, input.source));
+  }
+  return attempt;
+}
+
+Status EndAttempt(Db& db, int64_t attempt, const AttemptEnd& end, double now) {
+  GF_CHECK_OK(
+      db.Do("UPDATE attempts SET status = ?, finished = ?, exit_code = ?, exit_signal = ?, error_code = ?, "
+            "error_message = ?, error_hint = ?, summary = ?, peak_rss = ?, cpu = ? WHERE id = ? "
+            "AND status = 'running'",
+            AttemptStatusName(end.status), now, end.exit_code, end.exit_signal, end.error_code,
+            end.error_message, end.error_hint, end.summary, end.peak_rss_bytes, end.cpu_seconds, attempt));
+  if (db.Changes() == 1) return Ok();
+  return InvalidError("attempt " + std::to_string(attempt) + " does not exist or has already ended");
+}
+
+Result<std::string> Store::StartRun(const RunStart& start) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  const double now = Now();
+  while (true) {
+    const std::string id = NewRunId(now);
+    // Locked before it can be seen: a row that says "running" without a lock holder is a dead run.
+    GF_TRY(auto lock, FileLock::Try(impl_->RunLock(id), ThisProcess(start.pipeline, id)));
+    if (!lock) continue;
+    const LockHolder self = ThisProcess(start.pipeline, id);
+    GF_TRY(auto transaction, Transaction::Begin(*impl_->db, false));
+    GF_CHECK_OK(impl_->db->Do(
+        "INSERT INTO runs (id, pipeline, file, params, argv, version, pid, host, started, status) "
+        "VALUES (?,?,?,?,?,?,?,?,?,'running') ON CONFLICT(id) DO NOTHING",
+        id, start.pipeline, start.file, start.params_json,
+        json(start.argv).dump(-1, ' ', false, json::error_handler_t::replace), start.version, self.pid,
+        self.host, now));
+    if (impl_->db->Changes() == 0) continue;
+    GF_CHECK_OK(transaction.Commit());
+    impl_->live_runs[id] = std::move(*lock);
+    return id;
+  }
+}
+
+Status Store::FinishRun(const std::string& run, RunStatus status) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, true));
+  GF_CHECK_OK(impl_->db->Do("UPDATE runs SET status = ?, finished = ? WHERE id = ?", RunStatusName(status),
+                            Now(), run));
+  if (impl_->db->Changes() == 0) return NoRun(run);
+  GF_CHECK_OK(transaction.Commit());
+  impl_->live_runs.erase(run);
+  return Ok();
+}
+
+Status Store::TagRun(const std::string& run, const std::string& tag) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, true));
+  GF_TRY(const auto exists, impl_->db->Number("SELECT 1 FROM runs WHERE id = ?", run));
+  if (!exists) return NoRun(run);
+  GF_CHECK_OK(impl_->db->Do("INSERT INTO tags (run, tag) VALUES (?, ?) ON CONFLICT DO NOTHING", run, tag));
+  return transaction.Commit();
+}
+
+Status Store::UntagRun(const std::string& run, const std::string& tag) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, true));
+  GF_CHECK_OK(impl_->db->Do("DELETE FROM tags WHERE run = ? AND tag = ?", run, tag));
+  if (impl_->db->Changes() == 0) {
+    return MakeError(Code::kNotFound, "run '" + run + "' has no tag '" + tag + "'");
+  }
+  return transaction.Commit();
+}
+
+Result<int64_t> Store::StartAttempt(const AttemptStart& start) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, false));
+  GF_TRY(const int64_t attempt, InsertAttempt(*impl_, start, Now()));
+  GF_CHECK_OK(transaction.Commit());
+  return attempt;
+}
+
+Status Store::FinishAttempt(int64_t attempt, const AttemptEnd& end) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, false));
+  GF_CHECK_OK(EndAttempt(*impl_->db, attempt, end, Now()));
+  return transaction.Commit();
+}
+
+Result<int64_t> Store::RecordAttempt(const AttemptStart& start, const AttemptEnd& end) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, false));
+  const double now = Now();
+  GF_TRY(const int64_t attempt, InsertAttempt(*impl_, start, now));
+  GF_CHECK_OK(EndAttempt(*impl_->db, attempt, end, now));
+  GF_CHECK_OK(transaction.Commit());
+  return attempt;
+}
+
+Status Store::AddMetrics(const std::string& run, const std::string& stage,
+                         const std::vector<MetricPoint>& points) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  if (points.empty()) return Ok();
+  const double now = Now();
+  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, false));
+  {
+    // A stage that resumes from a checkpoint reports steps again: the later value counts.
+    GF_TRY(auto insert,
+           impl_->db->Prepare("INSERT INTO metrics (run, stage, name, step, value, time) "
+                              "VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET value = excluded.value, "
+                              "time = excluded.time"));
+    for (const MetricPoint& point : points) {
+      GF_CHECK_OK(
+          insert.Bind(run, stage, point.name, point.step, point.value, point.time > 0 ? point.time : now)
+              .Run());
+    }
+  }
+  return transaction.Commit();
+}
+
+Result<std::map<std::string, double>> Store::AverageDurations(const std::string& pipeline) {
+  std::map<std::string, double> durations;
+  GF_TRY(auto query, impl_->db->Prepare("SELECT stage, seconds FROM durations WHERE pipeline = ?"));
+  query.Bind(pipeline);
+  while (true) {
+    GF_TRY(const bool row, query.Step());
+    if (!row) break;
+    durations[query.Text(0)] = query.Real(1);
+  }
+  return durations;
+}
+
+Result<std::vector<RunInfo>> Store::ListRuns(const RunFilter& filter) {
+  std::vector<RunInfo> runs;
+  {
+    GF_TRY(auto query,
+           impl_->db->Prepare(std::string("SELECT ") + kRunColumns +
+                              " FROM runs WHERE (?1 = '' OR pipeline = ?1) AND (?2 = '' OR status = ?2) "
+                              "AND (?3 = '' OR EXISTS (SELECT 1 FROM tags WHERE run = id AND tag = ?3)) "
+                              "AND started >= ?4 ORDER BY started DESC, id DESC LIMIT ?5"));
+    query.Bind(filter.pipeline, filter.status ? RunStatusName(*filter.status) : "", filter.tag, filter.since,
+               filter.limit > 0 ? filter.limit : -1);
+    while (true) {
+      GF_TRY(const bool row, query.Step());
+      if (!row) break;
+      runs.push_back(RowToRun(query));
+    }
+  }
+  for (RunInfo& run : runs) GF_CHECK_OK(AddDetails(*impl_->db, run));
+  return runs;
+}
+
+Result<RunInfo> Store::GetRun(const std::string& id) {
+  RunInfo run;
+  {
+    GF_TRY(auto query, impl_->db->Prepare(std::string("SELECT ") + kRunColumns + " FROM runs WHERE id = ?"));
+    GF_TRY(const bool found, query.Bind(id).Step());
+    if (!found) return NoRun(id);
+    run = RowToRun(query);
+  }
+  GF_CHECK_OK(AddDetails(*impl_->db, run));
+  return run;
+}
+
+Result<std::vector<AttemptInfo>> Store::ListAttempts(const std::string& run) {
+  std::vector<AttemptInfo> attempts;
+  {
+    GF_TRY(auto query, impl_->db->Prepare(std::string("SELECT ") + kAttemptColumns +
+                                          " FROM attempts a WHERE a.run = ? ORDER BY a.id"));
+    query.Bind(run);
+    while (true) {
+      GF_TRY(const bool row, query.Step());
+      if (!row) break;
+      attempts.push_back(RowToAttempt(*impl_, query));
+    }
+  }
+  for (AttemptInfo& info : attempts) GF_CHECK_OK(AddLineage(*impl_, info));
+  return attempts;
+}
+
+Result<std::optional<AttemptInfo>> Store::PreviousAttempt(const std::string& pipeline,
+                                                          const std::string& stage, int64_t before) {
+  std::optional<AttemptInfo> found;
+  {
+    GF_TRY(auto query,
+           impl_->db->Prepare(std::string("SELECT ") + kAttemptColumns +
+                              " FROM attempts a JOIN runs r ON r.id = a.run WHERE a.stage = ?1 AND "
+                              "r.pipeline = ?2 AND a.key <> '' AND a.status <> 'skipped' AND "
+                              "(?3 = 0 OR a.id < ?3) ORDER BY a.id DESC LIMIT 1"));
+    GF_TRY(const bool row, query.Bind(stage, pipeline, before).Step());
+    if (row) found = RowToAttempt(*impl_, query);
+  }
+  if (found) GF_CHECK_OK(AddLineage(*impl_, *found));
+  return found;
+}
+
+Status Store::RemoveRun(const std::string& run) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, true));
+  {
+    GF_TRY(auto query, impl_->db->Prepare("SELECT status, pid FROM runs WHERE id = ?"));
+    GF_TRY(const bool found, query.Bind(run).Step());
+    if (!found) return NoRun(run);
+    if (query.View(0) == "running") {
+      return MakeError(Code::kBusy,
+                       "run '" + run + "' is still running (process " + std::to_string(query.Int(1)) + ")",
+                       "stop it first");
+    }
+  }
+  GF_CHECK_OK(impl_->db->Do("DELETE FROM runs WHERE id = ?", run));
+  GF_CHECK_OK(transaction.Commit());
+  return RemoveTree(impl_->Logs() / SafeName(run));
+}
+
+Result<std::vector<MetricPoint>> Store::Metrics(const std::string& run, const std::string& stage) {
+  std::vector<MetricPoint> points;
+  GF_TRY(auto query,
+         impl_->db->Prepare("SELECT name, value, step, time FROM metrics WHERE run = ? AND stage = ? "
+                            "ORDER BY name, step"));
+  query.Bind(run, stage);
+  while (true) {
+    GF_TRY(const bool row, query.Step());
+    if (!row) break;
+    // SQLite keeps a NaN as NULL.
+    points.push_back(
+        {query.Text(0), query.IsNull(1) ? std::nan("") : query.Real(1), query.Int(2), query.Real(3)});
+  }
+  return points;
+}
+
+Result<std::vector<MetricSample>> Store::MetricHistory(const std::string& pipeline, const std::string& stage,
+                                                       const std::string& name, int limit) {
+  std::vector<MetricSample> samples;
+  GF_TRY(auto query,
+         impl_->db->Prepare(
+             "SELECT r.id, m.value, m.step, m.time FROM runs r JOIN metrics m ON m.run = r.id AND "
+             "m.stage = ?2 AND m.name = ?3 WHERE r.pipeline = ?1 AND m.step = (SELECT max(step) FROM "
+             "metrics WHERE run = r.id AND stage = ?2 AND name = ?3) ORDER BY r.started DESC, r.id DESC "
+             "LIMIT ?4"));
+  query.Bind(pipeline, stage, name, limit > 0 ? limit : -1);
+  while (true) {
+    GF_TRY(const bool row, query.Step());
+    if (!row) break;
+    samples.push_back({query.Text(0),
+                       pipeline,
+                       stage,
+                       {name, query.IsNull(1) ? std::nan("") : query.Real(1), query.Int(2), query.Real(3)}});
+  }
+  return samples;
+}
+
+}  // namespace genflow

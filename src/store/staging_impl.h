@@ -1,0 +1,36 @@
+// The inside of a Staging, which Store::Commit empties.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "store/locks.h"
+#include "store/staging.h"
+#include "store/tree.h"
+
+namespace genflow {
+
+struct SealedOutput {
+  OutputSpec spec;
+  TreeListing listing;
+  std::string digest;
+};
+
+struct StagingImpl {
+  std::string key;
+  FileLock lock;  // on staging/<name>.lock, taken before the folder is made
+  std::filesystem::path folder, scratch;
+  bool sealed = false;
+  std::vector<SealedOutput> outputs;
+
+  StagingImpl() = default;
+  StagingImpl(const StagingImpl&) = delete;
+  StagingImpl& operator=(const StagingImpl&) = delete;
+  ~StagingImpl();
+
+  // What becomes objects/<aa>/<digest>: holds `data`.
+  std::filesystem::path ObjectFolder(const std::string& port) const;
+};
+
+}  // namespace genflow

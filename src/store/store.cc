@@ -1,0 +1,367 @@
+#include "store/store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <random>
+
+#include "base/files.h"
+#include "base/sha256.h"
+#include "store/impl.h"
+#include "store/objects.h"
+#include "store/schema.h"
+
+namespace genflow {
+
+namespace fs = std::filesystem;
+
+Status StoreImpl::NeedWritable() const {
+  if (!read_only) return Ok();
+  return InvalidError(root.string() + ": the store is read-only",
+                      "make its folder writable, or use another with --store");
+}
+
+double Now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::string TimeStamp() {
+  const std::time_t now = std::time(nullptr);
+  struct tm parts {};
+  ::gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y%m%d-%H%M%S", &parts);
+  return text;
+}
+
+std::string RandomName(size_t length) {
+  static constexpr char kLetters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+  std::random_device device;
+  std::uniform_int_distribution<int> pick(0, 35);
+  std::string name;
+  for (size_t i = 0; i < length; ++i) name += kLetters[pick(device)];
+  return name;
+}
+
+std::string SafeName(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '_' || c == '-' || (c == '.' && !out.empty());
+    if (plain) {
+      out += c;
+    } else {
+      char escaped[4];
+      std::snprintf(escaped, sizeof escaped, "%%%02X", static_cast<unsigned char>(c));
+      out += escaped;
+    }
+  }
+  if (out.size() > 150) out = out.substr(0, 100) + "-" + Sha256Hex(text).substr(0, 32);
+  return out;
+}
+
+bool IsDigest(std::string_view text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+Result<std::vector<std::string>> FolderNames(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code ec;
+  for (fs::directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec)) {
+    names.push_back(it->path().filename().string());
+  }
+  if (ec && ec.value() != ENOENT) return ErrnoError(folder.string(), ec.value());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+uint64_t TreeBytes(const fs::path& path) {
+  std::error_code ec;
+  const auto status = fs::symlink_status(path, ec);
+  if (fs::is_regular_file(status)) {
+    const auto size = fs::file_size(path, ec);
+    return ec ? 0 : size;
+  }
+  uint64_t bytes = 0;
+  if (fs::is_directory(status)) {
+    for (fs::directory_iterator it(path, ec), end; !ec && it != end; it.increment(ec))
+      bytes += TreeBytes(it->path());
+  }
+  return bytes;
+}
+
+double AgeOf(const fs::path& path) {
+  double newest = 0;
+  auto look = [&newest](const fs::path& at) {
+    struct stat info {};
+    if (::lstat(at.c_str(), &info) != 0) return;
+    newest = std::max(newest, static_cast<double>(std::max(info.st_mtim.tv_sec, info.st_ctim.tv_sec)));
+  };
+  look(path);
+  std::error_code ec;
+  for (fs::directory_iterator it(path, ec), end; !ec && it != end; it.increment(ec)) look(it->path());
+  return Now() - newest;
+}
+
+Result<std::vector<std::string>> CleanStaging(StoreImpl& store, bool remove) {
+  std::vector<std::string> dead;
+  GF_TRY(const auto names, FolderNames(store.Staging()));
+  for (const std::string& name : names) {
+    const bool is_lock = name.size() > 5 && name.ends_with(".lock");
+    const std::string folder = is_lock ? name.substr(0, name.size() - 5) : name;
+    GF_TRY(auto lock, FileLock::Try(store.Staging() / (folder + ".lock"), ThisProcess("cleaning " + folder)));
+    if (!lock) continue;
+    std::error_code ec;
+    if (fs::exists(fs::symlink_status(store.Staging() / folder, ec))) dead.push_back(folder);
+    if (remove) GF_CHECK_OK(RemoveTree(store.Staging() / folder));
+  }
+  return dead;
+}
+
+namespace {
+
+const char* const kFolders[] = {"objects", "staging", "state", "logs", "quarantine", "locks"};
+
+bool FileSystemIsReadOnly(const fs::path& folder) {
+  struct statvfs info {};
+  if (::statvfs(folder.c_str(), &info) == 0 && (info.f_flag & ST_RDONLY) != 0) return true;
+  return ::access(folder.c_str(), W_OK) != 0 && (errno == EACCES || errno == EROFS);
+}
+
+uint64_t FileSize(const fs::path& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
+}
+
+Status SetAside(StoreImpl& store, const std::string& name, const std::string& suffix) {
+  const fs::path from = store.root / name;
+  fs::path to = from;
+  to += suffix;
+  if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) return ErrnoError(from.string(), errno);
+  return Ok();
+}
+
+// Makes the tables, and registers the objects that are there already. The caller holds the init lock.
+Status Initialize(StoreImpl& store) {
+  for (const char* name : kFolders) GF_CHECK_OK(MakeDirectories(store.root / name));
+  const fs::path ignore = store.root / ".gitignore";
+  if (::access(ignore.c_str(), F_OK) != 0) GF_CHECK_OK(WriteFileAtomic(ignore, "*\n"));
+  GF_CHECK_OK(store.db->Script("PRAGMA journal_mode=WAL"));
+  GF_TRY(const auto objects, ObjectsOnDisk(store, nullptr));
+  GF_TRY(auto transaction, Transaction::Begin(*store.db, true));
+  GF_CHECK_OK(UpgradeSchema(*store.db));
+  if (!objects.empty()) {
+    std::vector<std::string> problems;
+    GF_TRY(const int64_t registered, RegisterFromSidecars(store, objects, &problems));
+    store.notices.push_back(store.DbPath().string() + " was missing or empty and has been rebuilt from " +
+                            std::to_string(registered) + (registered == 1 ? " object" : " objects") +
+                            "; logs are there, the history of runs and their metrics is not");
+    for (std::string& problem : problems) store.notices.push_back(std::move(problem));
+  }
+  GF_CHECK_OK(transaction.Commit());
+  GF_CHECK_OK(SyncPath(store.root));
+  return SyncPath(store.root.parent_path());
+}
+
+Status OpenDatabase(StoreImpl& store, const StoreOptions& options) {
+  DbMode mode = DbMode::kReadWrite;
+  if (store.read_only) {
+    // Without a write-ahead log the file is all there is, and needs no shared memory beside it.
+    const bool has_log = FileSize(store.root / "store.db-wal") > 0;
+    mode = has_log ? DbMode::kReadOnly : DbMode::kImmutable;
+  }
+  GF_TRY(store.db, Db::Open(store.DbPath(), mode, options.busy_timeout_ms));
+  return Ok();
+}
+
+// Runs of processes that are gone.
+Status CloseDeadRuns(StoreImpl& store) {
+  std::vector<std::string> running;
+  {
+    GF_TRY(auto query, store.db->Prepare("SELECT id FROM runs WHERE status = 'running'"));
+    while (true) {
+      GF_TRY(const bool row, query.Step());
+      if (!row) break;
+      running.push_back(query.Text(0));
+    }
+  }
+  for (const std::string& run : running) {
+    GF_TRY(auto lock, FileLock::Try(store.RunLock(run), ThisProcess("closing " + run)));
+    if (!lock) continue;
+    GF_TRY(auto transaction, Transaction::Begin(*store.db, false));
+    GF_CHECK_OK(store.db->Do(
+        "UPDATE runs SET status = 'interrupted', finished = max(started, "
+        "ifnull((SELECT max(max(started, finished)) FROM attempts WHERE run = runs.id), 0), "
+        "ifnull((SELECT max(time) FROM metrics WHERE run = runs.id), 0)) WHERE id = ? AND status = 'running'",
+        run));
+    if (store.db->Changes() > 0) {
+      GF_CHECK_OK(
+          store.db->Do("UPDATE attempts SET status = 'interrupted', finished = max(started, (SELECT finished "
+                       "FROM runs WHERE id = attempts.run)), error_code = 'interrupted', "
+                       "error_message = 'the process that ran it is gone' "
+                       "WHERE run = ? AND status = 'running'",
+                       run));
+    }
+    GF_CHECK_OK(transaction.Commit());
+  }
+  return Ok();
+}
+
+Error NoStore(const fs::path& root) {
+  return MakeError(Code::kNotFound, root.string() + ": there is no run store here",
+                   "run a pipeline first, or say where the store is with --store");
+}
+
+Result<std::unique_ptr<StoreImpl>> OpenImpl(const fs::path& where, const StoreOptions& options) {
+  auto store = std::make_unique<StoreImpl>();
+  std::error_code ec;
+  store->root = fs::absolute(where, ec).lexically_normal();
+  if (!store->root.has_filename()) store->root = store->root.parent_path();
+  const bool folder_exists = fs::is_directory(store->root, ec);
+  if (!folder_exists) {
+    if (fs::exists(fs::symlink_status(store->root, ec))) {
+      return InvalidError(store->root.string() + ": not a folder, so it cannot be the run store");
+    }
+    if (!options.create || options.read_only) return NoStore(store->root);
+    GF_CHECK_OK(MakeDirectories(store->root));
+  }
+  store->read_only = options.read_only || (folder_exists && FileSystemIsReadOnly(store->root));
+  if (store->read_only) {
+    if (FileSize(store->DbPath()) == 0) return NoStore(store->root);
+    GF_CHECK_OK(OpenDatabase(*store, options));
+    GF_TRY(const SchemaState state, CheckSchema(*store->db, store->DbPath().string()));
+    if (state != SchemaState::kCurrent) {
+      return InvalidError(
+          store->DbPath().string() + ": made by an older genflow and cannot be upgraded read-only",
+          "make the folder writable once");
+    }
+    return store;
+  }
+  if (FileSize(store->DbPath()) > 0) {
+    GF_CHECK_OK(OpenDatabase(*store, options));
+    GF_TRY(const SchemaState state, CheckSchema(*store->db, store->DbPath().string()));
+    if (state == SchemaState::kCurrent) return store;
+    store->db.reset();
+  }
+  GF_TRY(const auto first_objects, FolderNames(store->Objects()));
+  if (!options.create && FileSize(store->DbPath()) == 0 && first_objects.empty()) return NoStore(store->root);
+  GF_TRY(const auto alone, SharedLock::Wait(store->Locks() / "init", SharedLock::Mode::kExclusive));
+  if (FileSize(store->DbPath()) == 0 && FileSize(store->root / "store.db-wal") > 0) {
+    // The log of a database that is gone: SQLite would delete it.
+    GF_CHECK_OK(SetAside(*store, "store.db-wal", ".left-" + TimeStamp()));
+    store->notices.push_back(store->root.string() +
+                             ": a write-ahead log without its store.db was set aside as "
+                             "store.db-wal.left-*");
+  }
+  GF_CHECK_OK(OpenDatabase(*store, options));
+  GF_TRY(const SchemaState state, CheckSchema(*store->db, store->DbPath().string()));
+  if (state == SchemaState::kEmpty) {
+    GF_CHECK_OK(Initialize(*store));
+  } else if (state == SchemaState::kOlder) {
+    GF_TRY(auto transaction, Transaction::Begin(*store->db, true));
+    GF_CHECK_OK(UpgradeSchema(*store->db));
+    GF_CHECK_OK(transaction.Commit());
+  }
+  return store;
+}
+
+}  // namespace
+
+Store::Store(std::unique_ptr<StoreImpl> impl) : impl_(std::move(impl)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+Result<Store> Store::Open(const fs::path& root, const StoreOptions& options) {
+  GF_TRY(auto impl, OpenImpl(root, options));
+  if (!impl->read_only) {
+    if (auto cleaned = CleanStaging(*impl, true); !cleaned.ok()) return cleaned.error();
+    GF_CHECK_OK(CloseDeadRuns(*impl));
+  }
+  return Store(std::move(impl));
+}
+
+Result<Store> Store::Rebuild(const fs::path& root) {
+  {
+    StoreImpl store;
+    std::error_code ec;
+    store.root = fs::absolute(root, ec).lexically_normal();
+    if (!fs::is_directory(store.Objects(), ec)) return NoStore(store.root);
+    GF_TRY(const auto alone, SharedLock::Wait(store.Locks() / "init", SharedLock::Mode::kExclusive));
+    GF_TRY(const auto names, FolderNames(store.Locks()));
+    for (const std::string& name : names) {
+      if (name == "init" || name == "objects") continue;
+      LockHolder holder;
+      GF_TRY(const auto lock, FileLock::Try(store.Locks() / name, ThisProcess("rebuilding"), &holder));
+      if (!lock) {
+        return MakeError(
+            Code::kBusy,
+            store.root.string() + ": process " + std::to_string(holder.pid) + " is using the store",
+            "wait for it to finish, or stop it");
+      }
+    }
+    const std::string suffix = ".damaged-" + TimeStamp() + "-" + RandomName(4);
+    GF_CHECK_OK(SetAside(store, "store.db", suffix));
+    GF_CHECK_OK(SetAside(store, "store.db-wal", suffix));
+    GF_CHECK_OK(SetAside(store, "store.db-shm", suffix));
+  }
+  return Open(root);
+}
+
+const fs::path& Store::root() const { return impl_->root; }
+bool Store::read_only() const { return impl_->read_only; }
+const std::vector<std::string>& Store::notices() const { return impl_->notices; }
+
+Result<FileLock> Store::LockPipeline(const std::string& pipeline) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  const fs::path path = impl_->Locks() / ("pipeline-" + Sha256Hex(pipeline).substr(0, 16));
+  LockHolder holder;
+  GF_TRY(auto lock, FileLock::Try(path, ThisProcess(pipeline), &holder));
+  if (lock) return std::move(*lock);
+  std::string who = "another process";
+  if (holder.pid != 0) {
+    const auto since = static_cast<std::time_t>(holder.since);
+    struct tm parts {};
+    ::localtime_r(&since, &parts);
+    char time[32];
+    std::strftime(time, sizeof time, "%Y-%m-%d %H:%M:%S", &parts);
+    who = (holder.run.empty() ? std::string("a run") : "run " + holder.run) + " (process " +
+          std::to_string(holder.pid) + " on " + holder.host + ", since " + time + ")";
+  }
+  return MakeError(Code::kBusy, pipeline + ": is being run by " + who,
+                   "wait for it to finish, or stop it with 'kill " +
+                       (holder.pid != 0 ? std::to_string(holder.pid) : std::string("PID")) + "'");
+}
+
+Status Store::DescribePipelineLock(FileLock& lock, const std::string& pipeline, const std::string& run) {
+  return lock.Describe(ThisProcess(pipeline, run));
+}
+
+Result<std::optional<FileLock>> Store::TryLockKey(const std::string& key, const std::string& run,
+                                                  LockHolder* holder) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  return FileLock::Try(impl_->Locks() / ("key-" + SafeName(key)), ThisProcess(key, run), holder);
+}
+
+Result<fs::path> Store::StateDir(const std::string& key) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  const fs::path folder = impl_->State() / SafeName(key);
+  GF_CHECK_OK(MakeDirectories(folder));
+  return folder;
+}
+
+Result<fs::path> Store::LogPath(const std::string& run, const std::string& stage, int attempt) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  const fs::path folder = impl_->Logs() / SafeName(run);
+  GF_CHECK_OK(MakeDirectories(folder));
+  return folder / (SafeName(stage) + "." + std::to_string(attempt) + ".log");
+}
+
+}  // namespace genflow
