@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/strings.h"
+
 namespace genflow {
 
 namespace {
@@ -21,8 +23,7 @@ std::optional<std::string> WhyUnfit(const Demand& demand, const Pools& pools) {
     return "needs " + Count(demand.gpus_min, "GPU") + ", but the pool has " + std::to_string(gpus);
   }
   if (demand.memory > pools.memory) {
-    return "needs " + Count(static_cast<int64_t>(demand.memory), "byte") + " of memory, but the pool has " +
-           std::to_string(pools.memory);
+    return "needs " + HumanBytes(demand.memory) + " of memory, but the pool has " + HumanBytes(pools.memory);
   }
   return std::nullopt;
 }
