@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/result.h"
+#include "text/tokenizer.h"
 
 namespace genflow::text {
 
@@ -27,6 +28,14 @@ struct RenderOptions {
   int64_t now = 0;                   // Unix time for strftime_now; 0: the present
 };
 
+struct RenderedChat {
+  std::string text;
+  // Where the contents of messages stand: what must not be taken for control tokens. Sorted, apart.
+  std::vector<TextRange> contents;
+  // What {% generation %} blocks enclose, in order.
+  std::vector<TextRange> generations;
+};
+
 // Immutable: Render is thread-safe. Cheap to copy.
 class ChatTemplate {
  public:
@@ -34,8 +43,8 @@ class ChatTemplate {
   static Result<ChatTemplate> Parse(std::string_view source);
 
   // `messages`: a list of objects with role and content. What raise_exception says is the error's message.
-  Result<std::string> Render(const nlohmann::ordered_json& messages, const RenderOptions& options) const;
-  Result<std::string> Render(const std::vector<Message>& messages, const RenderOptions& options) const;
+  Result<RenderedChat> Render(const nlohmann::ordered_json& messages, const RenderOptions& options) const;
+  Result<RenderedChat> Render(const std::vector<Message>& messages, const RenderOptions& options) const;
 
   const std::string& source() const;
   // Whether the template marks assistant text with {% generation %}.

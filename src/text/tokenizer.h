@@ -28,6 +28,11 @@ struct DecodeOptions {
   bool skip_special = false;
 };
 
+// Bytes [begin, end) of a text.
+struct TextRange {
+  size_t begin = 0, end = 0;
+};
+
 // Immutable after loading: every method is thread-safe. Cheap to copy.
 class Tokenizer {
  public:
@@ -41,6 +46,17 @@ class Tokenizer {
   std::vector<int32_t> Encode(std::string_view text, const EncodeOptions& options = {}) const;
   // Appends to `ids`.
   void EncodeTo(std::string_view text, const EncodeOptions& options, std::vector<int32_t>* ids) const;
+
+  // A rendered conversation: special tokens are parsed, but not where they touch one of the `literal` ranges (sorted,
+  // apart), which hold what users wrote.
+  std::vector<int32_t> EncodeRendered(std::string_view text, const std::vector<TextRange>& literal) const;
+
+  // The first special token written out in `text` at or after byte `from`.
+  struct SpecialMatch {
+    int32_t id = 0;
+    TextRange range;
+  };
+  std::optional<SpecialMatch> FindSpecial(std::string_view text, size_t from) const;
 
   // The exact bytes of the tokens; may be cut inside a character. Ids out of range are skipped.
   std::string Decode(const std::vector<int32_t>& ids, const DecodeOptions& options = {}) const;

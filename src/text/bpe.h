@@ -1,0 +1,66 @@
+// Byte-pair encoding over bytes: vocabulary, merges, and the encoding of one piece of text.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "base/result.h"
+
+namespace genflow::text {
+
+// Immutable after FromJson but for a cache of atomics: Encode is thread-safe.
+class BpeModel {
+ public:
+  // `model`: the "model" object of a tokenizer.json, byte-level. `size`: ids in use, added tokens included.
+  static Result<BpeModel> FromJson(const nlohmann::json& model);
+
+  // Appends the ids of `piece`, a run of bytes that merges do not cross the ends of.
+  void Encode(std::string_view piece, std::vector<int32_t>* ids) const;
+
+  const std::unordered_map<std::string, int32_t>& vocab() const { return vocab_; }
+
+ private:
+  struct Merge {
+    uint64_t pair = kNoPair;
+    uint32_t rank = 0;
+    int32_t id = 0;
+  };
+  struct Symbol {
+    int32_t id;
+    int32_t previous, next;  // indices; -1 at the ends
+  };
+  static constexpr uint64_t kNoPair = ~0ull;
+  static uint64_t Pair(int32_t left, int32_t right) {
+    return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
+  }
+
+  void BuildPieceTable();
+  Status AddMerges(const nlohmann::json& merges);
+  const Merge* FindMerge(int32_t left, int32_t right) const;
+  int32_t FindPiece(std::string_view piece) const;  // -1 when it is no token
+  // Bytes to ids, before any merge.
+  void Spell(std::string_view piece, std::vector<int32_t>* ids) const;
+  void MergeShort(std::vector<int32_t>* ids) const;
+  void MergeLong(std::vector<int32_t>* ids) const;
+  void EncodeByMerges(std::string_view piece, std::vector<int32_t>* ids) const;
+
+  std::unordered_map<std::string, int32_t> vocab_;
+  std::vector<std::string> bytes_;  // by id; "" where the id has no byte spelling
+  int32_t byte_ids_[256];
+  std::vector<Merge> merges_;      // open addressing
+  std::vector<int32_t> pieces_;    // open addressing: ids, -1 empty
+  std::optional<int32_t> unknown_;
+  bool fuse_unknown_ = false, ignore_merges_ = false;
+  // By id: whether merging a token's own bytes gives just that token. 0 not yet known, 1 yes, 2 no.
+  std::unique_ptr<std::atomic<uint8_t>[]> whole_;
+};
+
+}  // namespace genflow::text
