@@ -71,6 +71,7 @@ class Fields {
     Fail(where_ + ": '" + key + "' is " + text + ", expected " + what);
   }
   const Status& status() const { return status_; }
+  const std::string& where() const { return where_; }
 
  private:
   int64_t CheckedSize(const char* key, const Json& value) {
@@ -120,8 +121,17 @@ std::string Architecture(Fields& fields) {
   return {};
 }
 
+void CheckPartialRotary(Fields& fields) {
+  const Json* partial = fields.Find("partial_rotary_factor");
+  if (partial == nullptr || *partial == 1.0) return;
+  fields.Fail(
+      fields.where() + ": 'partial_rotary_factor' is " + partial->dump() + ", and only 1 is supported",
+      Code::kUnsupported);
+}
+
 // The object that says how rotary frequencies are made: transformers 5 has rope_parameters, 4 rope_scaling.
 Status ParseRope(Fields& fields, ModelConfig& config) {
+  CheckPartialRotary(fields);
   config.rope_theta = fields.NumberOr("rope_theta", config.rope_theta);
   const Json* object = fields.Find("rope_parameters");
   const char* key = "rope_parameters";
@@ -156,11 +166,7 @@ Status ParseRope(Fields& fields, ModelConfig& config) {
     rope.Fail(std::string("config.json ") + key + " of type '" + type + "' is not supported",
               Code::kUnsupported, "supported: default, linear, llama3");
   }
-  const double partial =
-      rope.NumberOr("partial_rotary_factor", 1.0) * fields.NumberOr("partial_rotary_factor", 1.0);
-  if (partial != 1.0) {
-    rope.Fail("config.json: a 'partial_rotary_factor' other than 1 is not supported", Code::kUnsupported);
-  }
+  CheckPartialRotary(rope);
   return rope.status();
 }
 

@@ -29,7 +29,7 @@ class Generator {
         tokenizer_(tokenizer),
         prompts_(prompts),
         options_(options),
-        stop_tokens_(options.stop_tokens.empty() ? model.config().eos_token_ids : options.stop_tokens),
+        stop_tokens_(options.stop_tokens.value_or(model.config().eos_token_ids)),
         cache_(model.MakeCache()),
         results_(prompts.size()) {}
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,8 +27,8 @@ struct TokenLogProb {
 struct GenerateOptions {
   int64_t max_new_tokens = 256;
   SamplingOptions sampling;
-  // Ends the answer and is not part of it. Empty: the end-of-text tokens of the model's config.
-  std::vector<int32_t> stop_tokens;
+  // Each ends the answer and is not part of it. Unset: the end-of-text tokens of the model's config.
+  std::optional<std::vector<int32_t>> stop_tokens;
   // End the answer where they begin; need a tokenizer.
   std::vector<std::string> stop_strings;
   int64_t max_batch = 16;         // sequences decoded at once

@@ -1,0 +1,139 @@
+#include "nn/score.h"
+
+#include <cmath>
+
+#include "fixtures.h"
+
+namespace genflow::nn {
+namespace {
+
+std::vector<ScoreItem> Items(const std::vector<Reference>& references) {
+  std::vector<ScoreItem> items;
+  for (const Reference& reference : references) {
+    const auto length = static_cast<int64_t>(reference.ids.size());
+    items.push_back(ScoreItem::Span(reference.ids, 0, length));
+    items.push_back(ScoreItem::Span(reference.ids, length / 2, length * 3 / 4));
+  }
+  return items;
+}
+
+class ScoreTiny : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Fixtures, ScoreTiny, testing::ValuesIn(kTinyModels),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST_P(ScoreTiny, EqualsTheLogSoftmaxOfTransformers) {
+  const auto model = LoadTiny(GetParam());
+  ASSERT_NE(model, nullptr);
+  const auto references = ReadReferences(GetParam());
+  const auto items = Items(references);
+  ScoreOptions options;
+  for (const auto& [batch_tokens, logits_rows] : {std::pair<int64_t, int64_t>{2048, 256}, {30, 5}, {1, 1}}) {
+    options.batch_tokens = batch_tokens;
+    options.logits_rows = logits_rows;
+    const auto scores = ScoreItems(*model, items, options);
+    ASSERT_TRUE(scores.ok()) << scores.error().ToString();
+    ASSERT_EQ(scores->size(), items.size());
+    for (size_t i = 0; i < items.size(); ++i) {
+      const Score& score = (*scores)[i];
+      const at::Tensor logprobs = references[i / 2].logits.to(at::kDouble).log_softmax(1);
+      ASSERT_EQ(score.token_logprobs.size(), items[i].scored.size());
+      double sum = 0;
+      bool greedy = true;
+      for (size_t t = 0; t < items[i].scored.size(); ++t) {
+        const int64_t position = items[i].scored[t];
+        const int64_t token = items[i].tokens[position];
+        const double expected = logprobs[position - 1][token].item<double>();
+        EXPECT_NEAR(score.token_logprobs[t], expected, 1e-4);
+        sum += expected;
+        greedy = greedy && logprobs[position - 1].argmax().item<int64_t>() == token;
+      }
+      EXPECT_NEAR(score.logprob, sum, 1e-3);
+      EXPECT_EQ(score.greedy, greedy);
+    }
+  }
+}
+
+TEST_P(ScoreTiny, ScoresOfAGreedyAnswerAreGreedy) {
+  const auto model = LoadTiny(GetParam());
+  ASSERT_NE(model, nullptr);
+  const auto entry = ReadJson(FixturePath(GetParam()) / "expected.json")["generate"][0];
+  auto tokens = entry["prompt"].get<std::vector<int32_t>>();
+  const auto prompt = static_cast<int64_t>(tokens.size());
+  for (const auto& token : entry["greedy"]) tokens.push_back(token.get<int32_t>());
+  std::vector<ScoreItem> items = {ScoreItem::Span(tokens, prompt, static_cast<int64_t>(tokens.size()))};
+  items.push_back(items[0]);
+  items[1].tokens.back() = (items[1].tokens.back() + 1) % static_cast<int32_t>(model->config().vocab_size);
+  const auto scores = ScoreItems(*model, items);
+  ASSERT_TRUE(scores.ok()) << scores.error().ToString();
+  EXPECT_TRUE((*scores)[0].greedy);
+  EXPECT_FALSE((*scores)[1].greedy);
+  EXPECT_LT((*scores)[1].logprob, (*scores)[0].logprob);
+}
+
+TEST_P(ScoreTiny, NextTokensOfTransformers) {
+  const auto model = LoadTiny(GetParam());
+  ASSERT_NE(model, nullptr);
+  const auto references = ReadReferences(GetParam());
+  std::vector<std::vector<int32_t>> prompts;
+  for (const Reference& reference : references) prompts.push_back(reference.ids);
+  ScoreOptions options;
+  options.batch_tokens = 40;
+  const auto next = NextTokenTopK(*model, prompts, 8, options);
+  ASSERT_TRUE(next.ok()) << next.error().ToString();
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const auto [values, ids] = references[i].logits[-1].log_softmax(0).topk(8);
+    ASSERT_EQ((*next)[i].size(), 8u);
+    for (int64_t j = 0; j < 8; ++j) {
+      EXPECT_EQ((*next)[i][j].id, ids[j].item<int64_t>());
+      EXPECT_NEAR((*next)[i][j].logprob, values[j].item<float>(), 1e-4);
+    }
+  }
+}
+
+TEST(ScoreItems, Progress) {
+  const auto model = LoadTiny("tiny_gqa_tied");
+  ASSERT_NE(model, nullptr);
+  const auto items = Items(ReadReferences("tiny_gqa_tied"));
+  ScoreOptions options;
+  options.batch_tokens = 64;
+  std::vector<size_t> finished;
+  options.progress = [&](size_t done, size_t total) {
+    EXPECT_EQ(total, items.size());
+    finished.push_back(done);
+    return true;
+  };
+  ASSERT_TRUE(ScoreItems(*model, items, options).ok());
+  EXPECT_GT(finished.size(), 1u);
+  EXPECT_EQ(finished.back(), items.size());
+
+  options.progress = [](size_t, size_t) { return false; };
+  const auto stopped = ScoreItems(*model, items, options);
+  ASSERT_FALSE(stopped.ok());
+  EXPECT_EQ(stopped.error().code, Code::kInterrupted);
+  EXPECT_EQ(stopped.error().message, "scoring was stopped");
+}
+
+TEST(ScoreItems, Refusals) {
+  const auto model = LoadTiny("tiny_gqa_tied");
+  ASSERT_NE(model, nullptr);
+  const auto message = [&](const ScoreItem& item) {
+    const auto scores = ScoreItems(*model, std::vector<ScoreItem>{ScoreItem::Span({1, 2}, 0, 2), item});
+    return scores.ok() ? std::string("ok") : scores.error().ToString();
+  };
+  EXPECT_EQ(message(ScoreItem{{1, 2, 3}, {}}), "ok");
+  EXPECT_EQ(message(ScoreItem{}), "item 1 is empty, expected at least one token");
+  EXPECT_EQ(message(ScoreItem{{1, 2, 3}, {0}}),
+            "item 1 scores position 0, expected ascending positions from 1 to 2");
+  EXPECT_EQ(message(ScoreItem{{1, 2, 3}, {2, 2}}),
+            "item 1 scores position 2, expected ascending positions from 1 to 2");
+  EXPECT_EQ(message(ScoreItem{{1, 2, 3}, {3}}),
+            "item 1 scores position 3, expected ascending positions from 1 to 2");
+  EXPECT_EQ(message(ScoreItem{{1, 131}, {1}}),
+            "item 1 holds token 131, the model's vocabulary has 131\n"
+            "  hint: use the tokenizer that belongs to the model");
+  EXPECT_EQ(message(ScoreItem::Span(std::vector<int32_t>(129, 1), 0, 129)),
+            "item 1 has 129 tokens, the model's context holds 128\n  hint: split it into windows");
+}
+
+}  // namespace
+}  // namespace genflow::nn
