@@ -1,0 +1,126 @@
+#include "store_testing.h"
+
+namespace genflow {
+namespace {
+
+namespace fs = std::filesystem;
+
+class GcTest : public StoreTest {
+ protected:
+  std::string FinishedRun(Store& store, const std::string& key, const std::string& content) {
+    const std::string run = NewRun(store);
+    Must(RunStage(store, run, "a", key, {{"x", File(content)}}));
+    Spill(Must(store.LogPath(run, "a", 1)), "log of " + run);
+    Must(store.FinishRun(run, RunStatus::kOk));
+    return run;
+  }
+};
+
+TEST_F(GcTest, KeepsWhatRunsReach) {
+  Store store = Open();
+  FinishedRun(store, "k", "content");
+  const GcReport report = Must(store.Gc());
+  EXPECT_TRUE(report.objects.empty());
+  EXPECT_EQ(report.kept_objects, 1u);
+  EXPECT_EQ(report.kept_bytes, 7u);
+  EXPECT_TRUE(Must(store.Lookup("k")).hit.has_value());
+}
+
+TEST_F(GcTest, RemovedRunFreesItsObjectsAndCacheRows) {
+  Store store = Open();
+  const std::string run = FinishedRun(store, "k", "content");
+  const fs::path object = Must(store.ResolveArtifact("a.x")).path;
+  Must(store.RemoveRun(run));
+  EXPECT_FALSE(fs::exists(root_ / "logs" / run));
+
+  GcOptions options;
+  options.dry_run = true;
+  GcReport report = Must(store.Gc(options));
+  ASSERT_EQ(report.objects.size(), 1u);
+  EXPECT_EQ(report.objects[0].name, Sha256Hex("content"));
+  EXPECT_EQ(report.objects[0].what, "file a.x of " + run);
+  EXPECT_EQ(report.TotalBytes(), 7u);
+  EXPECT_TRUE(fs::exists(object));
+  EXPECT_TRUE(Must(store.Lookup("k")).hit.has_value());
+
+  report = Must(store.Gc());
+  ASSERT_EQ(report.objects.size(), 1u);
+  EXPECT_FALSE(fs::exists(object));
+  EXPECT_FALSE(Must(store.Lookup("k")).hit.has_value());
+  EXPECT_TRUE(Must(store.Fsck()).problems.empty());
+  EXPECT_THAT(Leftovers(), testing::IsEmpty());
+}
+
+TEST_F(GcTest, KeepLastRemovesOlderRunsOfEachPipelineButNotTaggedOnes) {
+  Store store = Open();
+  std::vector<std::string> runs;
+  for (int i = 0; i < 4; ++i)
+    runs.push_back(FinishedRun(store, "k" + std::to_string(i), "content " + std::to_string(i)));
+  Must(store.TagRun(runs[0], "keep"));
+  const std::string other = NewRun(store, "other");
+  Must(store.FinishRun(other, RunStatus::kOk));
+  GcOptions options;
+  options.keep_last = 1;
+  const GcReport report = Must(store.Gc(options));
+  std::vector<std::string> removed;
+  for (const GcItem& item : report.runs) removed.push_back(item.name);
+  EXPECT_THAT(removed, testing::UnorderedElementsAre(runs[1], runs[2]));
+  EXPECT_EQ(report.objects.size(), 2u);
+  EXPECT_FALSE(fs::exists(root_ / "logs" / runs[1]));
+  EXPECT_TRUE(fs::exists(root_ / "logs" / runs[3]));
+  EXPECT_EQ(Must(store.ListRuns()).size(), 3u);
+}
+
+TEST_F(GcTest, KeepsModelsInputsOfKeptRunsAndSharedOutputs) {
+  Store store = Open();
+  const std::string first = FinishedRun(store, "k1", "model");
+  const std::string second = FinishedRun(store, "k2", "input");
+  const std::string third = FinishedRun(store, "k3", "shared");
+  Must(store.RegisterModel("m", Sha256Hex("model"), first));
+  const std::string kept = NewRun(store);
+  Must(RunStage(store, kept, "b", "k4", {{"y", File("mine")}}, {{"in", Sha256Hex("input"), "file", "a.x"}}));
+  Must(store.RecordCached(Attempt(kept, "a", "k3"), *Must(store.Lookup("k3")).hit));
+  for (const std::string& run : {first, second, third}) Must(store.RemoveRun(run));
+  const GcReport report = Must(store.Gc());
+  EXPECT_TRUE(report.objects.empty());
+  EXPECT_EQ(report.kept_objects, 4u);
+}
+
+TEST_F(GcTest, RemovesOldStateQuarantineAndUnregisteredObjects) {
+  Store store = Open();
+  const std::string run = FinishedRun(store, "k", "content");
+  Spill(Must(store.StateDir("old-key")) / "checkpoint", "12345");
+  fs::create_directories(root_ / "quarantine/bad");
+  const std::string stray = std::string(64, 'e');
+  Spill(root_ / "objects/ee" / stray / "data", "stray");
+  GcReport report = Must(store.Gc());
+  EXPECT_TRUE(report.state.empty());
+  EXPECT_TRUE(report.quarantine.empty());
+  ASSERT_EQ(report.unregistered.size(), 1u);
+  EXPECT_EQ(report.unregistered[0].name, stray);
+  EXPECT_FALSE(fs::exists(root_ / "objects/ee" / stray));
+  GcOptions options;
+  options.state_max_age = options.quarantine_max_age = -10;
+  report = Must(store.Gc(options));
+  ASSERT_EQ(report.state.size(), 1u);
+  EXPECT_EQ(report.state[0].name, "old-key");
+  EXPECT_EQ(report.state[0].bytes, 5u);
+  EXPECT_EQ(report.quarantine.size(), 1u);
+  EXPECT_FALSE(fs::exists(root_ / "state/old-key"));
+  EXPECT_TRUE(report.logs.empty());
+  EXPECT_TRUE(fs::exists(root_ / "logs" / run));
+}
+
+TEST_F(GcTest, KeepsStateOfAKeyThatIsBeingComputed) {
+  Store store = Open();
+  const std::string run = NewRun(store);
+  Must(store.StartAttempt(Attempt(run, "a", "busy-key")));
+  Must(store.StateDir("busy-key"));
+  GcOptions options;
+  options.state_max_age = -10;
+  EXPECT_TRUE(Must(store.Gc(options)).state.empty());
+  EXPECT_TRUE(fs::exists(root_ / "state/busy-key"));
+}
+
+}  // namespace
+}  // namespace genflow

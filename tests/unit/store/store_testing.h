@@ -1,0 +1,145 @@
+// What the tests of the run store share: a store in a fresh folder, files, stages with outputs.
+#pragma once
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "base/sha256.h"
+#include "store/store.h"
+
+namespace genflow {
+
+// The value, or a test failure and an exit from this program.
+template <class T>
+T Must(Result<T> result) {
+  if (result.ok()) return std::move(result).value();
+  ADD_FAILURE() << result.error().ToString();
+  std::abort();
+}
+inline void Must(const Status& status) {
+  if (status.ok()) return;
+  ADD_FAILURE() << status.error().ToString();
+  std::abort();
+}
+
+inline std::string Slurp(const std::filesystem::path& path) { return Must(ReadFile(path)); }
+
+inline void Spill(const std::filesystem::path& path, std::string_view bytes) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream out(path, std::ios::binary | std::ios::trunc);
+  out << bytes;
+  ASSERT_TRUE(out.good()) << path;
+}
+
+using Tree = std::map<std::string, std::string>;  // relative path -> content
+
+inline void SpillTree(const std::filesystem::path& root, const Tree& tree) {
+  std::filesystem::create_directories(root);
+  for (const auto& [path, content] : tree) Spill(root / path, content);
+}
+
+class StoreTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    folder_ =
+        std::filesystem::path(testing::TempDir()) / (std::string("genflow-") + info->test_suite_name() + "-" +
+                                                     info->name() + "-" + std::to_string(::getpid()));
+    Must(RemoveTree(folder_));
+    std::filesystem::create_directories(folder_);
+    root_ = folder_ / ".genflow";
+  }
+  void TearDown() override { Must(RemoveTree(folder_)); }
+
+  Store Open() { return Must(Store::Open(root_)); }
+
+  static std::string NewRun(Store& store, const std::string& pipeline = "demo") {
+    RunStart start;
+    start.pipeline = pipeline;
+    start.file = "/work/" + pipeline + ".yaml";
+    start.params_json = R"({"epochs":2})";
+    start.argv = {"genflow", "run", pipeline + ".yaml"};
+    start.version = "0.1.0";
+    return Must(store.StartRun(start));
+  }
+
+  static AttemptStart Attempt(const std::string& run, const std::string& stage, const std::string& key) {
+    AttemptStart start;
+    start.run = run;
+    start.stage = stage;
+    start.uses = "test." + stage;
+    start.key = key;
+    return start;
+  }
+
+  static AttemptEnd Done() {
+    AttemptEnd end;
+    end.status = AttemptStatus::kRun;
+    return end;
+  }
+
+  // Runs a stage whose outputs are the trees given, by port; a tree with the one path "" is a file.
+  static Result<std::vector<PortArtifact>> RunStage(Store& store, const std::string& run,
+                                                    const std::string& stage, const std::string& key,
+                                                    const std::map<std::string, Tree>& outputs,
+                                                    std::vector<InputUse> inputs = {}) {
+    AttemptStart start = Attempt(run, stage, key);
+    start.inputs = std::move(inputs);
+    CommitRequest request;
+    GF_TRY(request.attempt, store.StartAttempt(start));
+    request.end = Done();
+    GF_TRY(Staging staging, store.Stage(key));
+    for (const auto& [port, tree] : outputs) {
+      GF_TRY(const auto path, staging.Output(port));
+      if (tree.size() == 1 && tree.begin()->first.empty()) {
+        Spill(path, tree.begin()->second);
+        request.outputs.push_back({port, "file"});
+      } else {
+        SpillTree(path, tree);
+        request.outputs.push_back({port, "dataset"});
+      }
+    }
+    return store.Commit(std::move(staging), request);
+  }
+
+  static Tree File(const std::string& content) { return {{"", content}}; }
+
+  std::vector<std::string> Leftovers() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(root_ / "staging")) {
+      names.push_back(entry.path().filename().string());
+    }
+    return names;
+  }
+
+  std::filesystem::path folder_, root_;
+};
+
+// Changes the bytes of a read-only file in the store, keeping its size.
+inline void FlipByte(const std::filesystem::path& path, size_t at) {
+  const Fd fd(::open(path.c_str(), O_RDWR));
+  // A read-only file opens for writing only for the superuser.
+  Fd writable;
+  if (!fd.valid()) {
+    ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
+    writable = Fd(::open(path.c_str(), O_RDWR));
+  }
+  const int use = fd.valid() ? fd.get() : writable.get();
+  char byte = 0;
+  ASSERT_EQ(::pread(use, &byte, 1, static_cast<off_t>(at)), 1);
+  byte = static_cast<char>(byte ^ 0x40);
+  ASSERT_EQ(::pwrite(use, &byte, 1, static_cast<off_t>(at)), 1);
+}
+
+}  // namespace genflow
