@@ -67,7 +67,8 @@ target_link_libraries(ggml_base PUBLIC Threads::Threads ${CMAKE_DL_LIBS} m)
 
 file(GLOB jinja_sources ${llama}/common/jinja/*.cpp)
 add_library(llama_jinja STATIC ${jinja_sources} ${llama}/common/unicode.cpp ${llama}/common/json.cpp)
-target_include_directories(llama_jinja SYSTEM PUBLIC ${llama}/common ${llama}/vendor)
+# Its own nlohmann/json is another version than ours and stays inside.
+target_include_directories(llama_jinja SYSTEM PUBLIC ${llama}/common PRIVATE ${llama}/vendor)
 target_link_libraries(llama_jinja PUBLIC ggml_base)
 target_compile_options(llama_jinja PRIVATE -w)
 
