@@ -16,7 +16,7 @@ std::string Join(const std::vector<std::string>& parts, std::string_view separat
 std::string_view Trim(std::string_view text);
 std::string ToLowerAscii(std::string_view text);
 
-// Levenshtein distance in bytes.
+// Edits between two texts in bytes: insertions, deletions, changes, swaps of neighbours.
 size_t EditDistance(std::string_view a, std::string_view b);
 // The candidate that `word` most likely meant, or nothing where none is near: for "did you mean 'x'?".
 std::optional<std::string> NearestName(std::string_view word, const std::vector<std::string>& candidates);

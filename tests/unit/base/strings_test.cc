@@ -17,6 +17,10 @@ TEST(Strings, NearestNameFindsTyposAndDroppedPrefixes) {
   EXPECT_EQ(NearestName("train.loar", names), "train.lora");
   EXPECT_EQ(NearestName("perplexity", names), "eval.perplexity");
   EXPECT_EQ(NearestName("quantum", names), std::nullopt);
+  EXPECT_EQ(NearestName("nmae", {"name", "params"}), "name");
+  EXPECT_EQ(EditDistance("abcd", "badc"), 2u);
+  EXPECT_EQ(EditDistance("kitten", "sitting"), 3u);
+  EXPECT_EQ(EditDistance("", "abc"), 3u);
 }
 
 TEST(Strings, HumanUnits) {
