@@ -1,0 +1,22 @@
+// Cross-entropy on labelled tokens alone, without ever holding the logits of all of them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace genflow::nn::train {
+
+struct LossOptions {
+  int64_t buffer_bytes = 64ll << 20;  // bound of one fp32 [rows, vocab] buffer, at least one row
+};
+
+// Sum over i of -log softmax(hidden[rows[i]] head^T)[targets[i]], times `scale`, as a scalar in fp32.
+//   hidden [N, H], differentiable; head [V, H], frozen; rows [M] int64, without repeats; targets [M] int64.
+// Logits are rounded to the type of the head, as the model's own head does; softmax and sums are in fp32.
+// While a gradient is wanted, that of `hidden` is computed here, chunk by chunk, so that neither logits nor
+// probabilities outlive their chunk. With M == 0 the result is 0, and so is the gradient.
+at::Tensor LabelledCrossEntropy(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& rows,
+                                const at::Tensor& targets, double scale, const LossOptions& options = {});
+
+}  // namespace genflow::nn::train

@@ -1,0 +1,74 @@
+// The recipe: supervised fine-tuning of a LoRA adapter on conversations. One flat function, top to bottom.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "nn/model.h"
+#include "nn/train/lora.h"
+#include "nn/train/optim.h"
+#include "nn/train/sft_data.h"
+
+namespace genflow::nn::train {
+
+// Names and meanings of transformers' TrainingArguments where they exist.
+struct SftOptions {
+  double epochs = 1;                        // may be fractional
+  int64_t max_steps = 0;                    // updates; positive: instead of epochs
+  int64_t per_device_train_batch_size = 4;  // rows in a forward pass
+  int64_t gradient_accumulation_steps = 1;
+  double learning_rate = 2e-4;
+  Schedule lr_scheduler_type = Schedule::kCosine;
+  double warmup_ratio = 0;
+  int64_t warmup_steps = 0;
+  double weight_decay = 0;
+  double max_grad_norm = 1.0;  // 0: no clipping
+  bool packing = true;
+  int64_t max_length = 1024;
+  uint64_t seed = 42;
+  int64_t eval_steps = 0;  // 0: at the end alone
+  bool gradient_checkpointing =
+      false;  // recompute activations layer by layer: less memory, about a third slower
+
+  std::filesystem::path state_dir;  // empty: no checkpoints
+  double checkpoint_seconds = 60;   // 0: none but on a stop
+  int64_t checkpoint_steps = 0;     // 0: by time alone
+  std::string fingerprint;          // of model, data and options, see Checkpoint
+};
+
+// Whom the recipe tells. Members may be empty.
+struct SftHooks {
+  std::function<bool()> should_stop;
+  std::function<void(const char* name, double value, int64_t step)> metric;
+  std::function<void(uint64_t done_tokens, uint64_t total_tokens, const std::string& message)> progress;
+  std::function<void(const std::string& text)> info;
+  std::function<void(const std::string& text)> warn;
+};
+
+struct SftResult {
+  bool interrupted = false;  // stopped on request; a checkpoint holds the state
+  int64_t steps = 0, total_steps = 0;
+  int64_t resumed_from = 0;               // step of the checkpoint that this call started at
+  double first_loss = 0, final_loss = 0;  // mean over a labelled token, of the first and last update
+  double mean_loss = 0;                   // over all updates
+  std::optional<double> eval_loss;
+  int64_t tokens = 0, labelled_tokens = 0;  // of all updates
+  double tokens_per_second = 0;             // of this call
+  double seconds = 0;                       // of this call
+  double packing_efficiency = 1;            // tokens / (rows * max_length) with packing
+};
+
+// Trains `lora`, attached to `model` as trainable. Equal arguments give equal bytes on one number of
+// threads, however often the run was interrupted. Refuses a loss or gradient that is not finite.
+Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& train, const SftExamples* eval,
+                         const SftOptions& options, const SftHooks& hooks);
+
+// Mean loss over the labelled tokens, without gradients.
+Result<double> EvaluateLoss(CausalLM& model, const SftExamples& examples, int64_t tokens_per_batch,
+                            const std::function<bool()>& should_stop);
+
+}  // namespace genflow::nn::train
