@@ -598,8 +598,8 @@ class Evaluator {
           return nullptr;
         }
         if (index + 1 >= values.size()) {
-          FailValue(places[0], "the format uses {" + std::to_string(index) + "}, but " +
-                                   std::to_string(values.size() - 1) + " values follow it");
+          FailValue(places[0], "the format uses {" + std::to_string(index) + "}, but has " +
+                                   std::to_string(values.size() - 1) + (values.size() == 2 ? " value" : " values"));
           return nullptr;
         }
         out += Text(places[index + 1], values[index + 1].value);

@@ -43,11 +43,15 @@ void LoadState::ErrorOutside(std::string message, std::string hint) {
   diagnostics.push_back(std::move(d));
 }
 
+std::optional<std::string> LoadState::Nearest(std::string_view word, const std::vector<std::string>& candidates) {
+  suggestions_cost += candidates.size();
+  if (suggestions_cost > kMaxSuggestionCost) return std::nullopt;
+  return NearestName(word.substr(0, 200), candidates);
+}
+
 std::string LoadState::DidYouMean(std::string_view word, const std::vector<std::string>& candidates,
                                   std::string otherwise) {
-  suggestions_cost += candidates.size();
-  if (suggestions_cost > kMaxSuggestionCost) return otherwise;
-  const auto near = NearestName(word.substr(0, 200), candidates);
+  const auto near = Nearest(word, candidates);
   return near ? "did you mean '" + *near + "'?" : std::move(otherwise);
 }
 

@@ -56,7 +56,9 @@ struct LoadState {
   // A problem of the command line or of the environment.
   void ErrorOutside(std::string message, std::string hint = {});
 
-  // "did you mean 'x'?", or `otherwise`. Gives up on suggestions once they cost too much in one file.
+  // The candidate that was probably meant. Gives up once suggestions cost too much in one file.
+  std::optional<std::string> Nearest(std::string_view word, const std::vector<std::string>& candidates);
+  // "did you mean 'x'?", or `otherwise`.
   std::string DidYouMean(std::string_view word, const std::vector<std::string>& candidates,
                          std::string otherwise = {});
   // True when `node` is a mapping; else reports "WHAT expects a mapping, got ...".
@@ -78,7 +80,8 @@ struct LoadState {
   std::vector<StageHead> heads;  // in file order
   std::unordered_map<std::string_view, size_t> head_index;
   std::vector<std::string> stage_ids;
-  std::map<std::string, std::string> first_output_of_type;  // type -> "stage.port"
+  // type -> the first outputs of it, "stage.port", from two stages at most: examples for messages
+  std::map<std::string, std::vector<std::string>> outputs_of_type;
   std::map<std::string, Secret> secrets;
   std::set<std::string> missing_secrets;  // reported already
   size_t result_bytes = 0;   // of all expressions so far

@@ -173,13 +173,11 @@ void ReadHeads(LoadState* state, const YamlNode& stages) {
     const std::string_view id = entry.key->text;
     state->head_index.emplace(id, state->heads.size());
     state->stage_ids.emplace_back(id);
-    if (head.info != nullptr) {
-      for (const auto& port : head.info->outputs) {
-        state->first_output_of_type.emplace(port.type, std::string(id) + "." + port.name);
+    for (const std::string& port : LoadState::OutputNames(head)) {
+      auto& examples = state->outputs_of_type[*LoadState::OutputType(head, port)];
+      if (examples.empty() || (examples.size() == 1 && !examples[0].starts_with(std::string(id) + "."))) {
+        examples.push_back(std::string(id) + "." + port);
       }
-    }
-    for (const auto& output : head.outputs) {
-      state->first_output_of_type.emplace(output.type, std::string(id) + "." + output.port);
     }
     state->heads.push_back(std::move(head));
   }

@@ -60,8 +60,8 @@ bool WithinRange(Scope& scope, const YamlNode& at, const ParamInfo& param, const
   if (!param.min || !param.max || (value >= *param.min && value <= *param.max)) return true;
   constexpr double kHuge = 1e15;
   std::string range = "between " + ShowNumber(*param.min, param.type) + " and " + ShowNumber(*param.max, param.type);
-  if (*param.max >= kHuge) range = "at least " + ShowNumber(*param.min, param.type);
-  else if (*param.min <= -kHuge) range = "at most " + ShowNumber(*param.max, param.type);
+  if (*param.max >= kHuge) range = "of at least " + ShowNumber(*param.min, param.type);
+  else if (*param.min <= -kHuge) range = "of at most " + ShowNumber(*param.max, param.type);
   scope.state().Error(at, "with." + name + ": expected " + std::string(param.type == ParamType::kInt ? "an integer "
                           : param.type == ParamType::kFloat ? "a number " : param.type == ParamType::kSize ? "a size " : "a duration ") + range + ", got " + DescribeValue(at));
   return false;

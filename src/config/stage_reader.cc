@@ -177,6 +177,8 @@ void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, Sta
         for (const auto& p : head.info->inputs) names.push_back(p.name);
         state->Error(*entry.key, "'" + head.info->name + "' has no input '" + port + "'",
                      state->DidYouMean(port, names, names.empty() ? "it has no inputs" : "its inputs: " + Join(names, ", ")));
+        // What was probably meant is not reported as missing as well.
+        if (auto near = state->Nearest(port, names)) given.insert(*std::move(near));
         continue;
       }
       if (head.exec && !IsIdentifier(port, false)) {
@@ -203,11 +205,12 @@ void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, Sta
   if (head.info == nullptr) return;
   for (const auto& port : head.info->inputs) {
     if (port.optional || given.count(port.name) > 0) continue;
-    const auto example = state->first_output_of_type.find(port.type);
-    const bool usable = example != state->first_output_of_type.end() && !example->second.starts_with(stage->id + ".");
+    std::string hint;
+    for (const std::string& example : state->outputs_of_type[port.type]) {
+      if (hint.empty() && !example.starts_with(stage->id + ".")) hint = "for example, in: { " + port.name + ": " + example + " }";
+    }
     state->Error(*head.key, "stage '" + stage->id + "' needs the input '" + port.name + "' of " + head.info->name +
-                                (port.type == "any" ? "" : ", " + WithArticle(port.type)),
-                 usable ? "for example, in: { " + port.name + ": " + example->second + " }" : "");
+                                (port.type == "any" ? "" : ", " + WithArticle(port.type)), std::move(hint));
   }
 }
 

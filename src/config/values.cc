@@ -48,11 +48,14 @@ NameValue Scope::Param(const std::string& name) {
   const auto found = state_->params.find(name);
   if (found == state_->params.end()) {
     const size_t dash = name.find('-');
-    if (dash != std::string::npos && state_->params.count(name.substr(0, dash)) > 0) {
+    if (const auto first = state_->params.find(name.substr(0, dash)); dash != std::string::npos && first != state_->params.end()) {
+      first->second.used = true;
       return Refused("unknown parameter '" + name + "'", "a subtraction needs spaces around '-'");
     }
-    return Refused("unknown parameter '" + name + "'",
-                   state_->DidYouMean(name, KeysOf(state_->params), "define it under params:"));
+    const auto names = KeysOf(state_->params);
+    // What was probably meant is not reported as unused as well.
+    if (const auto near = state_->Nearest(name, names)) state_->params[*near].used = true;
+    return Refused("unknown parameter '" + name + "'", state_->DidYouMean(name, names, "define it under params:"));
   }
   found->second.used = true;
   if (found->second.bad) return Refused("");

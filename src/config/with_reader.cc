@@ -61,6 +61,10 @@ void ReadGroup(LoadState* state, const StageInfo& info, const ParamIndex& index,
     if (const auto level = index.groups.find(group); hint.empty() && level != index.groups.end()) {
       const std::string all = "its keys: " + Join(level->second, ", ");
       hint = state->DidYouMean(entry.key->text, level->second, group.empty() ? "" : all);
+      // What was probably meant is not reported as missing as well.
+      if (const auto near = state->Nearest(entry.key->text, level->second)) {
+        given->insert(group.empty() ? *near : group + "." + *near);
+      }
     }
     if (hint.empty()) hint = "see: genflow stages show " + info.name;
     state->Error(*entry.key, "'" + info.name + "' has no parameter '" + name + "'", std::move(hint));

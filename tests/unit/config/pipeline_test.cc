@@ -1,0 +1,409 @@
+#include "config/pipeline.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <fstream>
+
+#include "unit/config/catalog.h"
+
+namespace genflow {
+namespace {
+
+using nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+const Catalog& TheCatalog() {
+  static const Catalog catalog = TestCatalog();
+  return catalog;
+}
+
+LoadOptions Options() {
+  LoadOptions options;
+  options.catalog = &TheCatalog();
+  options.env = [](const std::string& name) -> std::optional<std::string> {
+    if (name == "HOME") return "/home/u";
+    if (name == "ROWS") return "12";
+    return std::nullopt;
+  };
+  options.secrets = [](const std::string& name) -> std::optional<std::string> {
+    if (name == "TOKEN") return "hunter2";
+    return std::nullopt;
+  };
+  options.secret_salt = "salt";
+  return options;
+}
+
+Pipeline Load(const std::string& text, const LoadOptions& options = Options()) {
+  LoadResult result = ParsePipeline(text, "flows/pipeline.yaml", options);
+  EXPECT_EQ(RenderDiagnostics(result.diagnostics), "");
+  return result.pipeline ? *std::move(result.pipeline) : Pipeline{};
+}
+
+constexpr char kDesign[] = R"(name: linux-helper
+params:
+  base: smollm2-135m          # overridable: -p base=...
+  epochs: 2
+defaults: { retries: 1, timeout: 30m }
+stages:
+  base:
+    uses: model.import
+    with: { path: "${{ params.base }}" }
+  pages:
+    uses: data.read
+    with: { path: data/*.jsonl }
+  clean:
+    uses: data.clean
+    in: { dataset: pages.dataset }
+  tune:
+    uses: train.lora
+    in: { dataset: clean.train, model: base.model }
+    with: { lora: { r: 16, target_modules: all-linear }, epochs: "${{ params.epochs }}" }
+    resources: { gpus: 0..1, memory: 8G }
+  quality:
+    uses: eval.perplexity
+    in: { model: base.model, adapter: tune.adapter, dataset: clean.test }
+  gate:
+    uses: gate.metrics
+    in: { report: quality.report }
+    with: { require: ["perplexity < baseline.perplexity * 0.9"] }
+)";
+
+// The parts of a training stage that the tests below vary.
+std::string Tune(const std::string& with, const std::string& rest = "", const std::string& top = "") {
+  return top + "stages:\n  pages: { uses: data.read, with: { path: x } }\n"
+               "  base: { uses: model.import, with: { path: x } }\n"
+               "  tune:\n    uses: train.lora\n    in: { dataset: pages.dataset, model: base.model }\n" +
+         rest + "    with:\n      " + with + "\n";
+}
+
+json TuneValue(const std::string& with, const std::string& key, const std::string& top = "") {
+  const Pipeline pipeline = Load(Tune(with, "", top));
+  const StageSpec* stage = pipeline.Find("tune");
+  return stage == nullptr ? json("no stage") : stage->with.value(key, json("no value"));
+}
+
+TEST(Pipeline, ReadsTheDesignsExample) {
+  const Pipeline pipeline = Load(kDesign);
+  EXPECT_EQ(pipeline.name, "linux-helper");
+  EXPECT_TRUE(pipeline.dir.is_absolute());
+  EXPECT_EQ(pipeline.dir.filename(), "flows");
+  EXPECT_EQ(pipeline.params, json({{"base", "smollm2-135m"}, {"epochs", 2}}));
+  ASSERT_EQ(pipeline.stages.size(), 6u);
+
+  const StageSpec& tune = *pipeline.Find("tune");
+  EXPECT_EQ(pipeline.IndexOf("tune"), 3u);
+  EXPECT_EQ(tune.uses, "train.lora");
+  EXPECT_EQ(tune.info, TheCatalog().Find("train.lora"));
+  EXPECT_EQ(tune.with, json::parse(R"({"cache":1073741824,"epochs":2,"lora":{"dropout":0.0,"r":16,
+    "target_modules":["all-linear"]},"lr":0.0001,"packing":true,"save_every":600,"schedule":"cosine","threads":0})"));
+  ASSERT_EQ(tune.inputs.size(), 2u);
+  EXPECT_EQ(tune.inputs[0].port, "dataset");
+  EXPECT_EQ(tune.inputs[0].source_stage, "clean");
+  EXPECT_EQ(tune.inputs[0].source_port, "train");
+  EXPECT_EQ(tune.inputs[0].type, "dataset");
+  EXPECT_EQ(tune.inputs[0].position, (Position{18, 20, 11}));
+  EXPECT_EQ(tune.position, (Position{16, 3, 4}));
+  EXPECT_EQ(tune.with_positions.at("lora.r"), (Position{19, 24, 2}));
+  EXPECT_EQ(tune.with_positions.at("lora.target_modules[0]"), (Position{19, 44, 10}));
+  EXPECT_EQ(tune.with_positions.count("lr"), 0u);
+  EXPECT_EQ(tune.retries, 1);
+  EXPECT_EQ(tune.timeout, 1800);
+  EXPECT_EQ(tune.resources.gpus, (IntRange{0, 1}));
+  EXPECT_EQ(tune.resources.cpus, std::nullopt);
+  EXPECT_EQ(tune.resources.memory, 8ull << 30);
+  EXPECT_TRUE(tune.enabled);
+  EXPECT_FALSE(tune.exec);
+}
+
+TEST(Pipeline, IsNamedAfterItsFileByDefault) {
+  EXPECT_EQ(Load("stages: { a: { uses: exec, with: { run: x } } }\n").name, "pipeline");
+}
+
+TEST(Pipeline, WithoutAFileItSaysSo) {
+  const std::string missing = testing::TempDir() + "/quickstrat.yaml";
+  std::ofstream(testing::TempDir() + "/quickstart.yaml") << kDesign;
+  const LoadResult result = LoadPipeline(missing, Options());
+  EXPECT_EQ(RenderDiagnostics(result.diagnostics), missing + ": error: cannot read the pipeline: No such file or directory\n"
+            "  hint: did you mean '" + testing::TempDir() + "quickstart.yaml'?\n\n1 error\n");
+  EXPECT_FALSE(result.pipeline);
+}
+
+TEST(Pipeline, RefusesAFolderAndAHugeFile) {
+  EXPECT_EQ(RenderDiagnostics(LoadPipeline("/", Options()).diagnostics),
+            "/: error: cannot read the pipeline: Is a directory\n\n1 error\n");
+  const std::string huge = testing::TempDir() + "/huge.yaml";
+  std::ofstream(huge) << std::string(kMaxPipelineBytes + 1, '#');
+  EXPECT_EQ(RenderDiagnostics(LoadPipeline(huge, Options()).diagnostics),
+            huge + ": error: the pipeline file is larger than 4.0 MiB\n\n1 error\n");
+}
+
+TEST(Pipeline, ReadsAFile) {
+  const std::string file = testing::TempDir() + "/design.yaml";
+  std::ofstream(file) << "\xEF\xBB\xBF" << kDesign;
+  const LoadResult result = LoadPipeline(file, Options());
+  ASSERT_TRUE(result.pipeline);
+  EXPECT_EQ(result.pipeline->stages.size(), 6u);
+}
+
+TEST(Pipeline, CoercesToTheTypesOfParameters) {
+  EXPECT_EQ(TuneValue("epochs: '3'", "epochs"), 3);
+  EXPECT_EQ(TuneValue("epochs: 1e2", "epochs"), 100);
+  EXPECT_EQ(TuneValue("lr: 1", "lr"), 1.0);
+  EXPECT_TRUE(TuneValue("lr: 1", "lr").is_number_float());
+  EXPECT_EQ(TuneValue("note: 1.10", "note"), "1.10");
+  EXPECT_EQ(TuneValue("note: yes", "note"), "yes");
+  EXPECT_EQ(TuneValue("note: TRUE", "note"), "TRUE");
+  EXPECT_EQ(TuneValue("packing: False", "packing"), false);
+  EXPECT_EQ(TuneValue("cache: 1.5GiB", "cache"), 3ll << 29);
+  EXPECT_EQ(TuneValue("save_every: 1h30m", "save_every"), 5400);
+  EXPECT_EQ(TuneValue("lora.target_modules: [q_proj, 1]", "lora")["target_modules"], json({"q_proj", "1"}));
+  EXPECT_EQ(TuneValue("extra: { a: [1, null, 2.5, yes], b: { c: true } }", "extra"),
+            json::parse(R"({"a":[1,null,2.5,"yes"],"b":{"c":true}})"));
+}
+
+TEST(Pipeline, ExpressionsKeepTheirTypeAloneAndBecomeTextInside) {
+  const std::string top = "params: { n: 2, big: { r: 4, dropout: 0.5 }, list: [a, b] }\n";
+  const Pipeline pipeline = Load(Tune("epochs: ${{ params.n + 1 }}\n      note: n=${{ params.n }}, ${{ params.n * 0.25 }}\n"
+                                      "      extra: ${{ params.list }}\n      lora: ${{ params.big }}",
+                                      "", top));
+  const json& with = pipeline.Find("tune")->with;
+  EXPECT_EQ(with["epochs"], 3);
+  EXPECT_EQ(with["note"], "n=2, 0.5");
+  EXPECT_EQ(with["extra"], json({"a", "b"}));
+  EXPECT_EQ(with["lora"], json::parse(R"({"r":4,"dropout":0.5,"target_modules":["all-linear"]})"));
+}
+
+TEST(Pipeline, ANullFromAnExpressionLeavesTheDefault) {
+  EXPECT_EQ(TuneValue("epochs: ${{ env.NOPE || null }}", "epochs"), 1);
+  EXPECT_EQ(TuneValue("note: ${{ null }}", "note"), "no value");
+  EXPECT_EQ(TuneValue("epochs: ${{ env.ROWS || 5 }}", "epochs"), 12);
+}
+
+TEST(Pipeline, ParametersMayUseThoseAboveThem) {
+  const Pipeline pipeline = Load(Tune("note: ${{ params.b }}", "", "params:\n  a: ${{ env.HOME }}\n  b: ${{ params.a }}/x\n"));
+  EXPECT_EQ(pipeline.params["b"], "/home/u/x");
+}
+
+TEST(Pipeline, OverridesAreTypedAndTheLastOneWins) {
+  LoadOptions options = Options();
+  options.param_values = {{"epochs", 7}, {"note", "file"}};
+  options.overrides = {{"epochs", "3"}, {"epochs", "4"}, {"lr", "1"}, {"version", "1.10"}, {"tags", "[a, b]"}};
+  const Pipeline pipeline = Load(
+      Tune("epochs: ${{ params.epochs }}\n      lr: ${{ params.lr }}\n      note: ${{ params.note }} ${{ params.version }}\n"
+           "      extra: ${{ params.tags }}",
+           "", "params: { epochs: 2, lr: 0.5, note: n, version: '1', tags: [] }\n"),
+      options);
+  const json& with = pipeline.Find("tune")->with;
+  EXPECT_EQ(with["epochs"], 4);
+  EXPECT_EQ(with["lr"], 1.0);
+  EXPECT_EQ(with["note"], "file 1.10");
+  EXPECT_EQ(with["extra"], json({"a", "b"}));
+}
+
+TEST(Pipeline, AnOverrideGivesAParameterWithoutValue) {
+  LoadOptions options = Options();
+  options.overrides = {{"n", "3"}};
+  EXPECT_EQ(Load(Tune("epochs: ${{ params.n }}", "", "params: { n: }\n"), options).Find("tune")->with["epochs"], 3);
+}
+
+TEST(Pipeline, SecretsAreMarkedAndNeverPrinted) {
+  const std::string text =
+      "stages:\n  base:\n    uses: model.import\n    with: { path: x, token: '${{ secrets.TOKEN }}' }\n"
+      "    env: { AUTH: 'Bearer ${{ secrets.TOKEN }}' }\n";
+  const Pipeline pipeline = Load(text);
+  const StageSpec& stage = pipeline.stages[0];
+  const Secret& secret = pipeline.secrets.at("TOKEN");
+  EXPECT_EQ(secret.Reveal(), "hunter2");
+  EXPECT_EQ(secret.digest().size(), 16u);
+  EXPECT_EQ(stage.with["token"], "${{ secrets.TOKEN#" + secret.digest() + " }}");
+  EXPECT_EQ(stage.env.at("AUTH"), "Bearer ${{ secrets.TOKEN#" + secret.digest() + " }}");
+  EXPECT_THAT(stage.secrets, ElementsAre("TOKEN"));
+  EXPECT_THAT(stage.with.dump(), Not(HasSubstr("hunter2")));
+
+  LoadOptions salted = Options();
+  salted.secret_salt = "other";
+  EXPECT_NE(Load(text, salted).secrets.at("TOKEN").digest(), secret.digest());
+}
+
+TEST(Pipeline, ValidatesWithoutSecretsWhereAskedTo) {
+  LoadOptions options = Options();
+  options.require_secrets = false;
+  const LoadResult result = ParsePipeline(
+      "stages:\n  base:\n    uses: model.import\n    with: { path: x, token: '${{ secrets.HF }}' }\n", "p.yaml", options);
+  ASSERT_TRUE(result.pipeline);
+  EXPECT_EQ(result.pipeline->stages[0].with["token"], "${{ secrets.HF#unset }}");
+  EXPECT_EQ("\n" + RenderDiagnostics(result.diagnostics), R"(
+p.yaml:4:34: warning: the secret 'HF' is not set
+    4 |     with: { path: x, token: '${{ secrets.HF }}' }
+      |                                  ^~~~~~~~~~
+  hint: a run needs the environment variable GENFLOW_SECRET_HF
+
+1 warning
+)");
+}
+
+TEST(Pipeline, ReadsAnExecStage) {
+  const Pipeline pipeline = Load(R"(
+params: { n: 3 }
+defaults:
+  env: { LANG: C, T: "${{ secrets.TOKEN }}" }
+stages:
+  pages: { uses: data.read, with: { path: x } }
+  count:
+    uses: exec
+    in: { data: pages.dataset }
+    out: { lines: file, rows: dataset }
+    needs: other
+    retries: { max: 2, backoff: 10s }
+    env: { LANG: de }
+    with:
+      files: [src/*.py, "${{ params.n }}.txt"]
+      run: |
+        head -n ${{ params.n }} "$GENFLOW_IN_DATA" > "$GENFLOW_OUT_LINES"
+        cp ${{ stages.pages.outputs.dataset }} .
+  other: { uses: exec, with: { run: "true", files: one.txt }, in: { x: count2.lines } }
+  count2: { uses: exec, with: { run: "true" }, out: { lines: file } }
+)");
+  const StageSpec& count = *pipeline.Find("count");
+  EXPECT_EQ(count.info, nullptr);
+  EXPECT_EQ(count.with, json::object());
+  ASSERT_TRUE(count.exec);
+  EXPECT_EQ(count.exec->run,
+            "head -n 3 \"$GENFLOW_IN_DATA\" > \"$GENFLOW_OUT_LINES\"\ncp ${{ stages.pages.outputs.dataset }} .\n");
+  EXPECT_THAT(count.exec->files, ElementsAre("src/*.py", "3.txt"));
+  ASSERT_EQ(count.exec->outputs.size(), 2u);
+  EXPECT_EQ(count.exec->outputs[1].port, "rows");
+  EXPECT_EQ(count.exec->outputs[1].type, "dataset");
+  ASSERT_EQ(count.expression_inputs.size(), 1u);
+  EXPECT_EQ(count.expression_inputs[0].port, "");
+  EXPECT_EQ(count.expression_inputs[0].source_stage, "pages");
+  EXPECT_EQ(count.expression_inputs[0].source_port, "dataset");
+  EXPECT_EQ(count.expression_inputs[0].position.line, 18);
+  ASSERT_EQ(count.needs.size(), 1u);
+  EXPECT_EQ(count.needs[0].stage, "other");
+  EXPECT_EQ(count.retries, 2);
+  EXPECT_EQ(count.retry_backoff, 10);
+  EXPECT_EQ(count.env.at("LANG"), "de");
+  EXPECT_THAT(count.secrets, ElementsAre("TOKEN"));
+  EXPECT_EQ(pipeline.Find("other")->inputs[0].type, "file");
+}
+
+TEST(Pipeline, AManyPortTakesOneOrSeveral) {
+  const std::string head = "stages:\n  a: { uses: exec, with: { run: x }, out: { r: report, s: report } }\n";
+  EXPECT_EQ(Load(head + "  g: { uses: gate.metrics, in: { report: a.r }, with: { require: x } }\n").stages[1].inputs.size(), 1u);
+  const Pipeline several = Load(head + "  g: { uses: gate.metrics, in: { report: [a.s, a.r] }, with: { require: x } }\n");
+  ASSERT_EQ(several.stages[1].inputs.size(), 2u);
+  EXPECT_EQ(several.stages[1].inputs[0].source_port, "s");
+}
+
+TEST(Pipeline, EvaluatesConditions) {
+  const auto enabled = [](const std::string& condition) {
+    const Pipeline pipeline = Load("params: { full: false, n: 3 }\nstages:\n  a: { uses: exec, with: { run: \"${{ params.full }}${{ params.n }}\" }, if: " + condition + " }\n");
+    return pipeline.stages.empty() ? std::string("?") : pipeline.stages[0].condition + (pipeline.stages[0].enabled ? ": yes" : ": no");
+  };
+  EXPECT_EQ(enabled("\"${{ params.full }}\""), "params.full: no");
+  EXPECT_EQ(enabled("params.n > 2 && !params.full"), "params.n > 2 && !params.full: yes");
+  EXPECT_EQ(enabled("false"), "false: no");
+  EXPECT_EQ(enabled("env.NOPE"), "env.NOPE: no");
+}
+
+TEST(Pipeline, AliasesAndMergeKeysWork) {
+  const Pipeline pipeline = Load(
+      "stages:\n"
+      "  a: &a { uses: exec, with: { run: x }, timeout: 5m, retries: 1 }\n"
+      "  b: { <<: *a, timeout: 1m }\n"
+      "  c: *a\n");
+  EXPECT_EQ(pipeline.Find("b")->timeout, 60);
+  EXPECT_EQ(pipeline.Find("b")->retries, 1);
+  EXPECT_EQ(pipeline.Find("c")->timeout, 300);
+}
+
+TEST(Pipeline, KeyParamsLeaveVolatileOnesOut) {
+  const Pipeline pipeline = Load(Tune("threads: 8"));
+  const json key = KeyParams(*pipeline.Find("tune"));
+  EXPECT_FALSE(key.contains("threads"));
+  EXPECT_TRUE(key.contains("epochs"));
+}
+
+TEST(Pipeline, StopsAtAThousandProblems) {
+  std::string text = "stages:\n";
+  for (int i = 0; i < 1500; ++i) text += "  s" + std::to_string(i) + ": { uses: nothing }\n";
+  const LoadResult result = ParsePipeline(text, "p.yaml", Options());
+  EXPECT_EQ(result.diagnostics.size(), 1001u);
+  EXPECT_EQ(result.diagnostics[0].message, "there are more problems than the 1000 that are shown");
+}
+
+TEST(Pipeline, TenThousandStagesLoadInLinearTime) {
+  const auto seconds = [](int n) {
+    std::string text = "stages:\n  s0: { uses: data.read, with: { path: x } }\n";
+    for (int i = 1; i <= n; ++i) {
+      text += "  s" + std::to_string(i) + ": { uses: data.clean, in: { dataset: s" + std::to_string(i - 1) +
+              (i == 1 ? ".dataset" : ".train") + " }, with: { drop: [a, b] } }\n";
+    }
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_EQ(Load(text).stages.size(), static_cast<size_t>(n) + 1);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  // Quadratic work would make ten times the stages a hundred times slower.
+  EXPECT_LT(seconds(10'000), 40 * seconds(1'000) + 0.2);
+}
+
+TEST(Pipeline, HostileFilesEndQuickly) {
+  std::string bomb = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n";
+  std::string chain = "a0: &a0 [x]\n";
+  for (int i = 1; i < 2000; ++i) {
+    const std::string before = "*a" + std::to_string(i - 1), name = "a" + std::to_string(i);
+    if (i < 15) {
+      bomb += name + ": &" + name + " [";
+      for (int k = 0; k < 9; ++k) bomb += (k > 0 ? ", " : "") + before;
+      bomb += "]\n";
+    }
+    chain += name + ": &" + name + " [" + before + "]\n";
+  }
+  EXPECT_THAT(RenderDiagnostics(ParsePipeline(bomb, "p.yaml", Options()).diagnostics),
+              HasSubstr("p.yaml:7:40: error: the aliases of this file unfold to more than 16 MiB\n"));
+  EXPECT_THAT(RenderDiagnostics(ParsePipeline(chain, "p.yaml", Options()).diagnostics),
+              HasSubstr("p.yaml:64:12: error: values are nested more than 64 levels deep\n"));
+  EXPECT_THAT(RenderDiagnostics(ParsePipeline("a: " + std::string(1 << 20, '['), "p.yaml", Options()).diagnostics),
+              HasSubstr("error: values are nested more than 64 levels deep\n"));
+
+  std::string doubling = "params:\n  p0: '" + std::string(1000, 'x') + "'\n";
+  for (int i = 1; i < 30; ++i) {
+    const std::string before = "params.p" + std::to_string(i - 1);
+    doubling += "  p" + std::to_string(i) + ": ${{ " + before + " }}${{ " + before + " }}\n";
+  }
+  EXPECT_THAT(RenderDiagnostics(ParsePipeline(doubling, "p.yaml", Options()).diagnostics),
+              HasSubstr("error: the expressions of this file give more than 64 MiB of values\n"));
+}
+
+// Whatever is cut off, the answer is a pipeline or a message, and never a crash.
+TEST(Pipeline, EveryPrefixOfAFileIsHandled) {
+  const std::string text = kDesign;
+  for (size_t size = 0; size < text.size(); ++size) {
+    const LoadResult result = ParsePipeline(text.substr(0, size), "p.yaml", Options());
+    EXPECT_EQ(result.pipeline.has_value(), !HasErrors(result.diagnostics)) << size;
+  }
+}
+
+TEST(ParamsFile, ReadsAMappingAndRefusesOthers) {
+  const std::string file = testing::TempDir() + "/params.yaml";
+  std::ofstream(file) << "epochs: 3\ntags: [a]\n";
+  auto values = ReadParamsFile(file);
+  ASSERT_TRUE(values.ok());
+  EXPECT_EQ((*values)["epochs"], 3);
+  EXPECT_EQ((*values)["tags"], json({"a"}));
+  std::ofstream(file) << "- a\n";
+  EXPECT_EQ(ReadParamsFile(file).error().message, file + ": expected a mapping of parameters, got a list");
+  std::ofstream(file) << "a: 1\na: 2\n";
+  EXPECT_EQ(ReadParamsFile(file).error().message, file + ":2:1: the key 'a' is repeated");
+  std::ofstream(file) << "a: [\n";
+  EXPECT_EQ(ReadParamsFile(file).error().message, file + ":1:6: not valid YAML: '[' is not closed by ']'");
+}
+
+}  // namespace
+}  // namespace genflow
