@@ -120,7 +120,7 @@ Result<std::pair<Fd, Fd>> MakePipe() {
 
 Result<Process> Process::Start(const ProcessOptions& options) {
   if (options.argv.empty()) return MakeError(Code::kInternal, "a process needs a program to run");
-  const std::string file = FindInPath(options.argv[0]);
+  const std::string file = FindInPath(options.file.empty() ? options.argv[0] : options.file);
   std::vector<char*> argv, env;
   for (const auto& arg : options.argv) argv.push_back(const_cast<char*>(arg.c_str()));
   for (const auto& entry : options.env) env.push_back(const_cast<char*>(entry.c_str()));

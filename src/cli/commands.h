@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -12,8 +14,20 @@ namespace genflow::cli {
 // What the chosen command does; returns the process's exit code.
 using Action = std::function<int()>;
 
-void AddPluginCommand(CLI::App& app, Action& action);
+// `argv` is recorded with the run.
+void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>& argv);
+void AddPlanCommand(CLI::App& app, Action& action);
+void AddValidateCommand(CLI::App& app, Action& action);
+void AddRunsCommand(CLI::App& app, Action& action);
+void AddLogsCommand(CLI::App& app, Action& action);
+void AddArtifactsCommand(CLI::App& app, Action& action);
+void AddFsckCommand(CLI::App& app, Action& action);
+void AddGcCommand(CLI::App& app, Action& action);
 void AddStagesCommand(CLI::App& app, Action& action);
+void AddStagesRunCommand(CLI::App& stages, Action& action);
+void AddPluginCommand(CLI::App& app, Action& action);
+void AddSchemaCommand(CLI::App& app, Action& action);
+void AddVersionCommand(CLI::App& app, Action& action);
 void AddWorkerCommand(CLI::App& app, Action& action);
 
 }  // namespace genflow::cli

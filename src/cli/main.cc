@@ -1,21 +1,90 @@
 // Entry point of `genflow`: parses the command line and runs one command.
 #include <CLI/CLI.hpp>
 
+#include <cstdio>
+
+#include "base/strings.h"
 #include "cli/commands.h"
+#include "cli/errors.h"
 #include "cli/version.h"
 
-int main(int argc, char** argv) {
-  CLI::App app{"genflow: from raw data to a guarded language model, in one binary", "genflow"};
-  app.set_version_flag("--version", std::string("genflow ") + genflow::cli::kVersion);
+namespace genflow::cli {
+
+namespace {
+
+// The subcommand that the arguments had reached, to look for names near a wrong one.
+const CLI::App* Deepest(const CLI::App* app) {
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().back();
+  return app;
+}
+
+std::string CommandLine(const CLI::App* app) {
+  return app->get_parent() == nullptr ? app->get_name() : CommandLine(app->get_parent()) + " " + app->get_name();
+}
+
+Error UsageError(const CLI::App& root, const CLI::ParseError& error) {
+  const CLI::App* at = Deepest(&root);
+  const std::string help = "`" + CommandLine(at) + " --help` shows what it takes";
+  // Arguments that were not understood: the first one names the mistake.
+  const std::vector<std::string> rest = at->remaining(true).empty() ? root.remaining(true) : at->remaining(true);
+  if (!rest.empty()) {
+    const std::string& word = rest.front();
+    const bool option = word.size() > 1 && word[0] == '-';
+    std::vector<std::string> names;
+    for (const auto* choice : at->get_subcommands([](const CLI::App*) { return true; })) {
+      if (!option && !choice->get_group().empty()) names.push_back(choice->get_name());
+    }
+    for (const auto* choice : at->get_options()) {
+      for (const auto& name : choice->get_lnames()) {
+        if (option) names.push_back("--" + name);
+      }
+    }
+    const auto near = NearestName(word.substr(0, word.find('=')), names);
+    const std::string what = option ? "unknown option '" : names.empty() ? "unexpected argument '" : "unknown command '";
+    return InvalidError(what + word + "'", near ? "did you mean '" + *near + "'?" : help);
+  }
+  std::string text = error.what();
+  while (text.ends_with('.') || text.ends_with('\n')) text.pop_back();
+  return InvalidError(text, help);
+}
+
+}  // namespace
+
+int Main(int argc, char** argv) {
+  CLI::App app{"From raw data to a guarded language model, in one binary.", "genflow"};
+  app.set_version_flag("--version", std::string("genflow ") + kVersion);
   app.require_subcommand(1);
-  genflow::cli::Action action;
-  genflow::cli::AddStagesCommand(app, action);
-  genflow::cli::AddPluginCommand(app, action);
-  genflow::cli::AddWorkerCommand(app, action);
+  app.footer("Examples:\n"
+             "  genflow run pipelines/quickstart.yaml\n"
+             "  genflow validate pipeline.yaml\n"
+             "  genflow logs -f tune\n"
+             "\n"
+             "`genflow COMMAND --help` shows more.");
+  Action action;
+  const std::vector<std::string> arguments(argv, argv + argc);
+  AddRunCommand(app, action, arguments);
+  AddPlanCommand(app, action);
+  AddValidateCommand(app, action);
+  AddRunsCommand(app, action);
+  AddLogsCommand(app, action);
+  AddArtifactsCommand(app, action);
+  AddFsckCommand(app, action);
+  AddGcCommand(app, action);
+  AddStagesCommand(app, action);
+  AddPluginCommand(app, action);
+  AddSchemaCommand(app, action);
+  AddVersionCommand(app, action);
+  AddWorkerCommand(app, action);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    return Report(UsageError(app, error));
   }
   return action();
 }
+
+}  // namespace genflow::cli
+
+int main(int argc, char** argv) { return genflow::cli::Main(argc, argv); }

@@ -1,143 +1,86 @@
-// `genflow stages`: what stages there are, and running one by hand.
+// `genflow stages`: what stages there are.
 #include <CLI/CLI.hpp>
-#include <glob.h>
+#include <unistd.h>
 
-#include <csignal>
 #include <cstdio>
 #include <memory>
-#include <string>
-#include <thread>
-#include <vector>
 
 #include "base/files.h"
 #include "base/strings.h"
 #include "cli/commands.h"
 #include "cli/errors.h"
-#include "host/catalog.h"
-#include "host/stage_runner.h"
+#include "cli/json_output.h"
+#include "cli/stage_reference.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
+#include "cli/workspace.h"
 
 namespace genflow::cli {
 
 namespace {
 
-namespace fs = std::filesystem;
-using nlohmann::json;
-
-Catalog UsableCatalog() {
-  auto loaded = LoadCatalog(PluginFolders());
-  for (const auto& problem : loaded.problems) std::fprintf(stderr, "warning: %s\n", problem.ToString().c_str());
-  return std::move(loaded.catalog);
-}
-
-// The stage, or an error that names the nearest one.
-Result<const StageInfo*> FindStageInfo(const Catalog& catalog, const std::string& name) {
-  if (const StageInfo* stage = catalog.Find(name)) return stage;
-  const auto near = NearestName(name, catalog.Names());
-  return InvalidError("no stage is called '" + name + "'",
-                      near ? "did you mean '" + *near + "'?" : "`genflow stages ls` lists them");
-}
-
-// Prints report lines as a person reads them.
-class ConsoleSink : public ReportSink {
- public:
-  void Report(const json& line) override {
-    const std::string t = line.at("t");
-    if (t == "progress") {
-      std::fprintf(stderr, "%s/%s %s %s\n", line["done"].dump().c_str(), line["total"].dump().c_str(),
-                   line["unit"].get<std::string>().c_str(), line.value("msg", "").c_str());
-    } else if (t == "metric") {
-      std::fprintf(stderr, "%s[%s] = %s\n", line["name"].get<std::string>().c_str(), line["step"].dump().c_str(),
-                   line["value"].dump().c_str());
-    } else if (t == "log") {
-      std::fprintf(stderr, "%s: %s\n", line["level"].get<std::string>().c_str(),
-                   line["text"].get<std::string>().c_str());
-    } else if (t == "summary") {
-      std::printf("%s\n", line["text"].get<std::string>().c_str());
-    } else if (t == "fail") {
-      std::fprintf(stderr, "error: %s\n", line["message"].get<std::string>().c_str());
-      if (!line.value("hint", "").empty()) std::fprintf(stderr, "  hint: %s\n", line["hint"].get<std::string>().c_str());
-    }
-  }
+struct Options {
+  std::string stage, output;
+  bool json = false;
 };
 
-// Puts `value` at a dotted name of a nested object unless something is there.
-void SetDefault(json& params, std::string_view dotted, const json& value) {
-  json* at = &params;
-  const auto parts = Split(dotted, '.');
-  for (size_t i = 0; i + 1 < parts.size(); ++i) at = &(*at)[std::string(parts[i])];
-  json& leaf = (*at)[std::string(parts.back())];
-  if (leaf.is_null()) leaf = value;
-}
-
-// Expands a files parameter in place: globs become sorted absolute paths.
-void ExpandFiles(json& params, const std::string& name) {
-  json* at = &params;
-  for (const auto part : Split(name, '.')) {
-    if (!at->is_object() || !at->contains(std::string(part))) return;
-    at = &(*at)[std::string(part)];
+nlohmann::json ToJson(const StageInfo& stage) {
+  nlohmann::json params = nlohmann::json::array(), inputs = nlohmann::json::array(), outputs = nlohmann::json::array();
+  for (const auto& param : stage.params) {
+    nlohmann::json entry = {{"name", param.name}, {"type", ParamTypeName(param.type)}, {"required", param.required},
+                            {"secret", param.secret}, {"volatile", param.is_volatile}, {"doc", param.doc}};
+    if (param.default_value) entry["default"] = *param.default_value;
+    if (param.min) entry["min"] = *param.min;
+    if (param.max) entry["max"] = *param.max;
+    if (!param.choices.empty()) entry["choices"] = param.choices;
+    params.push_back(std::move(entry));
   }
-  std::vector<std::string> patterns = at->is_string() ? std::vector<std::string>{at->get<std::string>()}
-                                                      : at->get<std::vector<std::string>>();
-  json out = json::array();
-  for (const auto& pattern : patterns) {
-    glob_t found{};
-    if (::glob(fs::absolute(pattern).c_str(), GLOB_BRACE, nullptr, &found) == 0) {
-      for (size_t i = 0; i < found.gl_pathc; ++i) out.push_back(found.gl_pathv[i]);
+  const auto ports = [](const std::vector<PortInfo>& from, nlohmann::json& to) {
+    for (const auto& port : from) {
+      to.push_back({{"name", port.name}, {"type", port.type}, {"optional", port.optional}, {"many", port.many}, {"doc", port.doc}});
     }
-    ::globfree(&found);
-  }
-  *at = out;
+  };
+  ports(stage.inputs, inputs);
+  ports(stage.outputs, outputs);
+  return {{"name", stage.name}, {"version", stage.version}, {"summary", stage.summary}, {"doc", stage.doc},
+          {"plugin", stage.plugin_name}, {"file", stage.plugin_file.string()}, {"digest", stage.plugin_digest},
+          {"params", params}, {"inputs", inputs}, {"outputs", outputs}};
 }
 
-struct RunOptions {
-  std::string stage, with = "{}", out = "out";
-  std::vector<std::string> inputs;
-  int threads = 0;
-};
+int List(const Options& options) {
+  const Catalog catalog = UsableCatalog();
+  if (options.json) {
+    nlohmann::json out = nlohmann::json::array();
+    for (const auto& stage : catalog.stages()) out.push_back(ToJson(stage));
+    std::fputs(DumpPretty(out).c_str(), stdout);
+    return kExitOk;
+  }
+  Table table({"stage", "version", "summary"});
+  for (const auto& stage : catalog.stages()) table.Add({stage.name, stage.version, stage.summary});
+  table.Add({"exec", "", "Runs a shell text with declared outputs."});
+  std::fputs(table.Render("", DetectTerminal(STDOUT_FILENO).color).c_str(), stdout);
+  return kExitOk;
+}
 
-int RunByHand(const RunOptions& options) {
+int Show(const Options& options) {
   const Catalog catalog = UsableCatalog();
   auto stage = FindStageInfo(catalog, options.stage);
   if (!stage.ok()) return Report(stage.error());
-  StageRequest request;
-  request.plugin = (*stage)->plugin_file.string();
-  request.plugin_digest = (*stage)->plugin_digest;
-  request.stage = options.stage;
-  request.params = json::parse(options.with, nullptr, false);
-  if (!request.params.is_object()) return Report(InvalidError("--with is not a JSON object: " + options.with));
-  for (const auto& param : (*stage)->params) {
-    if (param.default_value) SetDefault(request.params, param.name, *param.default_value);
-    if (param.type == ParamType::kFiles) ExpandFiles(request.params, param.name);
+  if (options.json) std::fputs(DumpPretty(ToJson(**stage)).c_str(), stdout);
+  else std::fputs(DescribeStage(**stage, DetectTerminal(STDOUT_FILENO).color).c_str(), stdout);
+  return kExitOk;
+}
+
+int Reference(const Options& options) {
+  const Catalog catalog = UsableCatalog();
+  if (catalog.stages().empty()) return Report(MakeError(Code::kNotFound, "no plugins were found", "build them first"));
+  for (const auto& [name, text] : ReferencePages(catalog)) {
+    const auto file = std::filesystem::path(options.output) / name;
+    if (auto made = MakeDirectories(options.output); !made.ok()) return Report(made.error());
+    if (auto written = WriteFileAtomic(file, text); !written.ok()) return Report(written.error());
+    if (!options.json) std::printf("%s\n", file.c_str());
   }
-  std::error_code ec;
-  for (const auto& text : options.inputs) {
-    const size_t equals = text.find('=');
-    const std::string port = text.substr(0, equals);
-    const PortInfo* info = (*stage)->FindInput(port);
-    if (equals == std::string::npos || info == nullptr) {
-      return Report(InvalidError("--in " + text + ": " + options.stage + " has no such input", "write --in PORT=PATH"));
-    }
-    request.inputs.push_back({port, info->type, fs::absolute(text.substr(equals + 1), ec).string(), "", "by hand"});
-  }
-  const fs::path out = fs::absolute(options.out, ec);
-  for (const auto& port : (*stage)->outputs) {
-    const fs::path path = out / port.name;
-    if (auto removed = RemoveTree(path); !removed.ok()) return Report(removed.error());
-    request.outputs[port.name] = path.string();
-  }
-  request.state_dir = (out / ".state").string();
-  request.scratch_dir = (out / ".scratch").string();
-  for (const auto& folder : {request.state_dir, request.scratch_dir}) {
-    if (auto made = MakeDirectories(folder); !made.ok()) return Report(made.error());
-  }
-  request.threads = options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
-  request.info = {{"run_id", "by-hand"}, {"stage", options.stage}, {"pipeline", ""}, {"attempt", 1}, {"key", ""}};
-  std::signal(SIGINT, [](int) { RequestStop(); });
-  std::signal(SIGTERM, [](int) { RequestStop(); });
-  ConsoleSink sink;
-  const int outcome = RunStage(request, sink);
-  std::fflush(nullptr);
-  ::_exit(outcome);
+  return kExitOk;
 }
 
 }  // namespace
@@ -145,14 +88,25 @@ int RunByHand(const RunOptions& options) {
 void AddStagesCommand(CLI::App& app, Action& action) {
   CLI::App* stages = app.add_subcommand("stages", "List stages, show one, run one by hand");
   stages->require_subcommand(1);
-  CLI::App* run = stages->add_subcommand("run", "Run one stage on given inputs, without a pipeline or a store");
-  auto options = std::make_shared<RunOptions>();
-  run->add_option("STAGE", options->stage, "Name of the stage, such as data.read")->required();
-  run->add_option("--with", options->with, "Parameters as a JSON object");
-  run->add_option("--in", options->inputs, "PORT=PATH of an input artifact; may be repeated");
-  run->add_option("--out", options->out, "Folder for the outputs: DIR/<port>")->capture_default_str();
-  run->add_option("--threads", options->threads, "CPU threads (default: all)");
-  run->callback([&action, options] { action = [options] { return RunByHand(*options); }; });
+  auto options = std::make_shared<Options>();
+
+  CLI::App* list = stages->add_subcommand("ls", "List every stage that can be used");
+  list->add_flag("--json", options->json, "JSON on stdout");
+  list->footer("Example:\n  genflow stages ls");
+  list->callback([&action, options] { action = [options] { return List(*options); }; });
+
+  CLI::App* show = stages->add_subcommand("show", "Show a stage's parameters and ports");
+  show->add_option("STAGE", options->stage, "Name of the stage, such as data.read")->required();
+  show->add_flag("--json", options->json, "JSON on stdout");
+  show->footer("Example:\n  genflow stages show train.lora");
+  show->callback([&action, options] { action = [options] { return Show(*options); }; });
+
+  CLI::App* reference = stages->add_subcommand("reference", "Write the reference pages as Markdown, one file a plugin");
+  reference->add_option("-o,--output", options->output, "Folder to write to")->required();
+  reference->footer("Example:\n  genflow stages reference --output docs/reference");
+  reference->callback([&action, options] { action = [options] { return Reference(*options); }; });
+
+  AddStagesRunCommand(*stages, action);
 }
 
 }  // namespace genflow::cli

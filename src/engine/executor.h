@@ -46,6 +46,9 @@ struct Job {
   std::string tag;  // "run/stage/attempt": marks the processes of the attempt
 };
 
+// The environment variable that names a port's path: ("IN", "base-model") -> "GENFLOW_IN_BASE_MODEL".
+std::string PortVariable(const std::string& direction, const std::string& port);
+
 enum class StopKind { kAsk, kKill };  // SIGTERM, SIGKILL; to the whole process group
 
 namespace event {

@@ -21,7 +21,7 @@ enum class StageStatus {
   kInterrupted,  // stopped by the user; its state folder is kept
   kSkipped,      // not executed, see `reason`
 };
-const char* StageStatusName(StageStatus status);  // "ran", "cached", "failed", "gate said no", ...
+const char* StageStatusName(StageStatus status);  // "ran", "cached", "failed", "gated", ...
 
 struct StageResult {
   std::string stage, uses;

@@ -1,0 +1,141 @@
+// `genflow artifacts`: what stages have made.
+#include <CLI/CLI.hpp>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "base/strings.h"
+#include "cli/commands.h"
+#include "cli/errors.h"
+#include "cli/json_output.h"
+#include "cli/pipeline_options.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
+#include "cli/times.h"
+
+namespace genflow::cli {
+
+namespace {
+
+struct Options {
+  std::string store, run, stage, type, ref, target;
+  int limit = 50;
+  bool json = false, link = false;
+};
+
+nlohmann::json UsesToJson(const std::vector<ArtifactUse>& uses) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const auto& use : uses) out.push_back({{"run", use.run}, {"pipeline", use.pipeline}, {"stage", use.stage}, {"port", use.port}});
+  return out;
+}
+
+int List(const Options& options) {
+  auto store = OpenStore(options.store, true);
+  if (!store.ok()) return Report(store.error());
+  ArtifactFilter filter;
+  if (!options.run.empty()) {
+    auto run = store->ResolveRun(options.run);
+    if (!run.ok()) return Report(run.error());
+    filter.run = *run;
+  }
+  filter.stage = options.stage;
+  filter.type = options.type;
+  filter.limit = options.limit;
+  auto uses = store->ListArtifacts(filter);
+  if (!uses.ok()) return Report(uses.error());
+  if (options.json) {
+    nlohmann::json out = nlohmann::json::array();
+    for (const auto& use : *uses) out.push_back(ToJson(use));
+    std::fputs(DumpPretty(out).c_str(), stdout);
+    return kExitOk;
+  }
+  const bool color = DetectTerminal(STDOUT_FILENO).color;
+  Table table({"artifact", "type", "digest", "size", "files", "made"},
+              {Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight, Align::kRight});
+  for (const auto& use : *uses) {
+    table.Add({use.run + ":" + use.stage + "." + use.port, use.artifact.type, use.artifact.digest.substr(0, 12),
+               HumanBytes(use.artifact.bytes), std::to_string(use.artifact.files), LocalTime(use.time)});
+  }
+  if (table.empty()) std::printf("no artifacts\n");
+  else std::fputs(table.Render("", color).c_str(), stdout);
+  return kExitOk;
+}
+
+int Show(const Options& options) {
+  auto store = OpenStore(options.store, true);
+  if (!store.ok()) return Report(store.error());
+  auto artifact = store->ResolveArtifact(options.ref);
+  if (!artifact.ok()) return Report(artifact.error());
+  auto producers = store->ArtifactProducers(artifact->digest);
+  if (!producers.ok()) return Report(producers.error());
+  auto consumers = store->ArtifactConsumers(artifact->digest);
+  if (!consumers.ok()) return Report(consumers.error());
+  if (options.json) {
+    nlohmann::json out = ToJson(*artifact);
+    out["producers"] = UsesToJson(*producers);
+    out["consumers"] = UsesToJson(*consumers);
+    std::fputs(DumpPretty(out).c_str(), stdout);
+    return kExitOk;
+  }
+  Table facts({});
+  facts.Add({"digest", "sha256:" + artifact->digest});
+  facts.Add({"type", artifact->type});
+  facts.Add({"size", HumanBytes(artifact->bytes) + " in " + std::to_string(artifact->files) +
+                         (artifact->files == 1 ? " file" : " files")});
+  facts.Add({"made", LocalTime(artifact->created)});
+  facts.Add({"path", artifact->lost ? "lost: its object was damaged; run its stage again" : artifact->path.string()});
+  for (const auto& use : *producers) facts.Add({"made by", use.run + ":" + use.stage + "." + use.port});
+  for (const auto& use : *consumers) facts.Add({"used by", use.run + ":" + use.stage + "." + use.port});
+  std::fputs(facts.Render().c_str(), stdout);
+  return kExitOk;
+}
+
+int Export(const Options& options) {
+  auto store = OpenStore(options.store, true);
+  if (!store.ok()) return Report(store.error());
+  auto artifact = store->ResolveArtifact(options.ref);
+  if (!artifact.ok()) return Report(artifact.error());
+  auto done = store->Export(*artifact, options.target, options.link ? ExportMode::kHardLink : ExportMode::kClone);
+  if (!done.ok()) return Report(done.error());
+  if (options.json) std::fputs(DumpPretty({{"target", options.target}, {"digest", artifact->digest}, {"bytes", artifact->bytes}}).c_str(), stdout);
+  else std::printf("%s: %s, %s\n", options.target.c_str(), artifact->type.c_str(), HumanBytes(artifact->bytes).c_str());
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddArtifactsCommand(CLI::App& app, Action& action) {
+  CLI::App* artifacts = app.add_subcommand("artifacts", "List, show and export what stages have made");
+  artifacts->require_subcommand(1);
+  auto options = std::make_shared<Options>();
+  const char* ref_help = "RUN:STAGE.PORT, STAGE.PORT (of the latest run), MODEL@ALIAS, or the beginning of a digest";
+
+  CLI::App* list = artifacts->add_subcommand("ls", "List artifacts, the latest first");
+  list->add_option("--run", options->run, "Only those of this run");
+  list->add_option("--stage", options->stage, "Only those of this stage");
+  list->add_option("--type", options->type, "Only those of this type (dataset, model, adapter, report, package, file)");
+  list->add_option("-n,--limit", options->limit, "At most this many; 0: all")->capture_default_str();
+  AddStoreOption(*list, options->store);
+  list->add_flag("--json", options->json, "JSON on stdout");
+  list->footer("Example:\n  genflow artifacts ls --run latest --type report");
+  list->callback([&action, options] { action = [options] { return List(*options); }; });
+
+  CLI::App* show = artifacts->add_subcommand("show", "Show one artifact: where it is, who made it, who used it");
+  show->add_option("ARTIFACT", options->ref, ref_help)->required();
+  AddStoreOption(*show, options->store);
+  show->add_flag("--json", options->json, "JSON on stdout");
+  show->footer("Example:\n  genflow artifacts show tune.adapter");
+  show->callback([&action, options] { action = [options] { return Show(*options); }; });
+
+  CLI::App* out = artifacts->add_subcommand("export", "Copy an artifact out of the store");
+  out->add_option("ARTIFACT", options->ref, ref_help)->required();
+  out->add_option("TARGET", options->target, "A path that does not exist yet")->required();
+  out->add_flag("--link", options->link, "Hard links instead of copies: no space, read-only");
+  AddStoreOption(*out, options->store);
+  out->add_flag("--json", options->json, "JSON on stdout");
+  out->footer("Example:\n  genflow artifacts export package.package ./linux-helper");
+  out->callback([&action, options] { action = [options] { return Export(*options); }; });
+}
+
+}  // namespace genflow::cli

@@ -1,0 +1,92 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "base/strings.h"
+#include "cli/renderer.h"
+
+namespace genflow::cli {
+
+namespace {
+
+// Weight of the newest rate in the average; old ones fade over some twenty reports.
+constexpr double kRateWeight = 0.15;
+
+std::string ShortNumber(double value) {
+  char buffer[40];
+  if (value >= 1e6) std::snprintf(buffer, sizeof buffer, "%.2fM", value / 1e6);
+  else if (value >= 1e4) std::snprintf(buffer, sizeof buffer, "%.1fk", value / 1e3);
+  else if (value >= 100) std::snprintf(buffer, sizeof buffer, "%.0f", value);
+  else std::snprintf(buffer, sizeof buffer, "%.3g", value);
+  return buffer;
+}
+
+}  // namespace
+
+void ProgressFigures::Add(const StageProgress& progress, double now) {
+  // A smaller count or another unit is a new phase: its rate is its own.
+  const bool new_phase = known_ && (progress.done < last_.done || progress.unit != last_.unit);
+  if (new_phase) rate_ = 0;
+  if (known_ && !new_phase && now > last_time_ && progress.done > last_.done) {
+    const double rate = static_cast<double>(progress.done - last_.done) / (now - last_time_);
+    rate_ = rate_ == 0 ? rate : (1 - kRateWeight) * rate_ + kRateWeight * rate;
+  }
+  if (!known_ || new_phase || progress.done != last_.done) last_time_ = now;
+  last_ = progress;
+  known_ = true;
+}
+
+void ProgressFigures::Add(const StageMetric& metric) {
+  if (!std::isfinite(metric.value)) return;
+  char buffer[40];
+  std::snprintf(buffer, sizeof buffer, "%.4g", metric.value);
+  const std::string& name = metric.name;
+  if (name == "loss" || name == "train_loss" || name == "train/loss") loss_ = "loss " + std::string(buffer);
+  else if (name == "tokens_per_second" || name == "tokens/s") speed_ = ShortNumber(metric.value) + " tok/s";
+  else other_ = name + " " + buffer;
+}
+
+double ProgressFigures::fraction() const {
+  if (!known_ || last_.total == 0) return -1;
+  return std::min(1.0, static_cast<double>(last_.done) / static_cast<double>(last_.total));
+}
+
+std::string ProgressFigures::Counts() const {
+  if (!known_) return {};
+  std::string out = WithCommas(static_cast<int64_t>(last_.done));
+  if (last_.total > 0) out += "/" + WithCommas(static_cast<int64_t>(last_.total));
+  return last_.unit.empty() ? out : out + " " + last_.unit;
+}
+
+std::string ProgressFigures::Rate() const {
+  if (rate_ <= 0) return {};
+  return ShortNumber(rate_) + " " + (last_.unit.empty() ? "" : last_.unit) + "/s";
+}
+
+std::string ProgressFigures::Eta(double now) const {
+  if (rate_ <= 0 || last_.total <= last_.done) return {};
+  const double left = static_cast<double>(last_.total - last_.done) / rate_ - (now - last_time_);
+  return "ETA " + HumanDuration(std::max(1.0, std::round(left)));
+}
+
+std::string ProgressFigures::Metrics() const {
+  if (!loss_.empty() && !speed_.empty()) return loss_ + "  " + speed_;
+  if (!loss_.empty() || !speed_.empty()) return loss_ + speed_;
+  return other_;
+}
+
+std::string EndPhrase(const StageResult& result) {
+  switch (result.status) {
+    case StageStatus::kRan: return "ran in " + HumanDuration(result.seconds);
+    case StageStatus::kCached: return "cached";
+    case StageStatus::kFailed:
+      return "failed" + (result.attempts > 0 ? " after " + HumanDuration(result.seconds) : std::string()) + ": " +
+             (result.error ? result.error->message : std::string());
+    case StageStatus::kGated: return "said no: " + (result.error ? result.error->message : std::string());
+    case StageStatus::kInterrupted: return "interrupted after " + HumanDuration(result.seconds);
+    case StageStatus::kSkipped: return "skipped: " + result.reason;
+  }
+  return {};
+}
+
+}  // namespace genflow::cli

@@ -1,0 +1,55 @@
+// How a run is shown. stdout carries the answer, stderr the progress.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "cli/terminal.h"
+#include "engine/observer.h"
+
+namespace genflow::cli {
+
+// Figures of a running stage, shared by the views: rate, ETA and the metrics worth a place on a line.
+class ProgressFigures {
+ public:
+  explicit ProgressFigures(double now) : started_(now) {}
+  void Add(const StageProgress& progress, double now);
+  void Add(const StageMetric& metric);
+
+  bool known() const { return known_; }
+  double fraction() const;  // 0..1; negative: total unknown
+  double started() const { return started_; }
+  // "1,204/4,096 rows", "1,204 rows"
+  std::string Counts() const;
+  // "310 rows/s", or empty
+  std::string Rate() const;
+  // "ETA 1m 05s", or empty
+  std::string Eta(double now) const;
+  // "loss 2.314", or empty
+  std::string Metrics() const;
+  const std::string& message() const { return last_.message; }
+
+ private:
+  double started_;
+  bool known_ = false;
+  StageProgress last_;
+  double last_time_ = 0, rate_ = 0;
+  std::string loss_, speed_, other_;
+};
+
+// One line for each running stage, redrawn in place; finished stages above it.
+std::unique_ptr<Observer> MakeLiveView(int fd, TerminalTraits traits);
+// Plain lines, for logs and pipes; progress at most every ten seconds a stage.
+std::unique_ptr<Observer> MakePlainView(std::FILE* out);
+// One JSON object a line and event.
+std::unique_ptr<Observer> MakeJsonView(std::FILE* out);
+
+// "ran in 2.1 s", "cached", "skipped: needs 'clean', which failed": what both views say of an end.
+std::string EndPhrase(const StageResult& result);
+
+// The end of a run: table, summaries and packages to `out`; or one line when nothing had to be done.
+std::string RenderReport(const RunReport& report, TerminalTraits traits);
+// What went wrong, with the last lines of each log, for `stderr`; empty when nothing did.
+std::string RenderFailures(const RunReport& report, TerminalTraits traits);
+
+}  // namespace genflow::cli

@@ -1,0 +1,175 @@
+// `genflow runs`: what has run.
+#include <CLI/CLI.hpp>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "base/strings.h"
+#include "cli/commands.h"
+#include "cli/errors.h"
+#include "cli/json_output.h"
+#include "cli/markdown.h"
+#include "cli/pipeline_options.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
+#include "cli/times.h"
+
+namespace genflow::cli {
+
+namespace {
+
+struct Options {
+  std::string store, pipeline, status, tag, run;
+  std::vector<std::string> runs;
+  int limit = 20;
+  bool json = false;
+};
+
+Style StyleOf(const std::string& status) {
+  if (status == "ok" || status == "run") return Style::kGreen;
+  if (status == "failed" || status == "gated") return Style::kRed;
+  if (status == "running" || status == "interrupted") return Style::kYellow;
+  return Style::kDim;
+}
+
+int List(const Options& options) {
+  auto store = OpenStore(options.store, true);
+  if (!store.ok()) return Report(store.error());
+  RunFilter filter;
+  filter.pipeline = options.pipeline;
+  filter.tag = options.tag;
+  filter.limit = options.limit;
+  if (!options.status.empty()) {
+    filter.status = RunStatusFromName(options.status);
+    if (!filter.status) {
+      return Report(InvalidError("--status " + options.status + " is no status of a run",
+                                 "it is one of running, ok, failed, gated, interrupted, recovered"));
+    }
+  }
+  auto runs = store->ListRuns(filter);
+  if (!runs.ok()) return Report(runs.error());
+  if (options.json) {
+    nlohmann::json out = nlohmann::json::array();
+    for (const auto& run : *runs) out.push_back(ToJson(run));
+    std::fputs(DumpPretty(out).c_str(), stdout);
+    return kExitOk;
+  }
+  const bool color = DetectTerminal(STDOUT_FILENO).color;
+  Table table({"run", "pipeline", "status", "started", "time", "ran", "cached", "failed", "skipped", "tags"},
+              {Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
+               Align::kRight, Align::kRight});
+  for (const auto& run : *runs) {
+    const std::string status = RunStatusName(run.status);
+    table.Add({run.id, run.pipeline, Styled(status, StyleOf(status), color), LocalTime(run.started),
+               run.finished > 0 ? HumanDuration(run.finished - run.started) : "", std::to_string(run.stages_run),
+               std::to_string(run.stages_cached), std::to_string(run.stages_failed), std::to_string(run.stages_skipped),
+               Join(run.tags, " ")});
+  }
+  if (table.empty()) std::printf("no runs\n");
+  else std::fputs(table.Render("", color).c_str(), stdout);
+  return kExitOk;
+}
+
+int Show(const Options& options) {
+  auto store = OpenStore(options.store, true);
+  if (!store.ok()) return Report(store.error());
+  auto id = store->ResolveRun(options.run);
+  if (!id.ok()) return Report(id.error());
+  auto run = store->GetRun(*id);
+  if (!run.ok()) return Report(run.error());
+  auto attempts = store->ListAttempts(*id);
+  if (!attempts.ok()) return Report(attempts.error());
+  if (options.json) {
+    nlohmann::json out = ToJson(*run);
+    out["attempts"] = nlohmann::json::array();
+    for (const auto& attempt : *attempts) out["attempts"].push_back(ToJson(attempt));
+    std::fputs(DumpPretty(out).c_str(), stdout);
+    return kExitOk;
+  }
+  const bool color = DetectTerminal(STDOUT_FILENO).color;
+  const std::string status = RunStatusName(run->status);
+  Table facts({});
+  facts.Add({"run", run->id});
+  facts.Add({"pipeline", run->pipeline + " (" + run->file + ")"});
+  facts.Add({"status", Styled(status, StyleOf(status), color)});
+  facts.Add({"started", LocalTime(run->started)});
+  if (run->finished > 0) facts.Add({"time", HumanDuration(run->finished - run->started)});
+  facts.Add({"params", run->params_json});
+  facts.Add({"command", Join(run->argv, " ")});
+  if (!run->tags.empty()) facts.Add({"tags", Join(run->tags, " ")});
+  std::string out = facts.Render("", color) + "\n";
+  Table table({"stage", "uses", "status", "attempt", "time", "memory", "outputs"},
+              {Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight, Align::kRight, Align::kRight});
+  for (const auto& attempt : *attempts) {
+    const std::string word = AttemptStatusName(attempt.status);
+    std::vector<std::string> outputs;
+    for (const auto& output : attempt.outputs) outputs.push_back(output.port + "=" + output.artifact.digest.substr(0, 12));
+    const bool ran = attempt.status != AttemptStatus::kCached && attempt.status != AttemptStatus::kSkipped;
+    table.Add({attempt.stage, attempt.uses, Styled(word, StyleOf(word), color), std::to_string(attempt.attempt),
+               ran && attempt.finished > 0 ? HumanDuration(attempt.finished - attempt.started) : "-",
+               attempt.end.peak_rss_bytes > 0 ? HumanBytes(attempt.end.peak_rss_bytes) : "-", Join(outputs, " ")});
+  }
+  out += table.Render("", color);
+  for (const auto& attempt : *attempts) {
+    if (!attempt.end.error_message.empty() && attempt.status != AttemptStatus::kSkipped) {
+      out += "\n" + attempt.stage + ": " + attempt.end.error_message + "\n";
+      if (!attempt.end.error_hint.empty()) out += "  hint: " + attempt.end.error_hint + "\n";
+    }
+    if (!Trim(attempt.end.summary).empty()) {
+      out += "\n" + Styled(attempt.stage, Style::kBold, color) + "\n" + RenderMarkdown(attempt.end.summary, "  ", color);
+    }
+  }
+  std::fputs(out.c_str(), stdout);
+  return kExitOk;
+}
+
+int Remove(const Options& options) {
+  auto store = OpenStore(options.store, false);
+  if (!store.ok()) return Report(store.error());
+  std::vector<std::string> removed;
+  for (const auto& ref : options.runs) {
+    auto id = store->ResolveRun(ref);
+    if (!id.ok()) return Report(id.error());
+    if (auto done = store->RemoveRun(*id); !done.ok()) return Report(done.error());
+    removed.push_back(*id);
+    if (!options.json) std::printf("removed %s\n", id->c_str());
+  }
+  if (options.json) std::fputs(DumpPretty({{"removed", removed}}).c_str(), stdout);
+  else std::printf("`genflow gc` frees the artifacts that no other run uses\n");
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddRunsCommand(CLI::App& app, Action& action) {
+  CLI::App* runs = app.add_subcommand("runs", "List, show and remove runs");
+  runs->require_subcommand(1);
+  auto options = std::make_shared<Options>();
+
+  CLI::App* list = runs->add_subcommand("ls", "List runs, the latest first");
+  list->add_option("--pipeline", options->pipeline, "Only runs of this pipeline");
+  list->add_option("--status", options->status, "Only runs with this status");
+  list->add_option("--tag", options->tag, "Only runs with this tag");
+  list->add_option("-n,--limit", options->limit, "At most this many; 0: all")->capture_default_str();
+  AddStoreOption(*list, options->store);
+  list->add_flag("--json", options->json, "JSON on stdout");
+  list->footer("Example:\n  genflow runs ls --status failed");
+  list->callback([&action, options] { action = [options] { return List(*options); }; });
+
+  CLI::App* show = runs->add_subcommand("show", "Show one run with its stages");
+  show->add_option("RUN", options->run, "An id, its beginning or its end, or 'latest'")->required();
+  AddStoreOption(*show, options->store);
+  show->add_flag("--json", options->json, "JSON on stdout");
+  show->footer("Example:\n  genflow runs show latest");
+  show->callback([&action, options] { action = [options] { return Show(*options); }; });
+
+  CLI::App* remove = runs->add_subcommand("rm", "Remove runs with their logs; artifacts go with the next gc");
+  remove->add_option("RUN", options->runs, "Runs to remove")->required();
+  AddStoreOption(*remove, options->store);
+  remove->add_flag("--json", options->json, "JSON on stdout");
+  remove->footer("Example:\n  genflow runs rm 20261124-1607-ab12");
+  remove->callback([&action, options] { action = [options] { return Remove(*options); }; });
+}
+
+}  // namespace genflow::cli

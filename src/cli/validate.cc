@@ -1,0 +1,53 @@
+// `genflow validate`: every error of a pipeline file at once.
+#include <CLI/CLI.hpp>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/errors.h"
+#include "cli/json_output.h"
+#include "cli/pipeline_options.h"
+#include "cli/terminal.h"
+
+namespace genflow::cli {
+
+namespace {
+
+int Validate(const PipelineOptions& options, bool json) {
+  auto file = PipelineFile(options);
+  if (!file.ok()) return Report(file.error());
+  const Catalog catalog = UsableCatalog();
+  auto loaded = LoadForUse(options, *file, catalog, nullptr);
+  if (!loaded.ok()) return Report(loaded.error());
+  const bool valid = loaded->pipeline.has_value() && !HasErrors(loaded->diagnostics);
+  if (json) {
+    nlohmann::json out = {{"file", file->string()}, {"valid", valid}, {"diagnostics", DiagnosticsToJson(loaded->diagnostics)}};
+    if (valid) out["stages"] = loaded->pipeline->stages.size();
+    std::fputs(DumpPretty(out).c_str(), stdout);
+    return valid ? kExitOk : kExitUsage;
+  }
+  if (!loaded->diagnostics.empty()) {
+    std::fputs(RenderDiagnostics(loaded->diagnostics, {DetectTerminal(STDERR_FILENO).color}).c_str(), stderr);
+  }
+  if (valid) {
+    const size_t stages = loaded->pipeline->stages.size();
+    std::printf("%s: valid (%zu stage%s)\n", file->c_str(), stages, stages == 1 ? "" : "s");
+  }
+  return valid ? kExitOk : kExitUsage;
+}
+
+}  // namespace
+
+void AddValidateCommand(CLI::App& app, Action& action) {
+  CLI::App* validate = app.add_subcommand("validate", "Check a pipeline file; reports every error at once");
+  auto options = std::make_shared<PipelineOptions>();
+  auto json = std::make_shared<bool>(false);
+  AddPipelineOptions(*validate, *options);
+  validate->add_flag("--json", *json, "Diagnostics as JSON on stdout");
+  validate->footer("Example:\n  genflow validate pipelines/quickstart.yaml");
+  validate->callback([&action, options, json] { action = [options, json] { return Validate(*options, *json); }; });
+}
+
+}  // namespace genflow::cli

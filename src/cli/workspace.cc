@@ -1,0 +1,120 @@
+#include "cli/workspace.h"
+
+#include <sys/random.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/files.h"
+#include "base/sha256.h"
+#include "base/strings.h"
+#include "host/catalog.h"
+
+namespace genflow::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr char kStoreFolder[] = ".genflow";
+constexpr char kDefaultPipeline[] = "pipeline.yaml";
+
+// The store's random text for the digests of secrets, made when it is first needed.
+Result<std::string> SecretSalt(const Store& store) {
+  const fs::path file = store.root() / "secret-salt";
+  auto salt = ReadFile(file, 4096);
+  if (salt.ok() && salt->size() >= 32) return salt;
+  if (store.read_only()) return std::string();
+  char bytes[32];
+  if (::getrandom(bytes, sizeof bytes, 0) != sizeof bytes) return MakeError(Code::kIo, "the system gives no random bytes");
+  const std::string text = Sha256Hex({bytes, sizeof bytes});
+  GF_CHECK_OK(WriteFileAtomic(file, text, 0600));
+  return text;
+}
+
+}  // namespace
+
+Catalog UsableCatalog() {
+  auto loaded = LoadCatalog(PluginFolders());
+  for (const auto& problem : loaded.problems) std::fprintf(stderr, "warning: %s\n", problem.ToString().c_str());
+  return std::move(loaded.catalog);
+}
+
+Result<const StageInfo*> FindStageInfo(const Catalog& catalog, const std::string& name) {
+  if (const StageInfo* stage = catalog.Find(name)) return stage;
+  const auto near = NearestName(name, catalog.Names());
+  return InvalidError("no stage is called '" + name + "'",
+                      near ? "did you mean '" + *near + "'?" : "`genflow stages ls` lists them");
+}
+
+Result<fs::path> PipelineFile(const PipelineOptions& options) {
+  if (!options.file.empty()) return fs::path(options.file);
+  std::error_code ec;
+  if (fs::exists(kDefaultPipeline, ec)) return fs::path(kDefaultPipeline);
+  return InvalidError("no pipeline was given, and there is no pipeline.yaml here",
+                      "name one: genflow run path/to/pipeline.yaml");
+}
+
+fs::path StoreOfPipeline(const std::string& option, const fs::path& pipeline_file) {
+  if (!option.empty()) return option;
+  if (const char* variable = std::getenv("GENFLOW_STORE"); variable != nullptr && *variable != '\0') return variable;
+  std::error_code ec;
+  return fs::absolute(pipeline_file, ec).parent_path() / kStoreFolder;
+}
+
+Result<Store> OpenStore(const std::string& option, bool read_only) {
+  StoreOptions options;
+  options.create = false;
+  options.read_only = read_only;
+  fs::path root = option;
+  if (root.empty()) {
+    if (const char* variable = std::getenv("GENFLOW_STORE"); variable != nullptr) root = variable;
+  }
+  if (root.empty()) {
+    std::error_code ec;
+    for (fs::path folder = fs::current_path(ec); root.empty(); folder = folder.parent_path()) {
+      if (fs::is_directory(folder / kStoreFolder, ec)) root = folder / kStoreFolder;
+      if (folder == folder.parent_path()) break;
+    }
+  }
+  if (root.empty()) {
+    return MakeError(Code::kNotFound, "there is no store (.genflow) here or in a folder above",
+                     "go to the folder of a pipeline that has run, or give --store DIR");
+  }
+  return Store::Open(root, options);
+}
+
+Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& file, const Catalog& catalog, Store* store) {
+  LoadOptions load;
+  load.catalog = &catalog;
+  load.require_secrets = store != nullptr;
+  for (const auto& text : options.params) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return InvalidError("-p " + text + " is not NAME=VALUE", "write -p epochs=3");
+    }
+    load.overrides.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+  }
+  if (!options.params_file.empty()) {
+    GF_TRY(load.param_values, ReadParamsFile(options.params_file));
+  }
+  if (!options.secrets_file.empty()) {
+    GF_TRY(const auto secrets, ReadSecretsFile(options.secrets_file));
+    load.secrets = [secrets](const std::string& name) -> std::optional<std::string> {
+      if (const auto it = secrets.find(name); it != secrets.end()) return it->second;
+      const char* value = std::getenv(("GENFLOW_SECRET_" + name).c_str());
+      return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+    };
+  }
+  if (store != nullptr) {
+    GF_TRY(load.secret_salt, SecretSalt(*store));
+  }
+  LoadResult loaded = LoadPipeline(file, load);
+  if (loaded.pipeline) {
+    for (auto& diagnostic : ResolveFiles(&*loaded.pipeline)) loaded.diagnostics.push_back(std::move(diagnostic));
+    SortDiagnostics(&loaded.diagnostics);
+  }
+  return loaded;
+}
+
+}  // namespace genflow::cli

@@ -1,0 +1,158 @@
+#include "engine/attempt.h"
+
+#include <csignal>
+#include <set>
+
+#include "base/strings.h"
+#include "config/placeholder.h"
+#include "engine/resources.h"
+#include "genflow/plugin.h"
+
+namespace genflow {
+
+namespace fs = std::filesystem;
+
+std::vector<OutputSpec> OutputsOf(const StageSpec& stage) {
+  std::vector<OutputSpec> out;
+  if (stage.exec) {
+    for (const auto& port : stage.exec->outputs) out.push_back({port.port, port.type, false});
+  } else if (stage.info != nullptr) {
+    for (const auto& port : stage.info->outputs) out.push_back({port.name, port.type, port.optional});
+  }
+  return out;
+}
+
+Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const StageKey& key, const Attempt& attempt,
+                    const KnownOutputs& known) {
+  const Pipeline& pipeline = *facts.pipeline;
+  const PlaceholderLookup lookup = [&](const Placeholder& placeholder) -> Result<std::string> {
+    if (placeholder.kind == Placeholder::Kind::kSecret) {
+      const auto secret = pipeline.secrets.find(placeholder.name);
+      if (secret != pipeline.secrets.end()) return secret->second.Reveal();
+      return InvalidError("secret '" + placeholder.name + "' is not set");
+    }
+    const auto it = known.find(placeholder.stage + "." + placeholder.port);
+    if (it != known.end()) return it->second.path.string();
+    return InvalidError("'" + placeholder.stage + "' did not write its output '" + placeholder.port + "'");
+  };
+
+  Job job;
+  job.id = id;
+  job.stage = stage.id;
+  job.cwd = pipeline.dir;
+  job.tag = facts.run + "/" + stage.id + "/" + std::to_string(attempt.number);
+  const std::string threads = std::to_string(attempt.grant.cpus);
+  job.env = {{"GENFLOW_RUN_ID", facts.run}, {"GENFLOW_STAGE", stage.id}, {"GENFLOW_PIPELINE", pipeline.name},
+             {"GENFLOW_THREADS", threads}};
+  if (!stage.exec) job.env["OMP_NUM_THREADS"] = threads;
+  if (UsesGpuPool(stage)) {
+    std::vector<std::string> gpus;
+    for (const int gpu : attempt.grant.gpus) gpus.push_back(std::to_string(gpu));
+    job.env["CUDA_VISIBLE_DEVICES"] = Join(gpus, ",");
+  }
+  for (const auto& [name, value] : stage.env) {
+    GF_TRY(job.env[name], SubstitutePlaceholders(std::string_view(value), lookup));
+  }
+
+  const std::string scratch = attempt.staging ? attempt.staging->scratch().string() : std::string();
+  if (stage.exec) {
+    ExecRequest request;
+    GF_TRY(request.run, SubstitutePlaceholders(std::string_view(stage.exec->run), lookup));
+    for (const auto& input : stage.inputs) {
+      const auto it = known.find(input.source_stage + "." + input.source_port);
+      if (it == known.end()) continue;
+      std::string& value = request.inputs[input.port];
+      if (!value.empty()) value += '\n';
+      value += it->second.path.string();
+    }
+    request.outputs = attempt.output_paths;
+    request.state_dir = attempt.state_dir;
+    request.scratch_dir = scratch;
+    job.request = std::move(request);
+    return job;
+  }
+
+  StageRequest request;
+  request.plugin = stage.info->plugin_file.string();
+  request.plugin_digest = stage.info->plugin_digest;
+  request.stage = stage.uses;
+  GF_TRY(request.params, SubstitutePlaceholders(stage.with, lookup));
+  for (const auto& input : stage.inputs) {
+    const std::string source = input.source_stage + "." + input.source_port;
+    const auto it = known.find(source);
+    if (it == known.end()) continue;
+    request.inputs.push_back({input.port, it->second.type, it->second.path.string(), "sha256:" + it->second.digest, source});
+  }
+  request.outputs = attempt.output_paths;
+  request.state_dir = attempt.state_dir;
+  request.scratch_dir = scratch;
+  request.threads = static_cast<int>(std::max<int64_t>(1, attempt.grant.cpus));
+  request.info = {{"run_id", facts.run}, {"stage", stage.id}, {"pipeline", pipeline.name},
+                  {"attempt", attempt.number}, {"key", key.key}};
+  job.request = std::move(request);
+  return job;
+}
+
+Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int> outcome) {
+  using Kind = Verdict::Kind;
+  const auto failed = [](Error error, bool retry = true) { return Verdict{Kind::kFailed, std::move(error), retry}; };
+  const ExitStatus& exit = attempt.exit;
+  if (!attempt.broken.empty()) {
+    return failed(MakeError(Code::kInternal, "its worker " + attempt.broken,
+                            "a plugin must leave descriptor 3 alone; the log may say more"));
+  }
+  if (stage.exec ? exit.Succeeded() : outcome == GF_OK && exit.Succeeded()) return {Kind::kSucceeded, {}, false};
+  if (!stage.exec && outcome == GF_GATE && exit.signal == 0) {
+    Error error = attempt.failure.value_or(MakeError(Code::kGate, "the gate said no"));
+    error.code = Code::kGate;
+    return {Kind::kGated, std::move(error), false};
+  }
+  if (attempt.stop_asked) return {Kind::kInterrupted, {}, false};
+  if (attempt.timed_out) {
+    return failed(MakeError(Code::kExhausted, "ran longer than its timeout of " + HumanDuration(*stage.timeout),
+                            "raise its `timeout:`"));
+  }
+  if (exit.signal == SIGKILL) {
+    return failed(MakeError(Code::kExhausted, "was killed by signal 9 (Killed)",
+                            "the system does that when memory runs out; its peak was " +
+                                HumanBytes(exit.peak_rss_bytes)));
+  }
+  if (exit.signal != 0) return failed(MakeError(Code::kInternal, "crashed: " + exit.ToString()));
+  if (stage.exec) return failed(MakeError(Code::kInvalid, "its command ended with " + exit.ToString()));
+  if (!outcome) {
+    return failed(MakeError(Code::kInternal, "ended with " + exit.ToString() + " before it reported how it went",
+                            "a stage returns from run(); it must not call exit()"));
+  }
+  if (outcome == GF_INTERRUPTED) return {Kind::kInterrupted, {}, false};
+  if (outcome == GF_OK || outcome == GF_GATE) {
+    return failed(MakeError(Code::kInternal, "ended with " + exit.ToString() + " after it reported success"));
+  }
+  Error error = attempt.failure.value_or(MakeError(Code::kInternal, "failed without saying why"));
+  const bool retry = error.code != Code::kInvalid && error.code != Code::kUnsupported;
+  return failed(std::move(error), retry);
+}
+
+Status CheckOutputs(const StageSpec& stage, const Attempt& attempt) {
+  std::set<fs::path> declared, folders;
+  for (const auto& output : attempt.outputs) {
+    const fs::path path = attempt.output_paths.at(output.port);
+    declared.insert(path);
+    folders.insert(path.parent_path());
+    std::error_code ec;
+    if (output.optional || fs::symlink_status(path, ec).type() != fs::file_type::not_found) continue;
+    return InvalidError("did not write its output '" + output.port + "'",
+                        stage.exec ? "make a file or a folder at $" + PortVariable("OUT", output.port) : "");
+  }
+  for (const auto& folder : folders) {
+    std::error_code ec;
+    for (fs::directory_iterator it(folder, ec), end; !ec && it != end; it.increment(ec)) {
+      if (declared.count(it->path()) != 0) continue;
+      const std::string extra = it->path().filename().string();
+      return InvalidError("wrote '" + extra + "' beside its outputs, which is none of them",
+                          "declare it under `out:`, or write it to $GENFLOW_SCRATCH_DIR");
+    }
+  }
+  return Ok();
+}
+
+}  // namespace genflow

@@ -1,0 +1,66 @@
+// One attempt of a stage: what is asked of the executor, and what its end means.
+#pragma once
+
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config/pipeline.h"
+#include "engine/executor.h"
+#include "engine/stage_key.h"
+#include "engine/log_file.h"
+#include "graph/schedule.h"
+#include "store/store.h"
+
+namespace genflow {
+
+inline constexpr double kNever = std::numeric_limits<double>::infinity();
+
+// What is known of an attempt while it runs.
+struct Attempt {
+  int number = 1;
+  int64_t row = 0;  // in the store
+  std::optional<Staging> staging;
+  std::optional<LogFile> log;
+  std::vector<OutputSpec> outputs;
+  std::map<std::string, std::string> output_paths;
+  std::string state_dir;
+  Grant grant;
+  double started = 0;
+  double timeout_at = kNever;
+  double kill_at = kNever;  // set once it was asked to stop
+  bool timed_out = false;
+  bool stop_asked = false;  // by the user
+  std::optional<Error> failure;
+  std::string broken;  // what the worker did against the protocol
+  std::string summary;
+  std::vector<MetricPoint> metrics;  // not yet in the store
+  ExitStatus exit;
+};
+
+// Facts that do not change within a run.
+struct RunFacts {
+  const Pipeline* pipeline = nullptr;
+  std::string run;
+};
+
+std::vector<OutputSpec> OutputsOf(const StageSpec& stage);
+
+// Everything the executor needs; placeholders are replaced by paths and secrets.
+Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const StageKey& key, const Attempt& attempt,
+                    const KnownOutputs& known);
+
+// How an attempt ended. Messages speak of the stage without naming it: "did not write its output 'model'".
+struct Verdict {
+  enum class Kind { kSucceeded, kGated, kFailed, kInterrupted } kind = Kind::kFailed;
+  Error error;                 // kFailed, kGated
+  bool retry_may_help = true;  // kFailed
+};
+Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int> outcome);
+
+// Before the outputs are sealed: required ones are there, and nothing else.
+Status CheckOutputs(const StageSpec& stage, const Attempt& attempt);
+
+}  // namespace genflow

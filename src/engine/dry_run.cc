@@ -1,0 +1,72 @@
+// `genflow plan`: the engine's decisions without their effects.
+#include <algorithm>
+
+#include "engine/cache_view.h"
+#include "engine/engine.h"
+
+namespace genflow {
+
+const char* PlannedActionName(PlannedStage::Action action) {
+  switch (action) {
+    case PlannedStage::Action::kRun: return "run";
+    case PlannedStage::Action::kMaybe: return "maybe";
+    case PlannedStage::Action::kCached: return "cached";
+    case PlannedStage::Action::kSkip: return "skip";
+    case PlannedStage::Action::kMissing: return "missing";
+  }
+  return "unknown";
+}
+
+Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& store, const RunOptions& options) {
+  using Action = PlannedStage::Action;
+  const PipelineGraphs graphs = BuildGraphs(pipeline);
+  GF_TRY(const Plan plan, PlanFor(pipeline, graphs, options, store));
+  GF_TRY(const auto seconds, store.AverageDurations(pipeline.name));
+  CacheView cache(pipeline, store);
+  std::vector<std::optional<Action>> actions(pipeline.stages.size());
+  std::vector<PlannedStage> out;
+  for (const size_t node : plan.order) {
+    const auto& stage = pipeline.stages[node];
+    PlannedStage planned;
+    planned.stage = stage.id;
+    planned.uses = stage.uses;
+    if (const auto known = seconds.find(stage.id); known != seconds.end()) planned.estimated_seconds = known->second;
+
+    const auto first_with = [&](const Graph& graph, std::initializer_list<Action> wanted) -> std::optional<size_t> {
+      for (const size_t before : graph.Predecessors(node)) {
+        if (actions[before] && std::find(wanted.begin(), wanted.end(), *actions[before]) != wanted.end()) return before;
+      }
+      return std::nullopt;
+    };
+    if (plan.roles[node] == Role::kDisabled) {
+      planned.action = Action::kSkip;
+      planned.reasons = {"its `if` is false: " + stage.condition};
+    } else if (const auto skipped = first_with(graphs.order, {Action::kSkip, Action::kMissing})) {
+      planned.action = Action::kSkip;
+      planned.reasons = {"needs '" + pipeline.stages[*skipped].id + "'"};
+    } else if (const auto before = first_with(graphs.artifacts, {Action::kRun, Action::kMaybe})) {
+      // Its key is not known before that one has run; the same bytes may come out.
+      planned.action = plan.roles[node] == Role::kForce ? Action::kRun : Action::kMaybe;
+      planned.reasons = {plan.roles[node] == Role::kForce ? "forced"
+                                                          : "reads '" + pipeline.stages[*before].id + "', which will run"};
+    } else {
+      GF_TRY(const auto key, cache.Key(node));
+      planned.key = key.key;
+      GF_TRY(const auto found, store.Lookup(key.key));
+      if (plan.roles[node] == Role::kForce) {
+        planned.reasons = {"forced"};
+      } else if (found.hit) {
+        planned.action = Action::kCached;
+        cache.SetOutputs(node, found.hit->outputs);
+      } else {
+        if (plan.roles[node] == Role::kReuse) planned.action = Action::kMissing;
+        planned.reasons = cache.WhyNotCached(node, found.problem);
+      }
+    }
+    actions[node] = planned.action;
+    out.push_back(std::move(planned));
+  }
+  return out;
+}
+
+}  // namespace genflow

@@ -1,0 +1,568 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <csignal>
+#include <memory>
+
+#include "base/strings.h"
+#include "engine/attempt.h"
+#include "engine/cache_view.h"
+#include "engine/resources.h"
+
+namespace genflow {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// A stage whose key is being computed by another run is looked at again after this many seconds.
+constexpr double kKeyPoll = 0.2;
+constexpr double kMetricsFlush = 1.0;
+constexpr size_t kMetricsBatch = 1000;
+
+struct Node {
+  bool looked_up = false;
+  bool announced_wait = false;
+  std::string lookup_problem;
+  double wake_at = kNever;  // end of a backoff, or the next look at a key
+  int attempts = 0;
+  FileLock key_lock;
+  std::unique_ptr<Attempt> attempt;
+  StageResult result;
+};
+
+class Runner {
+ public:
+  Runner(const Pipeline& pipeline, Store& store, const RunOptions& options, Executor& executor, Clock& clock,
+         Observer& observer)
+      : pipeline_(pipeline), store_(store), options_(options), executor_(executor), clock_(clock),
+        observer_(observer), graphs_(BuildGraphs(pipeline)), cache_(pipeline, store), nodes_(pipeline.stages.size()) {}
+
+  Result<RunReport> Run() {
+    GF_CHECK_OK(Begin());
+    while (true) {
+      GF_CHECK_OK(StartWhatFits());
+      if (schedule_->done()) return End();
+      const double tick_at = observer_.Tick(clock_.Now());
+      Event event = executor_.Wait(std::min(tick_at, NextTimer()));
+      GF_CHECK_OK(std::visit([this](auto& e) { return Handle(e); }, event));
+      GF_CHECK_OK(FireTimers());
+    }
+  }
+
+ private:
+  // --- Beginning and end -----------------------------------------------------------------------------
+
+  Status Begin() {
+    started_ = clock_.Now();
+    std::error_code ec;
+    const std::string file = fs::weakly_canonical(pipeline_.file, ec).string();
+    GF_TRY(plan_, PlanFor(pipeline_, graphs_, options_, store_));
+    GF_TRY(pipeline_lock_, store_.LockPipeline(file));
+    GF_TRY(facts_.run, store_.StartRun({pipeline_.name, file, pipeline_.params.dump(), options_.argv, GENFLOW_VERSION}));
+    GF_CHECK_OK(store_.DescribePipelineLock(pipeline_lock_, file, facts_.run));
+    facts_.pipeline = &pipeline_;
+    for (const auto& notice : store_.notices()) observer_.Notice(notice);
+
+    std::vector<Demand> demands;
+    for (size_t node = 0; node < nodes_.size(); ++node) {
+      demands.push_back(DemandOf(pipeline_.stages[node], options_.pools));
+      nodes_[node].result.stage = pipeline_.stages[node].id;
+      nodes_[node].result.uses = pipeline_.stages[node].uses;
+    }
+    demands_ = demands;
+    ScheduleOptions schedule_options;
+    schedule_options.keep_going = options_.keep_going;
+    if (options_.jobs) schedule_options.max_running = *options_.jobs;
+    schedule_.emplace(graphs_.order, plan_, std::move(demands), options_.pools, schedule_options);
+
+    RunHeader header{facts_.run, pipeline_.name, store_.root(), {}};
+    for (const size_t node : plan_.order) header.stages.push_back(pipeline_.stages[node].id);
+    observer_.RunStarted(header, started_);
+    return ReportSkipped(schedule_->initially_skipped());
+  }
+
+  Result<RunReport> End() {
+    RunReport report;
+    report.run = facts_.run;
+    report.pipeline = pipeline_.name;
+    bool failed = false, gated = false;
+    for (size_t node = 0; node < nodes_.size(); ++node) {
+      if (plan_.roles[node] == Role::kIgnored) continue;
+      StageResult& result = nodes_[node].result;
+      failed |= result.status == StageStatus::kFailed;
+      gated |= result.status == StageStatus::kGated;
+      report.resumable |= result.status == StageStatus::kRan || resumable_state_;
+      report.stages.push_back(std::move(result));
+    }
+    const bool interrupted = signal_ != 0 || self_interrupted_;
+    if (interrupted) {
+      report.status = RunStatus::kInterrupted;
+      report.exit_code = report.resumable || signal_ == 0 ? kExitInterrupted : 128 + signal_;
+    } else if (failed) {
+      report.status = RunStatus::kFailed;
+      report.exit_code = kExitFailed;
+    } else if (gated) {
+      report.status = RunStatus::kGated;
+      report.exit_code = kExitGate;
+    }
+    GF_CHECK_OK(store_.FinishRun(facts_.run, report.status));
+    const double now = clock_.Now();
+    report.seconds = now - started_;
+    observer_.RunFinished(report, now);
+    return report;
+  }
+
+  // --- Start what fits ---------------------------------------------------------------------------------
+
+  Status StartWhatFits() {
+    for (bool changed = true; changed;) {
+      changed = false;
+      const std::vector<size_t> ready = schedule_->Ready();
+      for (size_t i = 0; i < ready.size(); ++i) {
+        if (schedule_->state(ready[i]) != NodeState::kReady) continue;
+        GF_CHECK_OK(TakeFromCache(ready[i]));
+        if (schedule_->state(ready[i]) != NodeState::kReady) {
+          changed = true;  // its dependents may be ready now
+          continue;
+        }
+        // What is free is shared among those that could start now.
+        const int64_t share = std::max<int64_t>(1, schedule_->free().cpus / static_cast<int64_t>(ready.size() - i));
+        if (auto grant = schedule_->TryStart(ready[i], share)) GF_CHECK_OK(StartAttempt(ready[i], *std::move(grant)));
+      }
+    }
+    return Ok();
+  }
+
+  // Finishes a ready node whose answer is in the store, or that cannot be run at all.
+  Status TakeFromCache(size_t node) {
+    Node& n = nodes_[node];
+    if (n.looked_up) return Ok();
+    n.looked_up = true;
+    const auto& stage = pipeline_.stages[node];
+    auto key = cache_.Key(node);
+    if (!key.ok()) return FailBeforeStart(node, key.error());
+    n.result.key = key->key;
+    if (plan_.roles[node] != Role::kForce) {
+      GF_TRY(auto found, store_.Lookup(key->key));
+      if (found.hit) GF_CHECK_OK(TakeHit(node, *found.hit));
+      if (IsFinal(schedule_->state(node))) return Ok();
+      n.lookup_problem = found.problem;
+    }
+    if (plan_.roles[node] == Role::kReuse) {
+      return FailBeforeStart(
+          node, MakeError(Code::kNotFound,
+                          "comes before --from and is not in the cache: " +
+                              cache_.WhyNotCached(node, n.lookup_problem).front(),
+                          "run with --from " + stage.id + ", or without --from"));
+    }
+    if (auto unfit = WhyUnfit(demands_[node], options_.pools)) {
+      return FailBeforeStart(node, MakeError(Code::kUnsupported, *unfit,
+                                             "lower its `resources:`, or run on a larger machine"));
+    }
+    return Ok();
+  }
+
+  // No effect when the hit was collected a moment ago: the node stays ready.
+  Status TakeHit(size_t node, const CacheHit& hit) {
+    Node& n = nodes_[node];
+    auto recorded = store_.RecordCached(Describe(node, 1), hit);
+    if (!recorded.ok() && recorded.error().code == Code::kNotFound) return Ok();
+    GF_CHECK_OK(recorded);
+    n.result.summary = hit.summary;
+    n.result.outputs = hit.outputs;
+    n.result.seconds = hit.seconds;
+    n.result.reason = hit.run;
+    cache_.SetOutputs(node, hit.outputs);
+    n.key_lock.Release();
+    return Complete(node, StageStatus::kCached, Finished::kCached);
+  }
+
+  Status FailBeforeStart(size_t node, const Error& error) {
+    Node& n = nodes_[node];
+    AttemptEnd end;
+    end.status = AttemptStatus::kFailed;
+    end.exit_code = -1;
+    end.error_code = CodeName(error.code);
+    end.error_message = error.message;
+    end.error_hint = error.hint;
+    GF_CHECK_OK(store_.RecordAttempt(Describe(node, n.attempts + 1), end));
+    n.result.error = error;
+    n.key_lock.Release();
+    return Complete(node, StageStatus::kFailed, Finished::kFailed);
+  }
+
+  // The node has its resources. Another run may hold the key: then it gives them back and waits.
+  Status StartAttempt(size_t node, Grant grant) {
+    Node& n = nodes_[node];
+    const auto& stage = pipeline_.stages[node];
+    GF_TRY(const auto key, cache_.Key(node));
+    if (!n.key_lock.held()) {
+      LockHolder holder;
+      GF_TRY(auto lock, store_.TryLockKey(key.key, facts_.run, &holder));
+      if (!lock) {
+        schedule_->Retry(node);
+        n.wake_at = clock_.Now() + kKeyPoll;
+        n.looked_up = plan_.roles[node] == Role::kForce;
+        if (!std::exchange(n.announced_wait, true)) {
+          observer_.StageWaits(stage.id, holder.run == facts_.run ? "the same stage of this run" : "run " + holder.run,
+                               clock_.Now());
+        }
+        return Ok();
+      }
+      n.key_lock = *std::move(lock);
+      if (plan_.roles[node] != Role::kForce) {  // someone may have finished it before the lock was ours
+        GF_TRY(const auto found, store_.Lookup(key.key));
+        if (found.hit) {
+          GF_CHECK_OK(TakeHit(node, *found.hit));
+          if (IsFinal(schedule_->state(node))) return Ok();
+        }
+      }
+    }
+    std::string reason = n.attempts > 0                        ? "attempt " + std::to_string(n.attempts + 1)
+                         : plan_.roles[node] == Role::kForce ? "forced"
+                                                             : Join(cache_.WhyNotCached(node, n.lookup_problem), "; ");
+    n.attempts += 1;
+    n.result.attempts = n.attempts;
+    n.wake_at = kNever;
+    n.attempt = std::make_unique<Attempt>();
+    Attempt& a = *n.attempt;
+    a.number = n.attempts;
+    a.grant = std::move(grant);
+    a.started = clock_.Now();
+    a.outputs = OutputsOf(stage);
+    GF_TRY(const auto log_path, store_.LogPath(facts_.run, stage.id, a.number));
+    AttemptStart start = Describe(node, a.number);
+    start.log = log_path.string();
+    GF_TRY(a.row, store_.StartAttempt(start));
+    n.result.log = log_path;
+    if (auto prepared = Prepare(node, key); !prepared.ok()) {
+      return EndAttempt(node, {Verdict::Kind::kFailed, prepared.error(), false});
+    }
+    if (stage.timeout) a.timeout_at = a.started + *stage.timeout;
+    a.log->Write(clock_.WallNow(), LogFile::kEngineLevel,
+                 stage.uses + ", attempt " + std::to_string(a.number) + ", key " + key.key.substr(0, 12) + ": " + reason);
+    observer_.StageStarted({stage.id, stage.uses, a.number, 1 + stage.retries, reason,
+                            static_cast<int>(std::max<int64_t>(1, a.grant.cpus)), a.grant.gpus, log_path},
+                           a.started);
+    return Ok();
+  }
+
+  // Folders, log and process of the attempt.
+  Status Prepare(size_t node, const StageKey& key) {
+    Attempt& a = *nodes_[node].attempt;
+    GF_TRY(auto log, LogFile::Open(nodes_[node].result.log));
+    a.log = std::move(log);
+    GF_TRY(auto staging, store_.Stage(key.key));
+    a.staging = std::move(staging);
+    for (const auto& output : a.outputs) {
+      GF_TRY(const auto path, a.staging->Output(output.port));
+      a.output_paths[output.port] = path.string();
+    }
+    GF_TRY(const auto state, store_.StateDir(key.key));
+    a.state_dir = state.string();
+    GF_TRY(const auto job, MakeJob(facts_, pipeline_.stages[node], static_cast<int>(node), key, a, cache_.outputs()));
+    return executor_.Start(job);
+  }
+
+  AttemptStart Describe(size_t node, int number) {
+    const auto& stage = pipeline_.stages[node];
+    AttemptStart start;
+    start.run = facts_.run;
+    start.stage = stage.id;
+    start.uses = stage.uses;
+    start.attempt = number;
+    if (schedule_->state(node) == NodeState::kSkipped || schedule_->state(node) == NodeState::kCancelled) return start;
+    if (auto key = cache_.Key(node); key.ok()) {
+      start.key = key->key;
+      start.key_components_json = key->components;
+    }
+    for (const auto* inputs : {&stage.inputs, &stage.expression_inputs}) {
+      for (const auto& input : *inputs) {
+        const std::string source = input.source_stage + "." + input.source_port;
+        const auto it = cache_.outputs().find(source);
+        if (it != cache_.outputs().end()) start.inputs.push_back({input.port, it->second.digest, it->second.type, source});
+      }
+    }
+    return start;
+  }
+
+  // --- One event ---------------------------------------------------------------------------------------
+
+  Status Handle(const event::Deadline&) { return Ok(); }
+
+  Status Handle(const event::Signal& e) {
+    const bool forced = signal_ != 0;
+    if (!forced) signal_ = e.number;
+    const double now = clock_.Now();
+    observer_.Stopping(e.number, forced, options_.grace, now);
+    for (size_t node = 0; node < nodes_.size(); ++node) {
+      Attempt* a = nodes_[node].attempt.get();
+      if (a == nullptr) continue;
+      a->stop_asked = true;
+      executor_.Stop(static_cast<int>(node), forced ? StopKind::kKill : StopKind::kAsk);
+      a->kill_at = forced ? kNever : std::min(a->kill_at, now + options_.grace);
+    }
+    return ReportSkipped(schedule_->Stop());
+  }
+
+  Status Handle(const event::Progress& e) {
+    observer_.Progress({Id(e.job), e.done, e.total, e.unit, e.message}, clock_.Now());
+    return Ok();
+  }
+
+  Status Handle(const event::Metric& e) {
+    auto& metrics = Of(e.job).metrics;
+    metrics.push_back({e.name, e.value, e.step, clock_.WallNow()});
+    observer_.Metric({Id(e.job), e.name, e.value, e.step}, clock_.Now());
+    if (metrics_since_ == kNever) metrics_since_ = clock_.Now();
+    return metrics.size() >= kMetricsBatch ? FlushMetrics(static_cast<size_t>(e.job)) : Ok();
+  }
+
+  Status Handle(const event::Log& e) {
+    Of(e.job).log->Write(clock_.WallNow(), e.level, e.text);
+    observer_.Log({Id(e.job), e.level, e.text}, clock_.Now());
+    return Ok();
+  }
+
+  Status Handle(const event::Summary& e) {
+    Of(e.job).summary = e.text;
+    return Ok();
+  }
+
+  Status Handle(const event::Fail& e) {
+    Of(e.job).failure = e.error;
+    return Ok();
+  }
+
+  Status Handle(const event::Broken& e) {
+    Of(e.job).broken = e.what;
+    return Ok();
+  }
+
+  Status Handle(const event::Exited& e) {
+    const auto node = static_cast<size_t>(e.job);
+    Attempt& a = Of(e.job);
+    a.exit = e.status;
+    a.timeout_at = a.kill_at = kNever;
+    const Verdict verdict = Judge(pipeline_.stages[node], a, e.outcome);
+    a.log->Write(clock_.WallNow(), LogFile::kEngineLevel,
+                 "ended: " + e.status.ToString() + " after " + HumanDuration(clock_.Now() - a.started) +
+                     ", peak memory " + HumanBytes(e.status.peak_rss_bytes));
+    if (verdict.kind != Verdict::Kind::kSucceeded && verdict.kind != Verdict::Kind::kGated) {
+      return EndAttempt(node, verdict);
+    }
+    if (auto checked = CheckOutputs(pipeline_.stages[node], a); !checked.ok()) {
+      return EndAttempt(node, {Verdict::Kind::kFailed, checked.error(), false});
+    }
+    verdicts_[node] = verdict;
+    executor_.Background(e.job, [&a] { return a.staging->Seal(a.outputs); });
+    return Ok();
+  }
+
+  Status Handle(const event::Worked& e) {
+    const auto node = static_cast<size_t>(e.job);
+    const Verdict verdict = std::move(verdicts_[node]);
+    verdicts_.erase(node);
+    if (!e.status.ok()) return EndAttempt(node, {Verdict::Kind::kFailed, e.status.error(), false});
+    return CommitAttempt(node, verdict);
+  }
+
+  // --- Ends of attempts --------------------------------------------------------------------------------
+
+  AttemptEnd EndOf(const Attempt& a, AttemptStatus status, const Error& error) {
+    AttemptEnd end;
+    end.status = status;
+    end.exit_code = a.exit.signal != 0 ? -1 : a.exit.code;
+    end.exit_signal = a.exit.signal;
+    if (status != AttemptStatus::kRun && status != AttemptStatus::kInterrupted) {
+      end.error_code = CodeName(error.code);
+      end.error_message = error.message;
+      end.error_hint = error.hint;
+    }
+    end.summary = a.summary;
+    end.peak_rss_bytes = a.exit.peak_rss_bytes;
+    end.cpu_seconds = a.exit.cpu_seconds;
+    return end;
+  }
+
+  void Account(size_t node) {
+    Node& n = nodes_[node];
+    n.result.seconds += clock_.Now() - n.attempt->started;
+    n.result.cpu_seconds += n.attempt->exit.cpu_seconds;
+    n.result.peak_rss_bytes = std::max(n.result.peak_rss_bytes, n.attempt->exit.peak_rss_bytes);
+    n.result.summary = n.attempt->summary;
+  }
+
+  Status CommitAttempt(size_t node, const Verdict& verdict) {
+    Node& n = nodes_[node];
+    const bool gated = verdict.kind == Verdict::Kind::kGated;
+    GF_CHECK_OK(FlushMetrics(node));
+    CommitRequest request;
+    request.attempt = n.attempt->row;
+    request.outputs = n.attempt->outputs;
+    request.end = EndOf(*n.attempt, gated ? AttemptStatus::kGated : AttemptStatus::kRun, verdict.error);
+    request.cache = !gated;
+    auto committed = store_.Commit(*std::move(n.attempt->staging), request);
+    if (!committed.ok()) return EndAttempt(node, {Verdict::Kind::kFailed, committed.error(), false});
+    Account(node);
+    n.result.outputs = *std::move(committed);
+    cache_.SetOutputs(node, n.result.outputs);
+    n.attempt.reset();
+    n.key_lock.Release();
+    if (!gated) return Complete(node, StageStatus::kRan, Finished::kSucceeded);
+    n.result.error = verdict.error;
+    return Complete(node, StageStatus::kGated, Finished::kGateFailed);
+  }
+
+  // The attempt leaves no outputs: it failed or was interrupted, and may be tried again.
+  Status EndAttempt(size_t node, Verdict verdict) {
+    Node& n = nodes_[node];
+    Attempt& a = *n.attempt;
+    const bool interrupted = verdict.kind == Verdict::Kind::kInterrupted;
+    GF_CHECK_OK(FlushMetrics(node));
+    GF_CHECK_OK(store_.FinishAttempt(
+        a.row, EndOf(a, interrupted ? AttemptStatus::kInterrupted : AttemptStatus::kFailed, verdict.error)));
+    if (interrupted) {
+      std::error_code ec;
+      resumable_state_ |= !fs::is_empty(a.state_dir, ec) && !ec;
+      self_interrupted_ |= !a.stop_asked;
+    }
+    Account(node);
+    if (a.log) {
+      if (!interrupted) a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, verdict.error.ToString());
+      n.result.log_tail = a.log->Tail();
+    }
+    n.attempt.reset();
+    n.key_lock.Release();
+    const auto& stage = pipeline_.stages[node];
+    if (interrupted) return Complete(node, StageStatus::kInterrupted, Finished::kInterrupted);
+    if (verdict.retry_may_help && n.attempts <= stage.retries && !schedule_->stopped()) {
+      const double delay = stage.retry_backoff * static_cast<double>(1ull << std::min(n.attempts - 1, 20));
+      observer_.StageRetries(stage.id, n.attempts, delay, verdict.error, clock_.Now());
+      schedule_->Retry(node);
+      n.wake_at = clock_.Now() + delay;
+      return Ok();
+    }
+    n.result.error = std::move(verdict.error);
+    return Complete(node, StageStatus::kFailed, Finished::kFailed);
+  }
+
+  Status Complete(size_t node, StageStatus status, Finished how) {
+    nodes_[node].result.status = status;
+    observer_.StageFinished(nodes_[node].result, clock_.Now());
+    return ReportSkipped(schedule_->Finish(node, how));
+  }
+
+  Status ReportSkipped(const std::vector<size_t>& skipped) {
+    for (const size_t node : skipped) {
+      StageResult& result = nodes_[node].result;
+      result.status = StageStatus::kSkipped;
+      result.reason = WhySkipped(node);
+      AttemptEnd end;
+      end.status = AttemptStatus::kSkipped;
+      end.exit_code = -1;
+      end.error_message = result.reason;
+      GF_CHECK_OK(store_.RecordAttempt(Describe(node, nodes_[node].attempts + 1), end));
+      observer_.StageFinished(result, clock_.Now());
+    }
+    return Ok();
+  }
+
+  std::string WhySkipped(size_t node) const {
+    const auto cause = schedule_->cause(node);
+    if (!cause) return "the run was stopped";
+    const std::string name = "'" + pipeline_.stages[*cause].id + "'";
+    if (*cause == node) return "its `if` is false: " + pipeline_.stages[node].condition;
+    const bool needs = schedule_->state(node) == NodeState::kSkipped;
+    const std::string start = needs ? "needs " + name + ", which " : "not started, because " + name + " ";
+    switch (schedule_->state(*cause)) {
+      case NodeState::kFailed: return start + "failed";
+      case NodeState::kGateFailed: return start + "said no";
+      case NodeState::kInterrupted: return start + "was interrupted";
+      case NodeState::kSkipped: return start + "is disabled by its `if`";
+      default: return start + "did not finish";
+    }
+  }
+
+  // --- Timers ------------------------------------------------------------------------------------------
+
+  double NextTimer() const {
+    double next = metrics_since_ == kNever ? kNever : metrics_since_ + kMetricsFlush;
+    for (const Node& n : nodes_) {
+      next = std::min(next, n.wake_at);
+      if (n.attempt) next = std::min({next, n.attempt->timeout_at, n.attempt->kill_at});
+    }
+    return next;
+  }
+
+  Status FireTimers() {
+    const double now = clock_.Now();
+    for (size_t node = 0; node < nodes_.size(); ++node) {
+      Node& n = nodes_[node];
+      if (now >= n.wake_at) {
+        n.wake_at = kNever;
+        schedule_->Release(node);
+      }
+      if (!n.attempt) continue;
+      if (now >= n.attempt->timeout_at) {
+        n.attempt->timeout_at = kNever;
+        n.attempt->timed_out = true;
+        n.attempt->kill_at = std::min(n.attempt->kill_at, now + options_.grace);
+        executor_.Stop(static_cast<int>(node), StopKind::kAsk);
+      }
+      if (now >= n.attempt->kill_at) {
+        n.attempt->kill_at = kNever;
+        executor_.Stop(static_cast<int>(node), StopKind::kKill);
+      }
+    }
+    if (now >= metrics_since_ + kMetricsFlush) {
+      for (size_t node = 0; node < nodes_.size(); ++node) {
+        if (nodes_[node].attempt) GF_CHECK_OK(FlushMetrics(node));
+      }
+      metrics_since_ = kNever;
+    }
+    return Ok();
+  }
+
+  Status FlushMetrics(size_t node) {
+    auto& metrics = nodes_[node].attempt->metrics;
+    if (metrics.empty()) return Ok();
+    GF_CHECK_OK(store_.AddMetrics(facts_.run, pipeline_.stages[node].id, metrics));
+    metrics.clear();
+    return Ok();
+  }
+
+  const std::string& Id(int job) const { return pipeline_.stages[static_cast<size_t>(job)].id; }
+  Attempt& Of(int job) { return *nodes_[static_cast<size_t>(job)].attempt; }
+
+  const Pipeline& pipeline_;
+  Store& store_;
+  const RunOptions& options_;
+  Executor& executor_;
+  Clock& clock_;
+  Observer& observer_;
+  PipelineGraphs graphs_;
+  CacheView cache_;
+  Plan plan_;
+  RunFacts facts_;
+  FileLock pipeline_lock_;
+  std::vector<Demand> demands_;
+  std::optional<Schedule> schedule_;
+  std::vector<Node> nodes_;
+  std::map<size_t, Verdict> verdicts_;  // of attempts whose outputs are being sealed
+  double started_ = 0;
+  double metrics_since_ = kNever;  // when the oldest metric that is not in the store came
+  int signal_ = 0;                 // the first one
+  bool resumable_state_ = false;   // an interrupted stage has left checkpoints
+  bool self_interrupted_ = false;  // a stage stopped by itself and wants to be run again
+};
+
+}  // namespace
+
+Result<RunReport> RunPipeline(const Pipeline& pipeline, Store& store, const RunOptions& options, Executor& executor,
+                              Clock& clock, Observer& observer) {
+  return Runner(pipeline, store, options, executor, clock, observer).Run();
+}
+
+}  // namespace genflow

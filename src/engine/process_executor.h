@@ -1,0 +1,69 @@
+// Attempts as processes: `genflow worker` for stages of plugins, bash for exec stages.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <thread>
+
+#include "base/subprocess.h"
+#include "engine/executor.h"
+#include "engine/report_lines.h"
+
+namespace genflow {
+
+// One a process. While it exists SIGINT, SIGTERM and SIGHUP arrive as event::Signal, SIGPIPE is ignored and
+// orphaned grandchildren are adopted. Used by the main thread.
+class ProcessExecutor : public Executor {
+ public:
+  // `worker_binary` understands `worker`; it is the running binary outside of tests.
+  static Result<std::unique_ptr<ProcessExecutor>> Create(Clock& clock,
+                                                         std::filesystem::path worker_binary = "/proc/self/exe");
+  ~ProcessExecutor() override;
+
+  Status Start(const Job& job) override;
+  void Stop(int job, StopKind kind) override;
+  void Background(int job, std::function<Status()> work) override;
+  Event Wait(double deadline) override;
+
+ private:
+  static constexpr size_t kMaxReportLine = 16u << 20;
+  static constexpr size_t kMaxOutputLine = 16u << 10;
+
+  struct Running {
+    explicit Running(Process started) : process(std::move(started)) {}
+    Process process;
+    std::string tag;
+    Fd reports, output;  // read ends; invalid once at their end
+    LineBuffer report_lines{kMaxReportLine};
+    LineBuffer output_lines{kMaxOutputLine};
+    std::optional<int> outcome;
+    bool has_reports = false;
+    bool broken = false;
+    double reports_ended = 0;  // when the report pipe was closed although the worker goes on
+  };
+  struct Work {
+    std::thread thread;
+    Status status;
+    bool finished = false;
+  };
+
+  ProcessExecutor(Clock& clock, std::filesystem::path worker_binary);
+  static bool ClosedEarly(const Running& r) { return r.has_reports && !r.reports.valid() && !r.broken; }
+  void ReadReports(int job, Running& running);
+  void ReadOutput(int job, Running& running);
+  void Break(int job, Running& running, std::string what);
+  bool ReapIfEnded(int job, Running& running);
+  void CollectWork();
+
+  Clock& clock_;
+  std::filesystem::path worker_binary_;
+  Fd signals_;
+  Fd work_read_, work_write_;
+  std::optional<Guardian> guardian_;
+  std::map<int, Running> running_;
+  std::map<int, std::unique_ptr<Work>> work_;
+  std::deque<Event> pending_;
+};
+
+}  // namespace genflow

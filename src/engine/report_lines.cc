@@ -1,0 +1,132 @@
+#include "engine/report_lines.h"
+
+#include <cmath>
+
+namespace genflow {
+
+namespace {
+
+using nlohmann::json;
+
+// Length of the valid UTF-8 sequence at the start of `text`, or 0.
+size_t SequenceLength(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return 1;
+  size_t length = first >= 0xC2 && first <= 0xDF ? 2 : (first & 0xF0) == 0xE0 ? 3 : first >= 0xF0 && first <= 0xF4 ? 4 : 0;
+  if (length == 0 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  if (first == 0xE0 && byte(1) < 0xA0) return 0;
+  if (first == 0xED && byte(1) > 0x9F) return 0;  // surrogates
+  if (first == 0xF0 && byte(1) < 0x90) return 0;
+  if (first == 0xF4 && byte(1) > 0x8F) return 0;
+  return length;
+}
+
+std::string Member(const json& line, const char* name) {
+  const auto it = line.find(name);
+  return it != line.end() && it->is_string() ? it->get<std::string>() : std::string();
+}
+
+// A JSON number, or a null as JSON writes a NaN.
+double Number(const json& line, const char* name) {
+  const auto it = line.find(name);
+  return it != line.end() && it->is_number() ? it->get<double>() : std::nan("");
+}
+
+uint64_t Count(const json& line, const char* name) {
+  const auto it = line.find(name);
+  return it != line.end() && it->is_number_unsigned() ? it->get<uint64_t>() : 0;
+}
+
+Code CodeFromWord(const std::string& word) {
+  if (word == "invalid") return Code::kInvalid;
+  if (word == "io") return Code::kIo;
+  if (word == "exhausted") return Code::kExhausted;
+  if (word == "unsupported") return Code::kUnsupported;
+  return Code::kInternal;
+}
+
+}  // namespace
+
+std::vector<std::string> LineBuffer::Add(std::string_view bytes) {
+  std::vector<std::string> lines;
+  while (!bytes.empty()) {
+    const size_t end = bytes.find('\n');
+    const bool complete = end != std::string_view::npos;
+    pending_.append(bytes.substr(0, complete ? end : bytes.size()));
+    bytes.remove_prefix(complete ? end + 1 : bytes.size());
+    while (pending_.size() > limit_) {
+      overflowed_ = true;
+      lines.push_back(pending_.substr(0, limit_));
+      pending_.erase(0, limit_);
+    }
+    if (complete) {
+      lines.push_back(std::move(pending_));
+      pending_.clear();
+    }
+  }
+  return lines;
+}
+
+std::optional<std::string> LineBuffer::Rest() {
+  if (pending_.empty()) return std::nullopt;
+  return std::exchange(pending_, {});
+}
+
+std::optional<Event> ParseReportLine(int job, std::string_view text, std::optional<int>* outcome) {
+  const json line = json::parse(text, nullptr, false);
+  const auto broken = [&] {
+    std::string shown = CleanText(text.substr(0, 80));
+    if (text.size() > 80) shown += "...";
+    return event::Broken{job, "wrote a report line that genflow does not understand: " + shown};
+  };
+  if (!line.is_object()) return broken();
+  const std::string kind = Member(line, "t");
+  if (kind == "progress") {
+    return event::Progress{job, Count(line, "done"), Count(line, "total"), CleanText(Member(line, "unit")),
+                           CleanText(Member(line, "msg"))};
+  }
+  if (kind == "metric") {
+    const auto step = line.find("step");
+    return event::Metric{job, CleanText(Member(line, "name")), Number(line, "value"),
+                         step != line.end() && step->is_number_integer() ? step->get<int64_t>() : -1};
+  }
+  if (kind == "log") return event::Log{job, Member(line, "level"), Member(line, "text")};
+  if (kind == "summary") return event::Summary{job, Member(line, "text")};
+  if (kind == "fail") {
+    return event::Fail{job, MakeError(CodeFromWord(Member(line, "code")), CleanText(Member(line, "message")),
+                                      CleanText(Member(line, "hint")))};
+  }
+  if (kind == "done") {
+    const auto value = line.find("outcome");
+    if (value == line.end() || !value->is_number_integer()) return broken();
+    *outcome = value->get<int>();
+    return std::nullopt;
+  }
+  return broken();
+}
+
+std::string CleanText(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const size_t length = SequenceLength(text);
+    const auto first = static_cast<unsigned char>(text[0]);
+    if (length == 0) {
+      out += "\xEF\xBF\xBD";
+      text.remove_prefix(1);
+      continue;
+    }
+    // C0 and C1 controls would steer the terminal.
+    const bool control = (length == 1 && (first < 0x20 || first == 0x7F) && first != '\t' && first != '\n') ||
+                         (length == 2 && first == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0);
+    if (!control) out.append(text.substr(0, length));
+    text.remove_prefix(length);
+  }
+  return out;
+}
+
+}  // namespace genflow

@@ -1,0 +1,115 @@
+#include "engine/resources.h"
+
+#include <dirent.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <optional>
+
+#include "base/files.h"
+#include "base/strings.h"
+
+namespace genflow {
+
+namespace {
+
+// The first line of a small file of the kernel, or nothing.
+std::optional<std::string> ReadLine(const char* path) {
+  auto text = ReadFile(path, 1 << 16);
+  if (!text.ok()) return std::nullopt;
+  return std::string(Trim(*text));
+}
+
+template <class T>
+std::optional<T> ParseNumber(std::string_view text) {
+  T value{};
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+int64_t DetectCpus() {
+  int64_t cpus = ::sysconf(_SC_NPROCESSORS_ONLN);
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) == 0) cpus = CPU_COUNT(&set);
+  if (const auto quota = ReadLine("/sys/fs/cgroup/cpu.max")) {  // "200000 100000" or "max 100000"
+    const auto parts = Split(*quota, ' ');
+    if (parts.size() == 2) {
+      const auto limit = ParseNumber<int64_t>(parts[0]), period = ParseNumber<int64_t>(parts[1]);
+      if (limit && period && *period > 0) cpus = std::min(cpus, (*limit + *period - 1) / *period);
+    }
+  }
+  return std::max<int64_t>(1, cpus);
+}
+
+std::vector<int> DetectGpus() {
+  std::vector<int> gpus;
+  if (DIR* dev = ::opendir("/dev")) {
+    while (const dirent* entry = ::readdir(dev)) {
+      const std::string_view name = entry->d_name;
+      if (!name.starts_with("nvidia")) continue;
+      if (const auto number = ParseNumber<int>(name.substr(6))) gpus.push_back(*number);
+    }
+    ::closedir(dev);
+  }
+  std::sort(gpus.begin(), gpus.end());
+  // The runtime numbers what CUDA_VISIBLE_DEVICES leaves over; stages are given these names.
+  if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES"); visible != nullptr) {
+    std::vector<int> kept;
+    for (const auto piece : Split(visible, ',')) {
+      const auto number = ParseNumber<int>(Trim(piece));
+      if (!number || *number < 0) break;
+      if (std::find(gpus.begin(), gpus.end(), *number) != gpus.end()) kept.push_back(*number);
+    }
+    return kept;
+  }
+  return gpus;
+}
+
+uint64_t DetectMemory() {
+  uint64_t bytes = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
+  if (const auto limit = ReadLine("/sys/fs/cgroup/memory.max")) {
+    if (const auto number = ParseNumber<uint64_t>(*limit)) bytes = std::min(bytes, *number);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Pools DetectPools() {
+  Pools pools;
+  pools.cpus = DetectCpus();
+  pools.gpus = DetectGpus();
+  pools.memory = DetectMemory();
+  return pools;
+}
+
+bool UsesGpuPool(const StageSpec& stage) {
+  if (stage.resources.gpus) return true;
+  return stage.info != nullptr && stage.info->FindParam("device") != nullptr;
+}
+
+Demand DemandOf(const StageSpec& stage, const Pools& pools) {
+  Demand demand;
+  if (stage.resources.cpus) {
+    demand.cpus_min = stage.resources.cpus->min;
+    demand.cpus_max = stage.resources.cpus->max;
+  } else if (stage.info != nullptr) {
+    demand.cpus_max = pools.cpus;
+  }
+  if (stage.resources.gpus) {
+    demand.gpus_min = stage.resources.gpus->min;
+    demand.gpus_max = stage.resources.gpus->max;
+  } else if (UsesGpuPool(stage)) {
+    const auto device = stage.with.find("device");
+    const bool cpu = device != stage.with.end() && device->is_string() && device->get<std::string>() == "cpu";
+    demand.gpus_max = cpu ? 0 : 1;
+  }
+  demand.memory = stage.resources.memory.value_or(0);
+  return demand;
+}
+
+}  // namespace genflow
