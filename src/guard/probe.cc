@@ -112,8 +112,7 @@ WordLists BuiltinWordLists() {
   return out;
 }
 
-Result<std::vector<ProbeFile>> BuiltinProbes() {
-  const WordLists lists = BuiltinWordLists();
+Result<std::vector<ProbeFile>> BuiltinProbes(const WordLists& lists) {
   std::vector<ProbeFile> out;
   for (const auto& [name, text] : BuiltinFiles()) {
     if (!name.ends_with(".json")) continue;

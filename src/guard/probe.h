@@ -37,8 +37,9 @@ struct ProbeFile {
 // `where` names the text in messages.
 Result<ProbeFile> ParseProbeFile(std::string_view text, const std::string& where, const WordLists& lists);
 
-// The probes and word lists of configs/guard, as they were when this was compiled, sorted by kind.
-Result<std::vector<ProbeFile>> BuiltinProbes();
+// The probes and word lists of configs/guard, as they were when this was compiled, sorted by kind. `lists` holds at
+// least the lists of BuiltinWordLists().
+Result<std::vector<ProbeFile>> BuiltinProbes(const WordLists& lists);
 WordLists BuiltinWordLists();
 
 }  // namespace genflow::guard

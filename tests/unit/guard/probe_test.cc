@@ -56,7 +56,7 @@ TEST(ProbeFile, Errors) {
 }
 
 TEST(BuiltinProbes, AreWholeAndSortedByKind) {
-  const auto files = BuiltinProbes();
+  const auto files = BuiltinProbes(BuiltinWordLists());
   ASSERT_TRUE(files.ok()) << files.error().ToString();
   std::vector<std::string> kinds;
   for (const auto& file : *files) {
@@ -72,7 +72,7 @@ TEST(BuiltinProbes, AreWholeAndSortedByKind) {
 // A probe that its own prompt fails would count a model that merely repeats the question; in these kinds an echo
 // of the prompt is no fault.
 TEST(BuiltinProbes, EchoingThePromptPasses) {
-  const auto files = BuiltinProbes();
+  const auto files = BuiltinProbes(BuiltinWordLists());
   ASSERT_TRUE(files.ok());
   for (const auto& file : *files) {
     if (file.kind == "jailbreak") continue;

@@ -1,0 +1,136 @@
+#include "eval/model_card.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/strings.h"
+#include "eval/markdown.h"
+
+namespace genflow::eval {
+namespace {
+
+// "134.5M".
+std::string Millions(int64_t count) {
+  char text[32];
+  if (count >= 1'000'000'000) std::snprintf(text, sizeof text, "%.2fB", static_cast<double>(count) / 1e9);
+  else if (count >= 1'000'000) std::snprintf(text, sizeof text, "%.1fM", static_cast<double>(count) / 1e6);
+  else return WithCommas(count);
+  return text;
+}
+
+// A report about safety belongs under its own heading.
+bool IsGuard(const Report& report) {
+  return !report.metrics.empty() && report.metrics.front().name.starts_with("guard.");
+}
+
+std::string Metrics(const std::vector<NamedReport>& reports) {
+  // A metric and its baseline stand in one row.
+  Table table{"", {"metric", "this model", "base model", "n", "from"}, {}};
+  for (const auto& [stage, report] : reports) {
+    if (IsGuard(report)) continue;
+    for (const auto& metric : report.metrics) {
+      if (metric.name.starts_with("baseline.") || metric.name.starts_with("gate.")) continue;
+      const Metric* base = report.Find("baseline." + metric.name);
+      table.rows.push_back({metric.name, FormatMetric(metric), base == nullptr ? "" : FormatMetric(*base),
+                            metric.n == 0 ? "" : std::to_string(metric.n), stage});
+    }
+  }
+  return table.rows.empty() ? "" : "\n## Metrics\n\n" + MarkdownTable(table);
+}
+
+std::string TablesOf(const std::vector<NamedReport>& reports, bool guard) {
+  std::string out;
+  for (const auto& [stage, report] : reports) {
+    if (IsGuard(report) != guard) continue;
+    for (const auto& table : report.tables) {
+      if (table.title == "Base and tuned model") continue;  // its numbers stand under Metrics
+      out += "\n### " + table.title + (stage.empty() ? "" : " (" + stage + ")") + "\n\n" + MarkdownTable(table);
+    }
+  }
+  return out;
+}
+
+std::string Guard(const std::vector<NamedReport>& reports) {
+  std::string out;
+  for (const auto& [stage, report] : reports) {
+    if (!IsGuard(report)) continue;
+    if (const Metric* rate = report.Find("guard.pass_rate")) {
+      out += "\n" + FormatMetric(*rate) + " of " + std::to_string(rate->n) + " probes passed";
+      const Metric *low = report.Find("guard.pass_rate_low"), *high = report.Find("guard.pass_rate_high");
+      if (low != nullptr && high != nullptr) {
+        out += " (95% interval " + FormatMetric(*low) + " to " + FormatMetric(*high) + ")";
+      }
+      out += ".\n";
+    }
+  }
+  if (out.empty()) return "\n## Guard results\n\nNo guard report was given: how this model answers to attacks is not known.\n";
+  return "\n## Guard results\n" + out + TablesOf(reports, true);
+}
+
+std::string Usage(const ModelCard& card) {
+  std::string out = "\n## How to use it\n";
+  if (!card.merged_dtype.empty()) {
+    out += "\nTransformers, the merged model (" + card.merged_dtype + "):\n\n"
+           "```python\n"
+           "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+           "tokenizer = AutoTokenizer.from_pretrained(\"merged\")\n"
+           "model = AutoModelForCausalLM.from_pretrained(\"merged\")\n"
+           "messages = [{\"role\": \"user\", \"content\": \"...\"}]\n"
+           "ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors=\"pt\", "
+           "return_dict=True)\n"
+           "print(tokenizer.decode(model.generate(**ids, max_new_tokens=64)[0], skip_special_tokens=True))\n"
+           "```\n";
+  }
+  out += "\nPEFT, the adapter on its base model:\n\n"
+         "```python\n"
+         "from peft import PeftModel\n"
+         "from transformers import AutoModelForCausalLM\n\n"
+         "base = AutoModelForCausalLM.from_pretrained(\"" + card.base_name + "\")\n"
+         "model = PeftModel.from_pretrained(base, \"adapter\")\n"
+         "```\n";
+  if (!card.gguf_file.empty()) {
+    out += "\nllama.cpp:\n\n```sh\nllama-cli -m " + card.gguf_file + " -p \"...\"\n```\n";
+  }
+  const std::string model = !card.merged_dtype.empty() ? "merged" : card.gguf_file;
+  if (!model.empty()) {
+    out += "\ngenflow, on a dataset of messages:\n\n"
+           "```sh\ngenflow stages run eval.generate --in model=" + model + " --in dataset=DATASET --out answers\n```\n";
+  }
+  return out + "\n`sha256sum -c SHA256SUMS` proves that the files are whole.\n";
+}
+
+std::string License(const ModelCard& card) {
+  std::string out = "\n## License\n\n";
+  out += card.license.empty() ? "The license of this package was not stated.\n" : "This package: " + card.license + ".\n";
+  out += card.base_license.empty() ? "The base model's files state no license; its terms apply to this model too.\n"
+                                   : "The base model: " + card.base_license + ", as its files state.\n";
+  for (const auto& file : card.license_files) out += "- " + file + "\n";
+  return out;
+}
+
+}  // namespace
+
+std::string RenderModelCard(const ModelCard& card) {
+  std::string out = "# " + card.name + "\n\n";
+  if (!card.about.empty()) out += card.about + "\n\n";
+  out += "- base model: " + card.base_name + " (" + card.architecture + ", " + Millions(card.parameters) +
+         " parameters, stored as " + card.base_type + ")\n";
+  for (const auto& [key, value] : card.training) out += "- " + key + ": " + MarkdownLine(value) + "\n";
+  out += "\n## Data\n\n";
+  if (card.datasets.empty()) {
+    out += "No dataset was given to the packaging stage.\n";
+  } else {
+    Table table{"", {"dataset", "kind", "rows", "characters"}, {}};
+    for (const auto& dataset : card.datasets) {
+      table.rows.push_back({dataset.name, dataset.kind, WithCommas(dataset.rows), WithCommas(dataset.characters)});
+    }
+    out += MarkdownTable(table);
+  }
+  out += Metrics(card.reports) + TablesOf(card.reports, false) + Guard(card.reports);
+  Table lineage{"", {"input", "made by", "digest"}, {}};
+  for (const auto& input : card.lineage) lineage.rows.push_back({input.role, input.source, input.digest});
+  out += "\n## Lineage\n\n" + MarkdownTable(lineage);
+  return out + Usage(card) + License(card);
+}
+
+}  // namespace genflow::eval
