@@ -4,9 +4,11 @@
 
 #include <cerrno>
 #include <map>
+#include <set>
 
 #include "base/files.h"
 #include "store/attempts.h"
+#include "store/hashing.h"
 #include "store/impl.h"
 #include "store/objects.h"
 #include "store/staging_impl.h"
@@ -18,7 +20,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Status WriteDurably(const fs::path& path, std::string_view bytes) {
+Status WriteReadOnly(const fs::path& path, std::string_view bytes) {
   Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!fd.valid()) return ErrnoError(path.string(), errno);
   if (auto written = WriteAll(fd.get(), bytes); !written.ok()) {
@@ -26,7 +28,7 @@ Status WriteDurably(const fs::path& path, std::string_view bytes) {
     error.message = path.string() + ": " + error.message;
     return error;
   }
-  if (::fchmod(fd.get(), 0444) != 0 || ::fsync(fd.get()) != 0) return ErrnoError(path.string(), errno);
+  if (::fchmod(fd.get(), 0444) != 0) return ErrnoError(path.string(), errno);
   return Ok();
 }
 
@@ -94,8 +96,8 @@ Result<std::vector<PortArtifact>> Store::Commit(Staging staging, const CommitReq
   StoreImpl& store = *impl_;
   Db& db = *store.db;
   GF_TRY(const AttemptHead head, LoadRunningAttempt(db, request.attempt));
-  GF_CHECK_OK(staging.Seal(request.outputs));
   StagingImpl& staged = *staging.impl_;
+  GF_CHECK_OK(staged.Seal(request.outputs));
   const double now = Now();
   const bool cached = request.cache && !head.key.empty() && request.end.status == AttemptStatus::kRun;
 
@@ -103,6 +105,7 @@ Result<std::vector<PortArtifact>> Store::Commit(Staging staging, const CommitReq
   for (const SealedOutput& output : staged.outputs)
     rows.push_back({output.spec.port, output.digest, output.spec.type});
   std::vector<Sidecar> sidecars;
+  std::vector<fs::path> to_sync = staged.SyncList();
   for (const SealedOutput& output : staged.outputs) {
     Sidecar sidecar;
     sidecar.digest = output.digest;
@@ -119,26 +122,32 @@ Result<std::vector<PortArtifact>> Store::Commit(Staging staging, const CommitReq
     sidecar.outputs = rows;
     sidecar.listing = output.listing;
     const fs::path folder = staged.ObjectFolder(output.spec.port);
-    GF_CHECK_OK(WriteDurably(folder / "object.json", SidecarToJson(sidecar)));
-    GF_CHECK_OK(SyncPath(folder));
+    GF_CHECK_OK(WriteReadOnly(folder / "object.json", SidecarToJson(sidecar)));
+    to_sync.push_back(folder / "object.json");
+    to_sync.push_back(folder);
     sidecars.push_back(std::move(sidecar));
   }
+
+  GF_CHECK_OK(SyncPaths(to_sync));
 
   std::vector<PortArtifact> result;
   {
     GF_TRY(const auto shared, SharedLock::Wait(store.ObjectsLock(), SharedLock::Mode::kShared));
     std::map<std::string, size_t> seen;  // the same bytes at two ports are one object
     std::vector<bool> ours;
+    std::set<fs::path> changed;
     for (size_t i = 0; i < sidecars.size(); ++i) {
       if (!seen.emplace(sidecars[i].digest, i).second) {
         ours.push_back(false);
         continue;
       }
       GF_TRY(const bool installed, InstallObject(store, staged.ObjectFolder(sidecars[i].port),
-                                                 sidecars[i].digest, sidecars[i].listing));
+                                                 sidecars[i].digest, sidecars[i].listing, changed));
       ours.push_back(installed);
     }
-    GF_TRY(auto transaction, Transaction::Begin(db, true));
+    GF_CHECK_OK(SyncPaths({changed.begin(), changed.end()}));
+    // Without outputs a power loss may take the row: the stage then runs again.
+    GF_TRY(auto transaction, Transaction::Begin(db, !rows.empty()));
     for (size_t i = 0; i < sidecars.size(); ++i) {
       if (seen.at(sidecars[i].digest) != i) continue;
       GF_TRY(const auto known, FindArtifact(store, sidecars[i].digest));

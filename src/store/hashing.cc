@@ -67,6 +67,8 @@ Result<HashedFile> HashFile(const fs::path& path, HashMode mode,
       return ErrnoError(path.string() + ": chmod", errno);
     }
     if (::fstat(fd.get(), &before) != 0) return ErrnoError(path.string(), errno);
+    // The disk writes while we hash; the sync that counts comes later.
+    if (before.st_size > 0) ::sync_file_range(fd.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
   }
   constexpr size_t kBlock = 1 << 20;
   const size_t block = std::clamp<size_t>(static_cast<size_t>(before.st_size) + 1, 4096, kBlock);
@@ -83,7 +85,6 @@ Result<HashedFile> HashFile(const fs::path& path, HashMode mode,
     hash.Update(buffer.get(), static_cast<size_t>(n));
     if (progress) progress(static_cast<uint64_t>(n));
   }
-  if (mode == HashMode::kSeal && ::fsync(fd.get()) != 0) return ErrnoError(path.string() + ": fsync", errno);
   HashedFile hashed;
   if (::fstat(fd.get(), &hashed.info) != 0) return ErrnoError(path.string(), errno);
   if (!(Fingerprint::Of(before) == Fingerprint::Of(hashed.info))) {
@@ -115,13 +116,23 @@ Status HashListing(const fs::path& root, TreeListing& listing, HashMode mode) {
     const fs::path path = EntryPath(root, *entry);
     if (entry->kind == EntryKind::kFolder) {
       if (::chmod(path.c_str(), 0555) != 0) return ErrnoError(path.string() + ": chmod", errno);
-      GF_CHECK_OK(SyncPath(path));
     }
     struct stat info {};
     if (::lstat(path.c_str(), &info) != 0) return ErrnoError(path.string(), errno);
     entry->print = Fingerprint::Of(info);
   }
   return Ok();
+}
+
+Status SyncPaths(const std::vector<fs::path>& paths) {
+  const size_t threads = paths.size() < 2 ? 1 : std::clamp<size_t>(paths.size() / 2, 2, 16);
+  return ParallelFor(paths.size(), threads, [&paths](size_t i) { return SyncPath(paths[i]); });
+}
+
+void AppendSyncPaths(const fs::path& root, const TreeListing& listing, std::vector<fs::path>& paths) {
+  for (const TreeEntry& entry : listing.entries) {
+    if (entry.kind != EntryKind::kLink) paths.push_back(EntryPath(root, entry));
+  }
 }
 
 }  // namespace genflow

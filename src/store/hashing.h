@@ -23,15 +23,22 @@ struct HashedFile {
 
 enum class HashMode {
   kRead,
-  kSeal,  // also made read-only before, and synced after
+  kSeal,  // made read-only first; writing it to the disk begins
 };
 
 // kIo when the file changes while it is read.
 Result<HashedFile> HashFile(const std::filesystem::path& path, HashMode mode,
                             const std::function<void(uint64_t bytes)>& progress = {});
 
-// Fills in the hashes and fingerprints of a listing. kSeal: makes all of it read-only and durable; files
-// with more than one hard link get bytes of their own first.
+// Fills in the hashes and fingerprints of a listing. kSeal: makes all of it read-only; files with more than
+// one hard link get bytes of their own first.
 Status HashListing(const std::filesystem::path& root, TreeListing& listing, HashMode mode);
+
+// fsync of files and folders, several at once: the journal of the file system then commits them together.
+// All changes must have been made before, so that each is not a commit of its own.
+Status SyncPaths(const std::vector<std::filesystem::path>& paths);
+// The files and folders of a listing, appended to `paths`.
+void AppendSyncPaths(const std::filesystem::path& root, const TreeListing& listing,
+                     std::vector<std::filesystem::path>& paths);
 
 }  // namespace genflow

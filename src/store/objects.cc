@@ -312,7 +312,7 @@ Result<bool> QuarantineObject(StoreImpl& store, const std::string& digest, Check
 }
 
 Result<bool> InstallObject(StoreImpl& store, const fs::path& folder, const std::string& digest,
-                           TreeListing& listing) {
+                           TreeListing& listing, std::set<fs::path>& changed) {
   const fs::path target = ObjectFolder(store, digest);
   bool installed = false;
   while (true) {
@@ -321,7 +321,7 @@ Result<bool> InstallObject(StoreImpl& store, const fs::path& folder, const std::
       break;
     }
     if (errno == ENOENT && ::mkdir(target.parent_path().c_str(), 0777) == 0) {
-      GF_CHECK_OK(SyncPath(store.Objects()));
+      changed.insert(store.Objects());
       continue;
     }
     if (errno == ENOENT) return ErrnoError(folder.string(), errno);
@@ -341,7 +341,7 @@ Result<bool> InstallObject(StoreImpl& store, const fs::path& folder, const std::
     }
     GF_CHECK_OK(SetObjectAside(store, digest));
   }
-  GF_CHECK_OK(SyncPath(target.parent_path()));
+  changed.insert(target.parent_path());
   return installed;
 }
 

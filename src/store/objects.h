@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -58,11 +59,12 @@ Result<std::string> VerifyObject(StoreImpl& store, const std::string& digest);
 // to it. Takes the objects lock alone. True when it did.
 Result<bool> QuarantineObject(StoreImpl& store, const std::string& digest, CheckDepth depth);
 
-// Renames a finished object folder into objects/, durably. An object already there is compared with
+// Renames a finished, synced object folder into objects/. The folders that the caller must sync before the
+// row is committed are added to `changed`. An object already there is compared with
 // `listing` and stays if whole (its fingerprints then stand in `listing`); a damaged one is set aside.
 // The caller holds the objects lock shared. True: ours went in.
 Result<bool> InstallObject(StoreImpl& store, const std::filesystem::path& folder, const std::string& digest,
-                           TreeListing& listing);
+                           TreeListing& listing, std::set<std::filesystem::path>& changed);
 
 // Moves an object folder to quarantine/. A missing one is success. The caller holds the objects lock.
 Status SetObjectAside(StoreImpl& store, const std::string& digest);

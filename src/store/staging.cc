@@ -23,6 +23,10 @@ bool IsPortName(const std::string& port) {
   });
 }
 
+Error BadPortName(const std::string& port) {
+  return InvalidError("output port name '" + port + "' must be letters, digits, '_', '-' and '.'");
+}
+
 }  // namespace
 
 StagingImpl::~StagingImpl() {
@@ -41,22 +45,18 @@ const std::string& Staging::key() const { return impl_->key; }
 const fs::path& Staging::scratch() const { return impl_->scratch; }
 
 Result<fs::path> Staging::Output(const std::string& port) {
-  if (!IsPortName(port)) {
-    return InvalidError("output port name '" + port + "' must be letters, digits, '_', '-' and '.'");
-  }
+  if (!IsPortName(port)) return BadPortName(port);
   const fs::path folder = impl_->ObjectFolder(port);
   GF_CHECK_OK(MakeDirectories(folder));
   return folder / "data";
 }
 
-Status Staging::Seal(const std::vector<OutputSpec>& outputs) {
-  if (impl_->sealed) return Ok();
-  std::vector<SealedOutput> sealed;
-  for (const OutputSpec& spec : outputs) {
-    if (!IsPortName(spec.port)) {
-      return InvalidError("output port name '" + spec.port + "' must be letters, digits, '_', '-' and '.'");
-    }
-    const fs::path data = impl_->ObjectFolder(spec.port) / "data";
+Status StagingImpl::Seal(const std::vector<OutputSpec>& specs) {
+  if (sealed) return Ok();
+  std::vector<SealedOutput> done;
+  for (const OutputSpec& spec : specs) {
+    if (!IsPortName(spec.port)) return BadPortName(spec.port);
+    const fs::path data = ObjectFolder(spec.port) / "data";
     struct stat info {};
     if (::lstat(data.c_str(), &info) != 0) {
       if (errno != ENOENT) return ErrnoError(data.string(), errno);
@@ -69,10 +69,26 @@ Status Staging::Seal(const std::vector<OutputSpec>& outputs) {
     GF_TRY(output.listing, ListTree(data));
     GF_CHECK_OK(HashListing(data, output.listing, HashMode::kSeal));
     output.digest = output.listing.Digest();
-    sealed.push_back(std::move(output));
+    done.push_back(std::move(output));
   }
-  impl_->outputs = std::move(sealed);
-  impl_->sealed = true;
+  outputs = std::move(done);
+  sealed = true;
+  return Ok();
+}
+
+std::vector<fs::path> StagingImpl::SyncList() const {
+  std::vector<fs::path> paths;
+  if (synced) return paths;
+  for (const SealedOutput& output : outputs) {
+    AppendSyncPaths(ObjectFolder(output.spec.port) / "data", output.listing, paths);
+  }
+  return paths;
+}
+
+Status Staging::Seal(const std::vector<OutputSpec>& outputs) {
+  GF_CHECK_OK(impl_->Seal(outputs));
+  GF_CHECK_OK(SyncPaths(impl_->SyncList()));
+  impl_->synced = true;
   return Ok();
 }
 

@@ -21,13 +21,19 @@ struct StagingImpl {
   std::string key;
   FileLock lock;  // on staging/<name>.lock, taken before the folder is made
   std::filesystem::path folder, scratch;
-  bool sealed = false;
+  bool sealed = false;  // `outputs` is filled in
+  bool synced = false;  // and durable
   std::vector<SealedOutput> outputs;
 
   StagingImpl() = default;
   StagingImpl(const StagingImpl&) = delete;
   StagingImpl& operator=(const StagingImpl&) = delete;
   ~StagingImpl();
+
+  // Checks, hashes and makes read-only.
+  Status Seal(const std::vector<OutputSpec>& specs);
+  // What must be synced before the outputs may be renamed into objects/.
+  std::vector<std::filesystem::path> SyncList() const;
 
   // What becomes objects/<aa>/<digest>: holds `data`.
   std::filesystem::path ObjectFolder(const std::string& port) const;

@@ -152,7 +152,12 @@ Status SetAside(StoreImpl& store, const std::string& name, const std::string& su
 Status Initialize(StoreImpl& store) {
   for (const char* name : kFolders) GF_CHECK_OK(MakeDirectories(store.root / name));
   const fs::path ignore = store.root / ".gitignore";
-  if (::access(ignore.c_str(), F_OK) != 0) GF_CHECK_OK(WriteFileAtomic(ignore, "*\n"));
+  if (::access(ignore.c_str(), F_OK) != 0) {
+    // For git's sake only: no need to sync it.
+    const Fd fd(::open(ignore.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    if (!fd.valid()) return ErrnoError(ignore.string(), errno);
+    GF_CHECK_OK(WriteAll(fd.get(), "*\n"));
+  }
   GF_CHECK_OK(store.db->Script("PRAGMA journal_mode=WAL"));
   GF_TRY(const auto objects, ObjectsOnDisk(store, nullptr));
   GF_TRY(auto transaction, Transaction::Begin(*store.db, true));

@@ -97,8 +97,9 @@ class Store {
 
   // --- Outputs -------------------------------------------------------------------------------------------
   Result<Staging> Stage(const std::string& key);
-  // Makes all outputs, the attempt's end and the cache row visible in one step, durably. Outputs come back
-  // in the order of the request. On error nothing is visible and the attempt is still running.
+  // Makes all outputs, the attempt's end and the cache row visible in one step, durably (where there are
+  // outputs). They come back in the order of the request. On error nothing is visible and the attempt is
+  // still running.
   Result<std::vector<PortArtifact>> Commit(Staging staging, const CommitRequest& request);
   Result<LookupResult> Lookup(const std::string& key);
   // Forgets a cached key; the objects stay.
