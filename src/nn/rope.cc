@@ -4,6 +4,8 @@
 
 #include <numbers>
 
+#include "nn/fused.h"
+
 namespace genflow::nn {
 
 Rope::Rope(int64_t head_dim, double theta, const RopeScaling& scaling, at::Device device) {
@@ -38,11 +40,7 @@ Rope::Angles Rope::At(const at::Tensor& positions) const {
 }
 
 at::Tensor ApplyRope(const at::Tensor& x, const Rope::Angles& angles) {
-  const at::Tensor cos = angles.cos.to(x.scalar_type()).unsqueeze(1);  // [N, 1, head_dim]
-  const at::Tensor sin = angles.sin.to(x.scalar_type()).unsqueeze(1);
-  const int64_t half = x.size(-1) / 2;
-  const at::Tensor rotated = at::cat({-x.narrow(-1, half, half), x.narrow(-1, 0, half)}, -1);
-  return x * cos + rotated * sin;
+  return FusedRope(x, angles.cos, angles.sin);
 }
 
 }  // namespace genflow::nn

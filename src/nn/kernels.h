@@ -1,0 +1,33 @@
+// Element-wise loops over rows, compiled for several instruction sets and chosen at run time. Torch-free but
+// for the 16-bit type. Each is written for fp32 and for bf16, which computes in fp32 and rounds where
+// Hugging Face's modules round.
+#pragma once
+
+#include <c10/util/BFloat16.h>
+
+#include <cstdint>
+
+namespace genflow::nn::kernels {
+
+// y = w * T(x * r), r = 1 / sqrt(mean(x^2) + eps); returns r.
+float NormRow(const float* x, const float* w, float* y, int64_t n, float eps);
+float NormRow(const c10::BFloat16* x, const c10::BFloat16* w, c10::BFloat16* y, int64_t n, float eps);
+// dx from dy: r * (w dy - x r^2 mean(w dy x)).
+void NormBackwardRow(const float* x, const float* w, const float* dy, float r, float* dx, int64_t n);
+void NormBackwardRow(const c10::BFloat16* x, const c10::BFloat16* w, const c10::BFloat16* dy, float r,
+                     c10::BFloat16* dx, int64_t n);
+
+// y = T(silu(gate)) * up.
+void SwiGlu(const float* gate, const float* up, float* y, int64_t n);
+void SwiGlu(const c10::BFloat16* gate, const c10::BFloat16* up, c10::BFloat16* y, int64_t n);
+// dgate and dup from dy.
+void SwiGluBackward(const float* gate, const float* up, const float* dy, float* dgate, float* dup, int64_t n);
+void SwiGluBackward(const c10::BFloat16* gate, const c10::BFloat16* up, const c10::BFloat16* dy,
+                    c10::BFloat16* dgate, c10::BFloat16* dup, int64_t n);
+
+// One head of 2 * half channels turned by the angles: cos and sin hold `half` values, sin times `sign`.
+void RotateHead(const float* x, const float* cos, const float* sin, float sign, float* y, int64_t half);
+void RotateHead(const c10::BFloat16* x, const float* cos, const float* sin, float sign, c10::BFloat16* y,
+                int64_t half);
+
+}  // namespace genflow::nn::kernels
