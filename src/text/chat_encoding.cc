@@ -23,15 +23,6 @@ ChatOutcome Refuse(ChatRefusal kind, std::string message, std::string hint = {})
   return out;
 }
 
-// The ranges of `contents` inside [0, end).
-std::vector<TextRange> Before(const std::vector<TextRange>& contents, size_t end) {
-  std::vector<TextRange> out;
-  for (const auto& range : contents) {
-    if (range.begin < end) out.push_back({range.begin, std::min(range.end, end)});
-  }
-  return out;
-}
-
 std::string Ordinal(size_t index) { return "message " + std::to_string(index + 1); }
 
 // One answer in the rendered text: what is learned, from after the prompt to the end of the end-of-turn token.
@@ -190,21 +181,16 @@ ChatOutcome ChatEncoder::EncodeChat(const std::vector<Message>& messages, const 
   ChatOutcome out = finder.Run();
   if (!out.ok()) return out;
   const std::string_view text = finder.rendered.text;
-  const auto& contents = finder.rendered.contents;
-  out.chat.ids = tokenizer_.EncodeRendered(text, contents);
-  out.chat.train.assign(out.chat.ids.size(), 0);
+  std::vector<size_t> ends;
+  out.chat.ids = tokenizer_.EncodeRendered(text, finder.rendered.contents, &ends);
   const auto& ids = out.chat.ids;
-  // Tokens of the text before a byte: where a token straddles the byte, it belongs to what follows.
-  const auto tokens_before = [&](size_t byte) {
-    const std::vector<int32_t> start = tokenizer_.EncodeRendered(text.substr(0, byte), Before(contents, byte));
-    const size_t most = std::min(start.size(), ids.size());
-    return static_cast<size_t>(std::mismatch(start.begin(), start.begin() + static_cast<std::ptrdiff_t>(most), ids.begin()).first - start.begin());
-  };
+  out.chat.train.assign(ids.size(), 0);
   bool any_content = false;
-  for (const auto& answer : finder.answers) {
+  size_t token = 0;
+  for (const auto& answer : finder.answers) {  // in the order of the text; a token is learned where it overlaps
     any_content = any_content || answer.has_content;
-    const size_t begin = tokens_before(answer.learned.begin), end = tokens_before(answer.learned.end);
-    for (size_t i = begin; i < end; ++i) out.chat.train[i] = 1;
+    while (token < ids.size() && ends[token] <= answer.learned.begin) ++token;
+    for (; token < ids.size() && (token == 0 ? 0 : ends[token - 1]) < answer.learned.end; ++token) out.chat.train[token] = 1;
   }
   out.chat.trained_tokens = std::count(out.chat.train.begin(), out.chat.train.end(), 1);
   if (!any_content || out.chat.trained_tokens == 0) {

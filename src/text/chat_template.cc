@@ -7,6 +7,7 @@
 #include <json.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/strings.h"
 #include "text/unicode.h"
@@ -71,26 +72,64 @@ size_t LineOf(std::string_view source, size_t position) {
   return 1 + static_cast<size_t>(std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(std::min(position, source.size())), '\n'));
 }
 
-// The engine's syntax errors carry "TAG: WHAT\n...EXCERPT...\n   ^"; the excerpt says where.
-Error SyntaxError(std::string_view source, std::string what) {
-  size_t line = 0;
-  const size_t end = what.find('\n');
-  if (end != std::string::npos) {
-    const std::string rest = what.substr(end + 1);
-    what.resize(end);
-    const size_t second = rest.find('\n');
-    if (second != std::string::npos && rest.starts_with("...") && second >= 6) {
-      std::string excerpt = rest.substr(3, second - 6);
-      jinja::string_replace_all(excerpt, "\xe2\x86\xb5", "\n");
-      const size_t at = source.find(excerpt);
-      if (at != std::string::npos) line = LineOf(source, at + rest.size() - second - 1 - 4);
-    }
+// What the parser says of the first `count` tokens; "" when it takes them.
+std::string ParseMessage(const jinja::lexer_result& lexed, size_t count) {
+  try {
+    jinja::parse_from_tokens({{lexed.tokens.begin(), lexed.tokens.begin() + static_cast<std::ptrdiff_t>(count)}, lexed.source});
+    return "";
+  } catch (const std::exception& e) {
+    return e.what();
   }
+}
+
+// The innermost block that is open at the end, such as "'for'", and its place.
+std::optional<std::pair<std::string, size_t>> UnclosedBlock(const std::vector<jinja::token>& tokens) {
+  static constexpr std::string_view kBlocks[] = {"if", "for", "macro", "filter", "call"};
+  std::vector<std::pair<std::string, size_t>> open;
+  for (size_t i = 1; i < tokens.size(); ++i) {
+    if (tokens[i - 1].t != jinja::token::open_statement) continue;
+    const std::string& name = tokens[i].value;
+    if (std::find(std::begin(kBlocks), std::end(kBlocks), name) != std::end(kBlocks)) open.emplace_back(name, tokens[i].pos);
+    else if (name.starts_with("end") && !open.empty() && open.back().first == name.substr(3)) open.pop_back();
+  }
+  return open.empty() ? std::nullopt : std::optional(open.back());
+}
+
+Error TemplateError(std::string_view source, size_t position, std::string what) {
   for (const std::string_view prefix : {"lexer: ", "parser: ", "Parser Error: "}) {
     if (what.starts_with(prefix)) what.erase(0, prefix.size());
   }
-  if (what == "Unexpected token type") what = "a block is not closed";
-  return InvalidError("chat template" + (line > 0 ? ", line " + std::to_string(line) : std::string()) + ": " + what);
+  if (what.starts_with("Unexpected token: ")) what.resize(std::min(what.size(), what.rfind(" of type ")));
+  return InvalidError("chat template, line " + std::to_string(LineOf(source, position)) + ": " + what);
+}
+
+// The lexer's errors carry "lexer: WHAT\n...EXCERPT...\n   ^"; the excerpt, up to 40 bytes before the place, tells it.
+Error LexerError(std::string_view source, const std::string& what) {
+  const size_t first = what.find('\n'), second = what.find('\n', first + 1);
+  size_t position = source.size();
+  if (second != std::string::npos && second - first > 7) {
+    std::string excerpt = what.substr(first + 4, second - first - 7);
+    jinja::string_replace_all(excerpt, "\xe2\x86\xb5", "\n");
+    const size_t at = source.find(excerpt);
+    if (at != std::string_view::npos) position = at + (what.size() - second - 1) - 4;
+  }
+  return TemplateError(source, position, what.substr(0, first));
+}
+
+// The parser's errors mostly do not say where; the place is the shortest run of tokens that gives the same error.
+Error ParserError(const jinja::lexer_result& lexed, const std::string& what) {
+  const std::string message = what.substr(0, what.find('\n'));
+  const auto unclosed = UnclosedBlock(lexed.tokens);
+  if (unclosed && (message == "Unexpected token type" || message.find("(Got )") != std::string::npos)) {
+    return TemplateError(lexed.source, unclosed->second, "the '" + unclosed->first + "' block is not closed");
+  }
+  size_t low = 0, high = lexed.tokens.size();
+  while (low + 1 < high) {
+    const size_t middle = (low + high) / 2;
+    const std::string found = ParseMessage(lexed, middle);
+    (found.substr(0, found.find('\n')) == message ? high : low) = middle;
+  }
+  return TemplateError(lexed.source, high > 0 ? lexed.tokens[high - 1].pos : 0, message);
 }
 
 // Run-time errors: "\n---\nWhile executing NODE at line L, column C in source:\n...\nError: WHAT".
@@ -172,20 +211,25 @@ Result<ChatTemplate> ChatTemplate::Parse(std::string_view source) {
   if (source.size() > kMaxSource) return InvalidError("the chat template is larger than 1 MiB");
   auto impl = std::make_shared<Impl>();
   impl->source = source;
+  jinja::lexer_result lexed;
   try {
-    jinja::lexer_result lexed = jinja::lexer().tokenize(impl->source);
-    if (Nesting(lexed.tokens) > kMaxNesting) {
-      return InvalidError("the chat template is nested deeper than " + std::to_string(kMaxNesting) + " levels");
-    }
-    impl->has_generations = MarkGenerations(&lexed.tokens);
+    lexed = jinja::lexer().tokenize(impl->source);
+  } catch (const std::exception& e) {
+    return LexerError(source, e.what());
+  }
+  if (Nesting(lexed.tokens) > kMaxNesting) {
+    return InvalidError("the chat template is nested deeper than " + std::to_string(kMaxNesting) + " levels");
+  }
+  impl->has_generations = MarkGenerations(&lexed.tokens);
+  try {
     impl->program = jinja::parse_from_tokens(lexed);
   } catch (const std::exception& e) {
-    return SyntaxError(source, e.what());
+    return ParserError(lexed, e.what());
   }
   return ChatTemplate(std::move(impl));
 }
 
-Result<RenderedChat> ChatTemplate::Render(const ordered_json& messages, const RenderOptions& options) const {
+Result<RenderedChat> ChatTemplate::RenderJson(const ordered_json& messages, const RenderOptions& options) const {
   try {
     ordered_json globals = ordered_json::object();
     if (options.variables.is_object()) globals = options.variables;
@@ -220,7 +264,7 @@ Result<RenderedChat> ChatTemplate::Render(const std::vector<Message>& messages, 
     entry["content"] = IsValidUtf8(message.content) ? message.content : ReplaceInvalidUtf8(message.content);
     list.push_back(std::move(entry));
   }
-  return Render(list, options);
+  return RenderJson(list, options);
 }
 
 const std::string& ChatTemplate::source() const { return impl_->source; }

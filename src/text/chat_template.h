@@ -1,4 +1,5 @@
-// Chat templates (Jinja), rendered as transformers' apply_chat_template does.
+// Chat templates (Jinja), rendered as transformers' apply_chat_template does. Known differences of the engine, which
+// is llama.cpp's: `length` of a string counts bytes, tojson(sort_keys=true) is an error.
 #pragma once
 
 #include <memory>
@@ -43,7 +44,7 @@ class ChatTemplate {
   static Result<ChatTemplate> Parse(std::string_view source);
 
   // `messages`: a list of objects with role and content. What raise_exception says is the error's message.
-  Result<RenderedChat> Render(const nlohmann::ordered_json& messages, const RenderOptions& options) const;
+  Result<RenderedChat> RenderJson(const nlohmann::ordered_json& messages, const RenderOptions& options) const;
   Result<RenderedChat> Render(const std::vector<Message>& messages, const RenderOptions& options) const;
 
   const std::string& source() const;

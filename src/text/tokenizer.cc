@@ -1,9 +1,10 @@
 #include "text/tokenizer.h"
 
+#include <unicode/edits.h>
 #include <unicode/normalizer2.h>
-#include <unicode/stringoptions.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "text/added_tokens.h"
 #include "text/bpe.h"
@@ -94,13 +95,14 @@ struct Tokenizer::Impl {
   std::optional<int32_t> bos, eos, pad;
 
   Status AddTokens(const json& added);
-  std::string Normalize(std::string_view text) const;
+  // `edits`, where given, gets one entry a normalizer.
+  std::string Normalize(std::string_view text, std::vector<icu::Edits>* edits = nullptr) const;
+  // Valid UTF-8. `is_text(begin, end)`: special tokens there are ordinary text. `ends`: see EncodeRendered, or null.
   template <class IsText>
-  void EncodeAll(std::string_view text, IsText&& is_text, std::vector<int32_t>* out) const;
-  void EncodeSegment(std::string_view text, bool skip_special, std::vector<int32_t>* out) const;
-  void EncodePlain(std::string_view text, std::vector<int32_t>* out) const {
-    pre_tokenizer.ForEach(text, [&](std::string_view piece) { bpe->Encode(piece, out); });
-  }
+  void EncodeAll(std::string_view text, IsText&& is_text, std::vector<int32_t>* out, std::vector<size_t>* ends) const;
+  // `ends` of these two count from the start of `text`.
+  void EncodeSegment(std::string_view text, bool skip_special, std::vector<int32_t>* out, std::vector<size_t>* ends) const;
+  void EncodePlain(std::string_view text, std::vector<int32_t>* out, std::vector<size_t>* ends) const;
 };
 
 Status Tokenizer::Impl::AddTokens(const json& added) {
@@ -141,44 +143,90 @@ Status Tokenizer::Impl::AddTokens(const json& added) {
   return Ok();
 }
 
-std::string Tokenizer::Impl::Normalize(std::string_view text) const {
+std::string Tokenizer::Impl::Normalize(std::string_view text, std::vector<icu::Edits>* edits) const {
   std::string current(text);
   if (current.size() > INT32_MAX) return current;  // more than ICU takes in one go
   for (const auto* normalizer : normalizers) {
     std::string next;
-    icu::StringByteSink<std::string> sink(&next, static_cast<int32_t>(std::min<size_t>(current.size(), INT32_MAX)));
+    icu::StringByteSink<std::string> sink(&next, static_cast<int32_t>(current.size()));
     UErrorCode code = U_ZERO_ERROR;
-    normalizer->normalizeUTF8(0, icu::StringPiece(current.data(), static_cast<int32_t>(current.size())), sink, nullptr, code);
-    if (U_SUCCESS(code)) current = std::move(next);
+    icu::Edits changes;
+    normalizer->normalizeUTF8(0, icu::StringPiece(current.data(), static_cast<int32_t>(current.size())), sink,
+                              edits == nullptr ? nullptr : &changes, code);
+    if (U_FAILURE(code)) continue;
+    current = std::move(next);
+    if (edits != nullptr) edits->push_back(std::move(changes));
   }
   return current;
 }
 
+void Tokenizer::Impl::EncodePlain(std::string_view text, std::vector<int32_t>* out, std::vector<size_t>* ends) const {
+  if (ends == nullptr) {
+    pre_tokenizer.ForEach(text, [&](std::string_view piece) { bpe->Encode(piece, out); });
+    return;
+  }
+  size_t done = 0;
+  pre_tokenizer.ForEach(text, [&](std::string_view piece) {
+    // A piece of a copy, made for a prefix space, is placed after the one before it.
+    const std::less_equal<const char*> order;
+    const bool inside = order(text.data(), piece.data()) && order(piece.data(), text.data() + text.size());
+    const size_t begin = inside ? static_cast<size_t>(piece.data() - text.data()) : done;
+    done = std::min(text.size(), begin + piece.size());
+    const size_t first = out->size();
+    bpe->Encode(piece, out);
+    size_t end = begin;
+    for (size_t i = first; i < out->size(); ++i) {
+      end += bytes[static_cast<size_t>((*out)[i])].size();
+      ends->push_back(i + 1 == out->size() ? done : std::min(end, done));
+    }
+  });
+}
+
 // Text without raw added tokens.
-void Tokenizer::Impl::EncodeSegment(std::string_view text, bool skip_special, std::vector<int32_t>* out) const {
+void Tokenizer::Impl::EncodeSegment(std::string_view text, bool skip_special, std::vector<int32_t>* out,
+                                    std::vector<size_t>* ends) const {
   std::string changed;
-  if (!normalizers.empty() && !IsAscii(text)) text = changed = Normalize(text);
-  if (normalized_tokens.empty()) return EncodePlain(text, out);
+  std::vector<icu::Edits> edits;
+  const size_t first = ends == nullptr ? 0 : ends->size();
+  if (!normalizers.empty() && !IsAscii(text)) text = changed = Normalize(text, ends == nullptr ? nullptr : &edits);
   std::vector<AddedTokenMatcher::Part> parts;
   normalized_tokens.Split(text, [&](size_t, size_t) { return skip_special; }, &parts);
   for (const auto& part : parts) {
-    if (part.id >= 0) out->push_back(part.id);
-    else EncodePlain(part.text, out);
+    const size_t begin = static_cast<size_t>(part.text.data() - text.data());
+    const size_t before = ends == nullptr ? 0 : ends->size();
+    if (part.id >= 0) {
+      out->push_back(part.id);
+      if (ends != nullptr) ends->push_back(part.text.size());
+    } else {
+      EncodePlain(part.text, out, ends);
+    }
+    for (size_t i = before; ends != nullptr && i < ends->size(); ++i) (*ends)[i] += begin;
+  }
+  for (auto edit = edits.rbegin(); edit != edits.rend(); ++edit) {  // back to the text before normalization
+    if (!edit->hasChanges()) continue;
+    UErrorCode code = U_ZERO_ERROR;
+    auto at = edit->getFineIterator();
+    for (size_t i = first; i < ends->size(); ++i) {
+      (*ends)[i] = static_cast<size_t>(at.sourceIndexFromDestinationIndex(static_cast<int32_t>((*ends)[i]), code));
+    }
   }
 }
 
-// Valid UTF-8. `is_text(begin, end)`: special tokens there are ordinary text.
 template <class IsText>
-void Tokenizer::Impl::EncodeAll(std::string_view text, IsText&& is_text, std::vector<int32_t>* out) const {
+void Tokenizer::Impl::EncodeAll(std::string_view text, IsText&& is_text, std::vector<int32_t>* out,
+                                std::vector<size_t>* ends) const {
   std::vector<AddedTokenMatcher::Part> parts;
   raw_tokens.Split(text, is_text, &parts);
   for (const auto& part : parts) {
+    const size_t begin = static_cast<size_t>(part.text.data() - text.data());
+    const size_t before = ends == nullptr ? 0 : ends->size();
     if (part.id >= 0) {
       out->push_back(part.id);
+      if (ends != nullptr) ends->push_back(part.text.size());
     } else {
-      const size_t begin = static_cast<size_t>(part.text.data() - text.data());
-      EncodeSegment(part.text, is_text(begin, begin + part.text.size()), out);
+      EncodeSegment(part.text, is_text(begin, begin + part.text.size()), out, ends);
     }
+    for (size_t i = before; ends != nullptr && i < ends->size(); ++i) (*ends)[i] += begin;
   }
 }
 
@@ -228,7 +276,7 @@ void Tokenizer::EncodeTo(std::string_view text, const EncodeOptions& options, st
   if (!IsValidUtf8(text)) text = repaired = ReplaceInvalidUtf8(text);
   const bool skip_special = !options.parse_special;
   if (options.add_special) ids->insert(ids->end(), impl_->before.begin(), impl_->before.end());
-  impl_->EncodeAll(text, [&](size_t, size_t) { return skip_special; }, ids);
+  impl_->EncodeAll(text, [&](size_t, size_t) { return skip_special; }, ids, nullptr);
   if (options.add_special) ids->insert(ids->end(), impl_->after.begin(), impl_->after.end());
 }
 
@@ -239,7 +287,8 @@ std::vector<int32_t> Tokenizer::Encode(std::string_view text, const EncodeOption
   return ids;
 }
 
-std::vector<int32_t> Tokenizer::EncodeRendered(std::string_view text, const std::vector<TextRange>& literal) const {
+std::vector<int32_t> Tokenizer::EncodeRendered(std::string_view text, const std::vector<TextRange>& literal,
+                                               std::vector<size_t>* ends) const {
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 3 + 8);
   if (!IsValidUtf8(text)) {  // offsets would shift: the parts are repaired one by one
@@ -254,14 +303,14 @@ std::vector<int32_t> Tokenizer::EncodeRendered(std::string_view text, const std:
       at = range.end;
     }
     repaired += ReplaceInvalidUtf8(text.substr(at));
-    return EncodeRendered(repaired, ranges);
+    return EncodeRendered(repaired, ranges, ends);
   }
   const auto touches_literal = [&](size_t begin, size_t end) {
     const auto next = std::partition_point(literal.begin(), literal.end(),
                                            [&](const TextRange& range) { return range.end <= begin; });
     return next != literal.end() && next->begin < end;
   };
-  impl_->EncodeAll(text, touches_literal, &ids);
+  impl_->EncodeAll(text, touches_literal, &ids, ends);
   return ids;
 }
 

@@ -48,8 +48,9 @@ class Tokenizer {
   void EncodeTo(std::string_view text, const EncodeOptions& options, std::vector<int32_t>* ids) const;
 
   // A rendered conversation: special tokens are parsed, but not where they touch one of the `literal` ranges (sorted,
-  // apart), which hold what users wrote.
-  std::vector<int32_t> EncodeRendered(std::string_view text, const std::vector<TextRange>& literal) const;
+  // apart), which hold what users wrote. `ends`, where given, gets the byte of valid `text` after each token.
+  std::vector<int32_t> EncodeRendered(std::string_view text, const std::vector<TextRange>& literal,
+                                      std::vector<size_t>* ends = nullptr) const;
 
   // The first special token written out in `text` at or after byte `from`.
   struct SpecialMatch {

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include <algorithm>
+#include <fstream>
 #include <thread>
 
 #include "base/files.h"
@@ -60,6 +62,126 @@ TEST_P(TokenizerParity, HandMadeCases) {
   for (size_t i = 0; i < expected()["with_added"].size(); ++i) {
     EXPECT_EQ(json(tokenizer.Encode(texts[i].get<std::string>(), {.parse_special = true, .add_special = true})).dump(),
               expected()["with_added"][i].dump());
+  }
+}
+
+TEST_P(TokenizerParity, EndsOfTokens) {
+  const Tokenizer tokenizer = Load(GetParam());
+  for (const std::string text : Cases()["cases"]) {
+    SCOPED_TRACE(json(text).dump(-1, ' ', true));
+    std::vector<size_t> ends;
+    const std::vector<int32_t> ids = tokenizer.EncodeRendered(text, {}, &ends);
+    ASSERT_EQ(ends.size(), ids.size());
+    EXPECT_TRUE(std::is_sorted(ends.begin(), ends.end()));
+    EXPECT_EQ(ends.empty() ? 0 : ends.back(), text.size());
+    const bool changed = std::string(GetParam()) == "gpt2_prefix_space" || tokenizer.Decode(ids) != text;
+    for (size_t i = 0; i < ids.size() && !changed; ++i) {
+      const size_t begin = i == 0 ? 0 : ends[i - 1];
+      EXPECT_EQ(text.substr(begin, ends[i] - begin), tokenizer.TokenBytes(ids[i])) << i;
+    }
+  }
+}
+
+TEST(Tokenizer, EndsCountBeforeNormalization) {
+  const Tokenizer tokenizer = Load("qwen2");
+  const std::string text = "A\u030a=x e\u0301e\u0301<|im_end|>\u212b.";
+  std::vector<size_t> ends;
+  const std::vector<int32_t> ids = tokenizer.EncodeRendered(text, {}, &ends);
+  EXPECT_EQ(tokenizer.Decode(ids), "\u00c5=x \u00e9\u00e9<|im_end|>\u00c5.");
+  EXPECT_EQ(ends.back(), text.size());
+  const auto special = std::find(ids.begin(), ids.end(), *tokenizer.IdOf("<|im_end|>")) - ids.begin();
+  EXPECT_EQ(ends[static_cast<size_t>(special)], text.find("<|im_end|>") + 10);
+  EXPECT_NE(std::find(ends.begin(), ends.end(), text.find("=x")), ends.end());
+}
+
+TEST(Tokenizer, ManyThreadsAgree) {
+  const Tokenizer tokenizer = Load("smollm2");
+  const std::string text = ReadGzip(kFixtures + "lines.txt.gz").substr(0, 60000);
+  std::vector<std::vector<int32_t>> ids(4);
+  std::vector<std::thread> threads;
+  for (auto& out : ids) threads.emplace_back([&] { out = tokenizer.Encode(text); });
+  for (auto& thread : threads) thread.join();
+  EXPECT_GT(ids[0].size(), 10000u);
+  for (const auto& other : ids) EXPECT_EQ(other, ids[0]);
+  EXPECT_EQ(tokenizer.Decode(ids[0]), text);
+}
+
+TEST(Tokenizer, SpecialTokensOfSmolLm2) {
+  const Tokenizer tokenizer = Load("smollm2");
+  EXPECT_EQ(tokenizer.bos_id(), 1);
+  EXPECT_EQ(tokenizer.eos_id(), 2);
+  EXPECT_EQ(tokenizer.pad_id(), 2);
+  EXPECT_EQ(tokenizer.eos_token(), "<|im_end|>");
+  EXPECT_EQ(tokenizer.IdOf("<|im_end|>"), 2);
+  EXPECT_EQ(tokenizer.IdOf("no such token"), std::nullopt);
+  EXPECT_EQ(tokenizer.TokenOf(*tokenizer.IdOf("\u0120the")), "\u0120the");
+  EXPECT_EQ(tokenizer.TokenBytes(*tokenizer.IdOf("\u0120the")), " the");
+  EXPECT_TRUE(tokenizer.IsSpecial(2));
+  EXPECT_FALSE(tokenizer.IsSpecial(100));
+  EXPECT_EQ(tokenizer.TokenBytes(-1), "");
+  EXPECT_EQ(tokenizer.TokenBytes(tokenizer.vocab_size()), "");
+  const auto found = tokenizer.FindSpecial("a<|im_end|>b<|im_start|>", 3);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->id, 1);
+  EXPECT_EQ(found->range.begin, 12u);
+}
+
+std::string LoadError(const json& tokenizer) {
+  const auto loaded = Tokenizer::FromJson(tokenizer);
+  return loaded.ok() ? "loaded" : loaded.error().message;
+}
+
+TEST(Tokenizer, MalformedFilesAreErrors) {
+  const json good = json::parse(ReadFile(kFixtures + "tokenizers/gpt2.json").value());
+  const auto with = [&](const std::string& pointer, json value) {
+    json changed = good;
+    changed[json::json_pointer(pointer)] = std::move(value);
+    return LoadError(changed);
+  };
+  EXPECT_EQ(LoadError(json::array()), "tokenizer.json: has no 'model'");
+  EXPECT_EQ(with("/model", "x"), "tokenizer.json: 'model' lacks the vocabulary or the merges of a BPE");
+  EXPECT_EQ(with("/model/type", "Unigram"), "tokenizer.json: model type \"Unigram\" is not supported");
+  EXPECT_EQ(with("/model/byte_fallback", true), "tokenizer.json: 'byte_fallback' is not supported");
+  EXPECT_EQ(with("/model/vocab/a", -1), "tokenizer.json: token 'a' has id -1");
+  EXPECT_EQ(with("/model/vocab/a", 1e18), "tokenizer.json: token 'a' has id 1e+18");
+  EXPECT_EQ(with("/model/vocab/a", 1ull << 40), "tokenizer.json: token 'a' has id 1099511627776");
+  EXPECT_EQ(with("/model/merges/0", json::array({"a", "nope"})),
+            "tokenizer.json: merge 'a nope' names a token that is not in the vocabulary");
+  EXPECT_EQ(with("/model/merges/0", 7), "tokenizer.json: a merge is not two pieces");
+  EXPECT_EQ(with("/pre_tokenizer", nullptr), "tokenizer.json: there is no pre-tokenizer");
+  EXPECT_EQ(with("/pre_tokenizer/type", "Metaspace"), "tokenizer.json: the pre-tokenizer is not byte-level");
+  EXPECT_EQ(with("/normalizer", {{"type", "Lowercase"}}), "tokenizer.json: normalizer {\"type\":\"Lowercase\"} is not supported");
+  EXPECT_EQ(with("/post_processor", {{"type", "BertProcessing"}}), "tokenizer.json: post-processor 'BertProcessing' is not supported");
+  EXPECT_EQ(with("/added_tokens/0/id", -5), "tokenizer.json: added token '<|endoftext|>' has id -5");
+  EXPECT_EQ(with("/added_tokens", 3), "tokenizer.json: 'added_tokens' is not a list");
+  json split = {{"type", "Sequence"}, {"pretokenizers", {{{"type", "Split"}, {"pattern", {{"Regex", "(["}}}, {"behavior", "Isolated"}}, good["pre_tokenizer"]}}};
+  EXPECT_EQ(with("/pre_tokenizer", split),
+            "tokenizer.json: the pre-tokenizer's expression '([' is not understood: missing terminating ] for character class at offset 2");
+}
+
+// A file cut anywhere, or with a byte changed, is an error or a tokenizer, never a crash.
+TEST(Tokenizer, DamagedFilesNeverCrash) {
+  const std::string folder = testing::TempDir() + "damaged_tokenizer", file = folder + "/tokenizer.json";
+  ASSERT_TRUE(MakeDirectories(folder).ok());
+  const std::string text = ReadFile(kFixtures + "tokenizers/gpt2_prefix_space.json").value();
+  for (size_t size = 0; size < text.size(); size += 401) {
+    std::ofstream(file) << text.substr(0, size);
+    const auto loaded = Tokenizer::FromModel(folder);
+    ASSERT_FALSE(loaded.ok());
+    EXPECT_EQ(loaded.error().code, Code::kCorrupt);
+    EXPECT_TRUE(loaded.error().message.starts_with(file + ": not valid JSON: ")) << loaded.error().message;
+  }
+  uint32_t random = 1;
+  for (int i = 0; i < 150; ++i) {
+    std::string changed = text;
+    for (int k = 0; k < 4; ++k) {
+      random = random * 1664525u + 1013904223u;
+      changed[random % changed.size()] = static_cast<char>(random >> 24);
+    }
+    std::ofstream(file) << changed;
+    const auto loaded = Tokenizer::FromModel(folder);
+    if (loaded.ok()) (void)loaded->Decode(loaded->Encode("Hello, w\u00f6rld 123"));
+    else EXPECT_FALSE(loaded.error().message.empty());
   }
 }
 
