@@ -60,7 +60,7 @@ std::optional<std::string> FontText(const RoffLine& line) {
 bool EndsParagraph(const std::string& request) {
   static constexpr std::string_view kBreaks[] = {"PP", "LP", "P",  "TP", "TQ", "IP", "HP", "RS", "RE", "sp", "SS", "Ss",
                                                  "nf", "EX", "Pp", "Bl", "El", "It", "Bd", "Ed", "in", "ti", "DS", "D1",
-                                                 "Dl", "bp", "SY", "Vb", "ce", "ne"};
+                                                 "Dl", "bp", "Sp", "SY", "Vb", "ce", "ne"};
   return std::find(std::begin(kBreaks), std::end(kBreaks), request) != std::end(kBreaks);
 }
 
