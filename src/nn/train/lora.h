@@ -46,6 +46,7 @@ class LoraSet {
     Linear* linear = nullptr;
     at::Tensor a;  // [r, in]
     at::Tensor b;  // [out, r]
+    double scaling = 1;
   };
 
   const LoraConfig& config() const { return config_; }
@@ -56,8 +57,8 @@ class LoraSet {
   // [NumParameters()] fp32, what backward() adds to; undefined for an adapter that is not trainable.
   const at::Tensor& flat_grad() const { return flat_grad_; }
 
-  // Takes the updates off the model; the tensors stay here.
-  void Detach();
+  // Takes the updates off the model, or puts them back; the tensors stay here.
+  void SetEnabled(bool enabled);
 
  private:
   friend Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool trainable);
@@ -75,15 +76,16 @@ Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool train
 // on `seed` and its name alone, on every device.
 void InitLora(LoraSet& lora, uint64_t seed);
 
-// W += scaling * B A, computed in fp32 and rounded once to the type of W; then detaches.
+// W += scaling * B A, computed in fp32 and rounded once to the type of W; then takes the updates off the
+// model.
 void MergeLora(LoraSet& lora);
 
-// A module's part of a config: rank and scaling after the patterns.
-struct LoraShape {
+// Rank and scaling of a module, after the config's patterns.
+struct LoraRank {
   int64_t r;
   double scaling;
 };
-Result<LoraShape> ShapeOf(const LoraConfig& config, const std::string& module);
+Result<LoraRank> RankOf(const LoraConfig& config, const std::string& module);
 
 // Whether the config targets a module of this name. An invalid regular expression is kInvalid.
 Result<bool> Targets(const TargetModules& targets, const std::string& module);

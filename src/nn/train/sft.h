@@ -27,6 +27,7 @@ struct SftOptions {
   int64_t warmup_steps = 0;
   double weight_decay = 0;
   double max_grad_norm = 1.0;  // 0: no clipping
+  bool shuffle = true;         // the rows, anew in each epoch
   bool packing = true;
   int64_t max_length = 1024;
   uint64_t seed = 42;

@@ -43,6 +43,7 @@ class SftExamples {
   // Tokens that are predicted: marked ones, but for a first token, which nothing predicts.
   int64_t labelled_tokens() const { return labelled_; }
   int64_t longest() const { return longest_; }
+  int32_t largest_id() const { return largest_id_; }
 
   // What on_too_long did.
   int64_t dropped() const { return dropped_; }
@@ -52,6 +53,7 @@ class SftExamples {
   std::vector<int32_t> ids_;
   std::vector<uint8_t> train_;
   std::vector<size_t> ends_;
+  int32_t largest_id_ = 0;
   int64_t labelled_ = 0, longest_ = 0, dropped_ = 0, truncated_ = 0;
 };
 

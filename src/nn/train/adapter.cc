@@ -1,0 +1,294 @@
+#include "nn/train/adapter.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "base/files.h"
+#include "formats/safetensors.h"
+#include "nn/guarded.h"
+
+namespace genflow::nn::train {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr char kConfigFile[] = "adapter_config.json";
+constexpr char kTensorFile[] = "adapter_model.safetensors";
+constexpr char kPrefix[] = "base_model.model.";
+
+// Every key of peft 0.21's LoraConfig with the value of a plain LoRA of a causal language model.
+json PlainConfig() {
+  return json::parse(R"({
+    "alora_invocation_tokens": null, "alpha_pattern": {}, "arrow_config": null, "auto_mapping": null,
+    "base_model_name_or_path": null, "bias": "none", "corda_config": null, "ensure_weight_tying": false,
+    "eva_config": null, "exclude_modules": null, "fan_in_fan_out": false, "inference_mode": true,
+    "init_lora_weights": true, "kasa_config": null, "layer_replication": null, "layers_pattern": null,
+    "layers_to_transform": null, "loftq_config": {}, "lora_alpha": 8, "lora_bias": false, "lora_dropout": 0.0,
+    "lora_ga_config": null, "megatron_config": null, "megatron_core": "megatron.core", "modules_to_save": null,
+    "monteclora_config": null, "peft_type": "LORA", "peft_version": "0.21.2", "qalora_group_size": 16, "r": 8,
+    "rank_pattern": {}, "revision": null, "target_modules": null, "target_parameters": null,
+    "task_type": "CAUSAL_LM", "trainable_token_indices": null, "use_bdlora": null, "use_dora": false,
+    "use_qalora": false, "use_rslora": false, "velora_config": null})");
+}
+
+// Keys that change what an adapter computes, in ways that genflow does not: anything but their plain value
+// is refused. Absent, null, false and empty mean the same.
+constexpr const char* kRefused[] = {"alora_invocation_tokens",
+                                    "arrow_config",
+                                    "ensure_weight_tying",
+                                    "exclude_modules",
+                                    "fan_in_fan_out",
+                                    "kasa_config",
+                                    "layer_replication",
+                                    "layers_to_transform",
+                                    "lora_bias",
+                                    "megatron_config",
+                                    "modules_to_save",
+                                    "monteclora_config",
+                                    "target_parameters",
+                                    "trainable_token_indices",
+                                    "use_bdlora",
+                                    "use_dora",
+                                    "use_qalora",
+                                    "velora_config"};
+
+bool IsPlain(const json& value) {
+  return value.is_null() || value == false || (value.is_structured() && value.empty());
+}
+
+Error BadConfig(const fs::path& file, const std::string& what, const std::string& hint = {}) {
+  return InvalidError("'" + file.string() + "': " + what, hint);
+}
+
+// 32 for 32.0, because PEFT writes whole alphas as integers.
+json Number(double value) {
+  if (value == std::floor(value) && std::abs(value) < 1e15) return static_cast<int64_t>(value);
+  return value;
+}
+
+std::string TensorName(const std::string& module, char matrix) {
+  return kPrefix + module + ".lora_" + matrix + ".weight";
+}
+
+// The module and the matrix ('A' or 'B') of a tensor's name.
+struct Place {
+  std::string module;
+  char matrix;
+};
+std::optional<Place> ParseName(std::string_view name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  name.remove_prefix(sizeof kPrefix - 1);
+  for (const char matrix : {'A', 'B'}) {
+    const std::string tail = std::string(".lora_") + matrix + ".weight";
+    if (name.ends_with(tail)) return Place{std::string(name.substr(0, name.size() - tail.size())), matrix};
+  }
+  return std::nullopt;
+}
+
+// fp32 copy of a tensor of the file.
+Result<at::Tensor> ReadTensor(const formats::SafetensorsTensor& tensor, const fs::path& file) {
+  const auto type = formats::ParseDType(tensor.dtype == "F32"    ? "fp32"
+                                        : tensor.dtype == "F16"  ? "fp16"
+                                        : tensor.dtype == "BF16" ? "bf16"
+                                                                 : "");
+  if (!type) {
+    return BadConfig(file,
+                     "tensor '" + tensor.name + "' has type " + tensor.dtype + ", expected F32, F16 or BF16");
+  }
+  at::Tensor out = at::empty(tensor.shape, at::kFloat);
+  formats::ConvertElements(tensor.data, *type, out.mutable_data_ptr(), formats::DType::kF32, tensor.elements);
+  return out;
+}
+
+std::string ShapeText(at::IntArrayRef shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+}  // namespace
+
+Result<LoraConfig> ReadAdapterConfig(const fs::path& folder) {
+  const fs::path file = folder / kConfigFile;
+  GF_TRY(const std::string text, ReadFile(file, 16 << 20));
+  const json config = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!config.is_object()) return BadConfig(file, "is not a JSON object");
+  if (config.value("peft_type", json()) != "LORA") {
+    return BadConfig(file,
+                     "peft_type is " + config.value("peft_type", json()).dump() + ", expected \"LORA\"");
+  }
+  for (const char* key : kRefused) {
+    if (const auto it = config.find(key); it != config.end() && !IsPlain(*it)) {
+      return MakeError(
+          Code::kUnsupported,
+          "'" + file.string() + "': " + key + " is " + it->dump() + ", which genflow does not compute",
+          "merge the adapter into its base with PEFT, or train it as a plain LoRA");
+    }
+  }
+  if (const json bias = config.value("bias", json("none")); bias != "none") {
+    return MakeError(Code::kUnsupported,
+                     "'" + file.string() + "': bias is " + bias.dump() + ", which genflow does not compute",
+                     "train the adapter with bias \"none\"");
+  }
+  try {
+    LoraConfig out;
+    out.r = config.at("r").get<int64_t>();
+    out.alpha = config.at("lora_alpha").get<double>();
+    out.dropout = config.value("lora_dropout", 0.0);
+    out.use_rslora = config.value("use_rslora", false);
+    out.rank_pattern = config.value("rank_pattern", out.rank_pattern);
+    out.alpha_pattern = config.value("alpha_pattern", out.alpha_pattern);
+    const json& targets = config.at("target_modules");
+    if (targets.is_string()) {
+      out.target_modules.pattern = targets.get<std::string>();
+    } else {
+      out.target_modules.names = targets.get<std::vector<std::string>>();
+    }
+    return out;
+  } catch (const json::exception& e) {
+    return BadConfig(file, std::string("is not a LoRA configuration: ") + e.what());
+  }
+}
+
+Result<LoraSet> LoadAdapter(CausalLM& model, const fs::path& folder, bool trainable) {
+  GF_TRY(const LoraConfig config, ReadAdapterConfig(folder));
+  const fs::path file = folder / kTensorFile;
+  GF_TRY(const formats::SafetensorsFile tensors, formats::SafetensorsFile::Open(file));
+  GF_TRY(LoraSet lora, AttachLora(model, config, trainable));
+  const Status status = Guarded("loading the adapter", [&]() -> Status {
+    const c10::NoGradGuard no_grad;
+    std::set<std::string> expected;
+    for (const auto& module : lora.modules()) {
+      for (const char matrix : {'A', 'B'}) {
+        const at::Tensor& to = matrix == 'A' ? module.a : module.b;
+        const std::string name = TensorName(module.name, matrix);
+        const formats::SafetensorsTensor* from = tensors.Find(name);
+        if (from == nullptr) return BadConfig(file, "tensor '" + name + "' is missing");
+        if (to.sizes() != at::IntArrayRef(from->shape)) {
+          return BadConfig(
+              file,
+              "tensor '" + name + "' has shape " + ShapeText(from->shape) + ", expected " +
+                  ShapeText(to.sizes()),
+              "the adapter belongs to another base model, or its configuration to another adapter");
+        }
+        GF_TRY(const at::Tensor values, ReadTensor(*from, file));
+        to.detach().copy_(values);
+        expected.insert(name);
+      }
+    }
+    for (const auto& tensor : tensors.tensors()) {
+      if (!expected.contains(tensor.name)) {
+        return BadConfig(file, "tensor '" + tensor.name + "' has no place in the model",
+                         "the adapter belongs to another base model");
+      }
+    }
+    return Ok();
+  });
+  if (!status.ok()) {
+    lora.SetEnabled(false);
+    return status.error();
+  }
+  return lora;
+}
+
+Status SaveAdapter(const LoraSet& lora, const fs::path& folder, const SaveAdapterOptions& options) {
+  const LoraConfig& from = lora.config();
+  json config = PlainConfig();
+  if (!options.base_model.empty()) config["base_model_name_or_path"] = options.base_model;
+  config["r"] = from.r;
+  config["lora_alpha"] = Number(from.alpha);
+  config["lora_dropout"] = from.dropout;
+  config["use_rslora"] = from.use_rslora;
+  for (const auto& [key, r] : from.rank_pattern) config["rank_pattern"][key] = r;
+  for (const auto& [key, alpha] : from.alpha_pattern) config["alpha_pattern"][key] = Number(alpha);
+  if (from.target_modules.pattern.empty()) {
+    config["target_modules"] = from.target_modules.names;
+  } else if (from.target_modules.pattern != "all-linear") {
+    config["target_modules"] = from.target_modules.pattern;
+  } else {
+    // As PEFT does: the kinds of projection that "all-linear" turned out to be.
+    std::set<std::string> kinds;
+    for (const auto& module : lora.modules()) kinds.insert(module.name.substr(module.name.rfind('.') + 1));
+    config["target_modules"] = kinds;
+  }
+
+  GF_CHECK_OK(MakeDirectories(folder));
+  GF_CHECK_OK(WriteFileAtomic(folder / kConfigFile, config.dump(2)));
+  return Guarded("saving the adapter", [&]() -> Status {
+    std::vector<at::Tensor> host;
+    std::vector<formats::TensorView> views;
+    for (const auto& module : lora.modules()) {
+      for (const char matrix : {'A', 'B'}) {
+        const at::Tensor& tensor =
+            host.emplace_back((matrix == 'A' ? module.a : module.b).detach().cpu().contiguous());
+        views.push_back({TensorName(module.name, matrix), tensor.sizes().vec(), formats::DType::kF32,
+                         tensor.const_data_ptr()});
+      }
+    }
+    return formats::WriteSafetensors(folder / kTensorFile, views);
+  });
+}
+
+Result<formats::TensorFiller> MergedTensors(const formats::ModelSource& base, const fs::path& folder) {
+  struct Update {
+    at::Tensor a, b;
+    double scaling = 1;
+  };
+  auto updates = std::make_shared<std::map<std::string, Update>>();  // by the name of the weight
+  GF_TRY(const LoraConfig config, ReadAdapterConfig(folder));
+  const fs::path file = folder / kTensorFile;
+  GF_TRY(const formats::SafetensorsFile tensors, formats::SafetensorsFile::Open(file));
+  for (const auto& tensor : tensors.tensors()) {
+    const auto place = ParseName(tensor.name);
+    if (!place || base.Find(place->module + ".weight") == nullptr) {
+      return BadConfig(file, "tensor '" + tensor.name + "' has no place in the model",
+                       "the adapter belongs to another base model");
+    }
+    GF_TRY(const LoraRank rank, RankOf(config, place->module));
+    Update& update = (*updates)[place->module + ".weight"];
+    update.scaling = rank.scaling;
+    GF_TRY((place->matrix == 'A' ? update.a : update.b), ReadTensor(tensor, file));
+  }
+  for (const auto& [name, update] : *updates) {
+    const auto& shape = base.Find(name)->shape;
+    if (!update.a.defined() || !update.b.defined()) {
+      return BadConfig(file, "only one of the two matrices for '" + name + "' is there");
+    }
+    if (shape.size() != 2 || update.b.dim() != 2 || update.a.dim() != 2 || update.b.size(0) != shape[0] ||
+        update.a.size(1) != shape[1] || update.a.size(0) != update.b.size(1)) {
+      return BadConfig(file,
+                       "the matrices " + ShapeText(update.b.sizes()) + " x " + ShapeText(update.a.sizes()) +
+                           " do not fit '" + name + "' " + ShapeText(shape),
+                       "the adapter belongs to another base model");
+    }
+  }
+  return formats::TensorFiller([base, updates](std::string_view name, formats::DType type, void* to,
+                                               size_t bytes) -> Status {
+    const auto it = updates->find(std::string(name));
+    if (it == updates->end()) return base.Read(name, type, to);
+    return Guarded("merging the adapter", [&]() -> Status {
+      const c10::NoGradGuard no_grad;
+      const Update& update = it->second;
+      at::Tensor weight = at::empty({update.b.size(0), update.a.size(1)}, at::kFloat);
+      GF_CHECK_OK(base.Read(name, formats::DType::kF32, weight.mutable_data_ptr()));
+      weight += at::mm(update.b, update.a).mul_(update.scaling);
+      const auto count = static_cast<size_t>(weight.numel());
+      if (bytes != count * formats::DTypeSize(type)) {
+        return MakeError(Code::kInternal, "the buffer for '" + std::string(name) + "' has the wrong size");
+      }
+      formats::ConvertElements(weight.const_data_ptr(), formats::DType::kF32, to, type, count);
+      return Ok();
+    });
+  });
+}
+
+}  // namespace genflow::nn::train

@@ -1,0 +1,168 @@
+#include "nn/train/lora.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <set>
+
+#include "base/strings.h"
+#include "nn/guarded.h"
+#include "nn/train/random.h"
+#include "nn/train/regex.h"
+
+namespace genflow::nn::train {
+namespace {
+
+Status CheckConfig(const LoraConfig& config) {
+  if (config.r < 1) return InvalidError("lora.r is " + std::to_string(config.r) + ", expected at least 1");
+  if (!(config.alpha > 0)) return InvalidError("lora.alpha must be greater than 0");
+  if (!(config.dropout >= 0 && config.dropout < 1)) {
+    return InvalidError("lora.dropout must be at least 0 and less than 1");
+  }
+  if (config.target_modules.names.empty() && config.target_modules.pattern.empty()) {
+    return InvalidError("lora.target_modules is empty", "use all-linear, or a list such as [q_proj, v_proj]");
+  }
+  return Ok();
+}
+
+std::string LastPart(const std::string& name) { return name.substr(name.rfind('.') + 1); }
+
+Error NothingMatches(const TargetModules& targets, const std::vector<std::string>& existing) {
+  std::set<std::string> kinds;
+  for (const auto& name : existing) kinds.insert(LastPart(name));
+  const std::vector<std::string> list(kinds.begin(), kinds.end());
+  std::string hint = "the model has " + Join(list, ", ") + " in layers such as '" +
+                     (existing.empty() ? "" : existing.front()) + "'";
+  std::vector<std::string> asked = targets.names;
+  if (asked.empty()) asked.push_back(targets.pattern);
+  for (const auto& name : asked) {
+    if (const auto nearest = NearestName(LastPart(name), list)) hint += "; did you mean '" + *nearest + "'?";
+  }
+  return InvalidError("lora.target_modules '" + Join(asked, "', '") + "' matches no projection of the model",
+                      hint);
+}
+
+// The value of the first pattern (a regular expression) that the end of the module's name matches.
+template <class T>
+Result<T> PatternValue(const std::map<std::string, T>& patterns, const std::string& module, T otherwise) {
+  for (const auto& [pattern, value] : patterns) {
+    GF_TRY(const Regex regex, Regex::Compile("(.*\\.)?(" + pattern + ")"));
+    if (regex.FullMatch(module)) return value;
+  }
+  return otherwise;
+}
+
+}  // namespace
+
+Result<bool> Targets(const TargetModules& targets, const std::string& module) {
+  if (targets.pattern == "all-linear") return true;
+  if (!targets.pattern.empty()) {
+    GF_TRY(const Regex regex, Regex::Compile(targets.pattern));
+    return regex.FullMatch(module);
+  }
+  for (const auto& name : targets.names) {
+    if (module == name || module.ends_with("." + name)) return true;
+  }
+  return false;
+}
+
+Result<LoraRank> RankOf(const LoraConfig& config, const std::string& module) {
+  GF_TRY(const int64_t r, PatternValue(config.rank_pattern, module, config.r));
+  GF_TRY(const double alpha, PatternValue(config.alpha_pattern, module, config.alpha));
+  if (r < 1) return InvalidError("rank_pattern gives '" + module + "' the rank " + std::to_string(r));
+  const double divisor = config.use_rslora ? std::sqrt(static_cast<double>(r)) : static_cast<double>(r);
+  return LoraRank{r, alpha / divisor};
+}
+
+Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool trainable) {
+  GF_CHECK_OK(CheckConfig(config));
+  LoraSet lora;
+  lora.config_ = config;
+  std::vector<std::string> existing;
+  std::vector<int64_t> ranks;
+  Status status;
+  model.ForEachLinear([&](const std::string& name, Linear& linear) {
+    existing.push_back(name);
+    if (!status.ok()) return;
+    auto targeted = Targets(config.target_modules, name);
+    if (!targeted.ok()) {
+      status = targeted.error();
+    } else if (*targeted) {
+      auto rank = RankOf(config, name);
+      if (!rank.ok()) {
+        status = rank.error();
+        return;
+      }
+      lora.modules_.push_back({name, &linear, {}, {}, rank->scaling});
+      ranks.push_back(rank->r);
+    }
+  });
+  GF_CHECK_OK(status);
+  if (lora.modules_.empty()) return NothingMatches(config.target_modules, existing);
+  for (const auto& wanted : config.target_modules.names) {
+    bool found = false;
+    for (const auto& name : existing) found = found || name == wanted || name.ends_with("." + wanted);
+    if (!found) return NothingMatches({{wanted}, ""}, existing);
+  }
+
+  return Guarded("attaching the adapter", [&]() -> Result<LoraSet> {
+    int64_t total = 0;
+    for (size_t i = 0; i < ranks.size(); ++i) {
+      const Linear& linear = *lora.modules_[i].linear;
+      total += ranks[i] * (linear.in_features() + linear.out_features());
+    }
+    const auto options = at::TensorOptions().dtype(at::kFloat).device(model.device());
+    lora.flat_ = at::zeros({total}, options);
+    if (trainable) lora.flat_grad_ = at::zeros({total}, options);
+    int64_t offset = 0;
+    // A leaf that shares the flat buffer, with its gradient in place in the other.
+    const auto leaf = [&](int64_t rows, int64_t columns) {
+      at::Tensor tensor = lora.flat_.narrow(0, offset, rows * columns).view({rows, columns}).detach();
+      if (trainable) {
+        tensor.set_requires_grad(true);
+        tensor.mutable_grad() = lora.flat_grad_.narrow(0, offset, rows * columns).view({rows, columns});
+      }
+      offset += rows * columns;
+      return tensor;
+    };
+    for (size_t i = 0; i < ranks.size(); ++i) {
+      LoraSet::Module& module = lora.modules_[i];
+      module.a = leaf(ranks[i], module.linear->in_features());
+      module.b = leaf(module.linear->out_features(), ranks[i]);
+    }
+    lora.SetEnabled(true);
+    return std::move(lora);
+  });
+}
+
+void LoraSet::SetEnabled(bool enabled) {
+  for (Module& module : modules_) {
+    module.linear->lora.reset();
+    if (enabled) module.linear->lora = LoraSlot{module.a, module.b, module.scaling, config_.dropout};
+  }
+}
+
+void InitLora(LoraSet& lora, uint64_t seed) {
+  for (const auto& module : lora.modules()) {
+    Random random(seed, module.name);
+    const double bound = 1.0 / std::sqrt(static_cast<double>(module.a.size(1)));
+    at::Tensor host = at::empty(module.a.sizes(), at::kFloat);
+    float* values = host.mutable_data_ptr<float>();
+    for (int64_t i = 0; i < host.numel(); ++i) {
+      values[i] = static_cast<float>((2 * random.Uniform() - 1) * bound);
+    }
+    module.a.detach().copy_(host);
+    module.b.detach().zero_();
+  }
+}
+
+void MergeLora(LoraSet& lora) {
+  for (const auto& module : lora.modules()) {
+    at::Tensor& weight = module.linear->weight;
+    const at::Tensor update = at::mm(module.b.detach(), module.a.detach()).mul_(module.scaling);
+    weight = (weight.to(at::kFloat) + update).to(weight.scalar_type());
+  }
+  lora.SetEnabled(false);
+}
+
+}  // namespace genflow::nn::train

@@ -1,0 +1,335 @@
+#include "nn/train/sft.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "base/strings.h"
+#include "nn/guarded.h"
+#include "nn/train/checkpoint.h"
+#include "nn/train/loss.h"
+#include "nn/train/random.h"
+#include "nn/train/recompute.h"
+
+namespace genflow::nn::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Which rows each update sees. Everything follows from the update's number, so that a resumed run needs to
+// know nothing else.
+class Plan {
+ public:
+  Plan(const SftExamples& examples, const SftOptions& options)
+      : seed_(options.seed), shuffle_(options.shuffle) {
+    if (options.packing) {
+      std::vector<int64_t> lengths;
+      for (size_t i = 0; i < examples.size(); ++i)
+        lengths.push_back(static_cast<int64_t>(examples.ids(i).size()));
+      rows_ = PackBestFit(lengths, options.max_length, options.seed);
+    } else {
+      rows_ = OneRowEach(examples.size());
+    }
+    for (const auto& row : rows_) {
+      int64_t tokens = 0;
+      for (const uint32_t member : row) tokens += static_cast<int64_t>(examples.ids(member).size());
+      row_tokens_.push_back(tokens);
+    }
+    order_.resize(rows_.size());
+    std::iota(order_.begin(), order_.end(), 0u);
+    batch_ = static_cast<size_t>(options.per_device_train_batch_size);
+    const size_t window = batch_ * static_cast<size_t>(options.gradient_accumulation_steps);
+    window_ = window;
+    steps_per_epoch_ = static_cast<int64_t>((rows_.size() + window - 1) / window);
+    total_steps_ =
+        options.max_steps > 0
+            ? options.max_steps
+            : static_cast<int64_t>(std::ceil(options.epochs * static_cast<double>(steps_per_epoch_)));
+  }
+
+  int64_t total_steps() const { return total_steps_; }
+  int64_t steps_per_epoch() const { return steps_per_epoch_; }
+  size_t rows() const { return rows_.size(); }
+
+  // The examples of each micro-batch of an update. The last window of an epoch may be short.
+  std::vector<std::vector<uint32_t>> MicroBatches(int64_t step) {
+    const auto& order = Order(step / steps_per_epoch_);
+    const size_t begin = static_cast<size_t>(step % steps_per_epoch_) * window_;
+    const size_t end = std::min(order.size(), begin + window_);
+    std::vector<std::vector<uint32_t>> out;
+    for (size_t i = begin; i < end; i += batch_) {
+      auto& members = out.emplace_back();
+      for (size_t j = i; j < std::min(end, i + batch_); ++j) {
+        members.insert(members.end(), rows_[order[j]].begin(), rows_[order[j]].end());
+      }
+    }
+    return out;
+  }
+
+  // Tokens of the updates before `step`.
+  int64_t TokensBefore(int64_t step) {
+    int64_t all = 0;
+    for (const int64_t tokens : row_tokens_) all += tokens;
+    int64_t out = step / steps_per_epoch_ * all;
+    const auto& order = Order(step / steps_per_epoch_);
+    const size_t rest = static_cast<size_t>(step % steps_per_epoch_) * window_;
+    for (size_t i = 0; i < rest; ++i) out += row_tokens_[order[i]];
+    return out;
+  }
+
+ private:
+  const std::vector<uint32_t>& Order(int64_t epoch) {
+    if (epoch != epoch_ && shuffle_) order_ = EpochOrder(rows_.size(), seed_, epoch);
+    epoch_ = epoch;
+    return order_;
+  }
+
+  uint64_t seed_;
+  bool shuffle_;
+  PackedRows rows_;
+  std::vector<int64_t> row_tokens_;
+  size_t batch_ = 1, window_ = 1;
+  int64_t steps_per_epoch_ = 0, total_steps_ = 0;
+  int64_t epoch_ = -1;
+  std::vector<uint32_t> order_;
+};
+
+// Sum of the losses of a micro-batch's labels, times `scale`.
+at::Tensor MicroLoss(const CausalLM& model, const MicroBatch& micro, double scale, bool recompute,
+                     uint64_t seed) {
+  const auto tensor = [&](const std::vector<int64_t>& values) {
+    return at::tensor(values, at::kLong).to(model.device());
+  };
+  Batch batch;
+  batch.input_ids = tensor(micro.ids).unsqueeze(0);           // [1, N]
+  batch.position_ids = tensor(micro.positions).unsqueeze(0);  // [1, N]
+  batch.cu_seqlens = micro.cu_seqlens;
+  const at::Tensor hidden =
+      recompute ? HiddenRecomputed(model, batch, seed) : model.Hidden(batch).flatten(0, 1);
+  return LabelledCrossEntropy(hidden, model.head_weight(), tensor(micro.rows), tensor(micro.targets), scale);
+}
+
+Status CheckOptions(const CausalLM& model, const LoraSet& lora, const SftExamples& train,
+                    const SftOptions& o) {
+  if (!lora.flat_grad().defined())
+    return MakeError(Code::kInternal, "the adapter was not attached as trainable");
+  if (train.size() == 0) return InvalidError("there is no example to train on");
+  if (o.max_steps <= 0 && !(o.epochs > 0)) return InvalidError("epochs must be greater than 0");
+  if (o.per_device_train_batch_size < 1 || o.gradient_accumulation_steps < 1) {
+    return InvalidError("per_device_train_batch_size and gradient_accumulation_steps must be at least 1");
+  }
+  const int64_t context = model.config().max_positions;
+  if (context > 0 && train.longest() > context) {
+    return InvalidError("an example has " + WithCommas(train.longest()) +
+                            " tokens, and the model's context is " + WithCommas(context),
+                        "set max_length to at most the model's context");
+  }
+  if (train.largest_id() >= model.config().vocab_size) {
+    return InvalidError("the examples hold token " + std::to_string(train.largest_id()) +
+                            ", and the model's vocabulary ends at " +
+                            std::to_string(model.config().vocab_size - 1),
+                        "the tokenizer does not belong to the model");
+  }
+  return Ok();
+}
+
+std::string StepMessage(double loss, double lr) {
+  char text[64];
+  std::snprintf(text, sizeof text, "loss %.3f, lr %.2e", loss, lr);
+  return text;
+}
+
+}  // namespace
+
+Result<double> EvaluateLoss(CausalLM& model, const SftExamples& examples, int64_t tokens_per_batch,
+                            const std::function<bool()>& should_stop) {
+  return Guarded("evaluation", [&]() -> Result<double> {
+    const c10::NoGradGuard no_grad;
+    model.SetTraining(false);
+    double total = 0;
+    std::vector<uint32_t> members;
+    int64_t tokens = 0;
+    for (size_t i = 0; i < examples.size(); ++i) {
+      members.push_back(static_cast<uint32_t>(i));
+      tokens += static_cast<int64_t>(examples.ids(i).size());
+      if (tokens < tokens_per_batch && i + 1 < examples.size()) continue;
+      if (should_stop && should_stop()) return MakeError(Code::kInterrupted, "stopped during evaluation");
+      total += MicroLoss(model, Collate(examples, members), 1.0, /*recompute=*/false, 0).item<double>();
+      members.clear();
+      tokens = 0;
+    }
+    return total / static_cast<double>(examples.labelled_tokens());
+  });
+}
+
+Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& train, const SftExamples* eval,
+                         const SftOptions& options, const SftHooks& hooks) {
+  GF_CHECK_OK(CheckOptions(model, lora, train, options));
+  return Guarded("training", [&]() -> Result<SftResult> {
+    // What each update sees, and how fast it learns.
+    Plan plan(train, options);
+    const int64_t total_steps = plan.total_steps();
+    const LrSchedule schedule(options.lr_scheduler_type, options.learning_rate,
+                              WarmupSteps(options.warmup_steps, options.warmup_ratio, total_steps),
+                              total_steps);
+    AdamW optimizer(lora.flat(), {.weight_decay = options.weight_decay});
+
+    SftResult result;
+    result.total_steps = total_steps;
+    if (options.packing) {
+      result.packing_efficiency = static_cast<double>(train.tokens()) /
+                                  static_cast<double>(plan.rows() * static_cast<size_t>(options.max_length));
+    }
+
+    // Continue from the last checkpoint.
+    const CheckpointStore checkpoints(options.state_dir);
+    double loss_sum = 0;
+    int64_t saved_step = -1;
+    if (!options.state_dir.empty()) {
+      std::vector<std::string> notes;
+      GF_TRY(auto found, checkpoints.LoadNewest(options.fingerprint, &notes));
+      if (hooks.warn) {
+        for (const auto& note : notes) hooks.warn(note);
+      }
+      if (found) {
+        lora.flat().copy_(found->parameters);
+        optimizer.Restore(found->step, found->exp_avg, found->exp_avg_sq);
+        result.resumed_from = saved_step = found->step;
+        loss_sum = found->state.value("loss_sum", 0.0);
+        result.first_loss = found->state.value("first_loss", 0.0);
+        result.final_loss = found->state.value("final_loss", 0.0);
+        result.labelled_tokens = found->state.value("labelled_tokens", int64_t{0});
+        if (hooks.info) hooks.info("continuing from the checkpoint of step " + std::to_string(found->step));
+      }
+    }
+    const auto save = [&](int64_t step) -> Status {
+      if (options.state_dir.empty() || step == saved_step) return Ok();
+      saved_step = step;
+      return checkpoints.Save({step,
+                               options.fingerprint,
+                               {{"loss_sum", loss_sum},
+                                {"first_loss", result.first_loss},
+                                {"final_loss", result.final_loss},
+                                {"labelled_tokens", result.labelled_tokens}},
+                               lora.flat(),
+                               optimizer.exp_avg(),
+                               optimizer.exp_avg_sq()});
+    };
+    const auto stop = [&] { return hooks.should_stop && hooks.should_stop(); };
+
+    const auto started = Clock::now();
+    auto last_save = started;
+    const int64_t first_tokens = plan.TokensBefore(result.resumed_from);
+    const auto total_tokens = static_cast<uint64_t>(plan.TokensBefore(total_steps));
+    int64_t tokens = first_tokens;
+    const int64_t eval_batch = options.per_device_train_batch_size * options.max_length;
+    // A stop in the middle of an update gives that update up: the state is that of the last whole one.
+    const auto interrupted = [&](int64_t step) -> Result<SftResult> {
+      GF_CHECK_OK(save(step));
+      result.interrupted = true;
+      result.steps = step;
+      result.seconds = SecondsSince(started);
+      return result;
+    };
+
+    const auto evaluate = [&](int64_t done) -> Status {
+      auto loss = EvaluateLoss(model, *eval, eval_batch, hooks.should_stop);
+      if (!loss.ok() && loss.error().code == Code::kInterrupted) {
+        result.interrupted = true;
+        return Ok();
+      }
+      if (!loss.ok()) return std::move(loss).error();
+      result.eval_loss = *loss;
+      if (hooks.metric) hooks.metric("eval_loss", *loss, done - 1);
+      return Ok();
+    };
+
+    for (int64_t step = result.resumed_from; step < total_steps; ++step) {
+      const auto step_started = Clock::now();
+      const int64_t tokens_before = tokens;
+      model.SetTraining(true);
+
+      // Gradients of the mean loss over all labels of the window, however they fall into micro-batches.
+      std::vector<MicroBatch> window;
+      int64_t labels = 0;
+      for (const auto& members : plan.MicroBatches(step)) {
+        window.push_back(Collate(train, members));
+        labels += static_cast<int64_t>(window.back().targets.size());
+      }
+      uint64_t seed = Random(options.seed, "dropout", static_cast<uint64_t>(step)).Next();
+      at::manual_seed(seed);
+      lora.flat_grad().zero_();
+      double loss = 0;
+      for (const MicroBatch& micro : window) {
+        if (stop()) return interrupted(step);
+        const at::Tensor part = MicroLoss(model, micro, 1.0 / static_cast<double>(labels),
+                                          options.gradient_checkpointing, seed += model.layers.size());
+        part.backward();
+        loss += part.item<double>();
+        tokens += static_cast<int64_t>(micro.ids.size());
+        if (hooks.progress) {
+          hooks.progress(static_cast<uint64_t>(tokens), total_tokens,
+                         step == 0 ? "" : StepMessage(result.final_loss, schedule.At(step)));
+        }
+      }
+
+      const double norm = ClipGradNorm(lora.flat_grad(), options.max_grad_norm);
+      if (!std::isfinite(loss) || !std::isfinite(norm)) {
+        return InvalidError("the " + std::string(std::isfinite(loss) ? "gradient" : "loss") + " of step " +
+                                std::to_string(step + 1) + " is not finite",
+                            "lower learning_rate, or lengthen the warm-up");
+      }
+      const double lr = schedule.At(step);
+      optimizer.Step(lora.flat_grad(), lr);
+
+      if (step == 0) result.first_loss = loss;
+      result.final_loss = loss;
+      result.labelled_tokens += labels;
+      loss_sum += loss;
+      if (hooks.metric) {
+        hooks.metric("loss", loss, step);
+        hooks.metric("learning_rate", lr, step);
+        hooks.metric("grad_norm", norm, step);
+        hooks.metric("tokens_per_second",
+                     static_cast<double>(tokens - tokens_before) / SecondsSince(step_started), step);
+      }
+
+      const int64_t done = step + 1;
+      if (done == total_steps) break;
+      if (eval != nullptr && options.eval_steps > 0 && done % options.eval_steps == 0) {
+        GF_CHECK_OK(evaluate(done));
+        if (result.interrupted) return interrupted(done);
+      }
+      const bool by_steps = options.checkpoint_steps > 0 && done % options.checkpoint_steps == 0;
+      const bool by_time =
+          options.checkpoint_seconds > 0 && SecondsSince(last_save) >= options.checkpoint_seconds;
+      if (by_steps || by_time) {
+        GF_CHECK_OK(save(done));
+        last_save = Clock::now();
+      }
+    }
+
+    if (eval != nullptr) {
+      GF_CHECK_OK(evaluate(total_steps));
+      if (result.interrupted) return interrupted(total_steps);
+    }
+    result.steps = total_steps;
+    result.tokens = tokens;
+    result.mean_loss = loss_sum / static_cast<double>(std::max<int64_t>(1, total_steps));
+    result.seconds = SecondsSince(started);
+    result.tokens_per_second = static_cast<double>(tokens - first_tokens) / std::max(1e-9, result.seconds);
+    return result;
+  });
+}
+
+}  // namespace genflow::nn::train

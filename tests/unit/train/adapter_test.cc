@@ -1,0 +1,191 @@
+#include "nn/train/adapter.h"
+
+#include <nlohmann/json.hpp>
+
+#include "train_testing.h"
+
+namespace genflow::nn::train {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+fs::path PeftFolder(const std::string& name) { return Fixtures() / "train" / name; }
+
+std::string Bytes(const fs::path& path) {
+  const auto bytes = ReadFile(path);
+  EXPECT_TRUE(bytes.ok()) << bytes.error().ToString();
+  return bytes.ok() ? *bytes : "";
+}
+
+// A copy of a PEFT adapter with one key of its configuration changed.
+fs::path Changed(const std::string& key, const json& value) {
+  const fs::path folder = TestFolder(key);
+  fs::create_directories(folder);
+  json config = json::parse(Bytes(PeftFolder("peft_adapter") / "adapter_config.json"));
+  config[key] = value;
+  EXPECT_TRUE(WriteFileAtomic(folder / "adapter_config.json", config.dump()).ok());
+  fs::copy_file(PeftFolder("peft_adapter") / "adapter_model.safetensors", folder / "adapter_model.safetensors");
+  return folder;
+}
+
+at::Tensor LogitsOf(const CausalLM& model, const at::Tensor& ids) {
+  const c10::NoGradGuard no_grad;
+  Batch batch;
+  batch.input_ids = ids.to(at::kLong).unsqueeze(0);
+  return model.Logits(model.Hidden(batch))[0];
+}
+
+class PeftFolders : public testing::TestWithParam<const char*> {};
+
+TEST_P(PeftFolders, LoadComputeAndSaveAgainUnchanged) {
+  const fs::path folder = PeftFolder(GetParam());
+  const Tensors expected(PeftFolder(std::string(GetParam()) + ".expected.safetensors"));
+  const auto model = TinyModel();
+  auto lora = LoadAdapter(*model, folder);
+  ASSERT_TRUE(lora.ok()) << lora.error().ToString();
+  EXPECT_LE((LogitsOf(*model, expected.Get("ids")) - expected.Get("logits")).abs().max().item<double>(), 1e-4);
+
+  const fs::path saved = TestFolder("saved");
+  ASSERT_TRUE(SaveAdapter(*lora, saved).ok());
+  EXPECT_EQ(Bytes(saved / "adapter_model.safetensors"), Bytes(folder / "adapter_model.safetensors"));
+  EXPECT_EQ(json::parse(Bytes(saved / "adapter_config.json")).dump(1),
+            json::parse(Bytes(folder / "adapter_config.json")).dump(1));
+}
+
+TEST_P(PeftFolders, MergeAsPeft) {
+  const fs::path folder = PeftFolder(GetParam());
+  const Tensors expected(PeftFolder(std::string(GetParam()) + ".expected.safetensors"));
+  const auto model = TinyModel();
+  auto lora = LoadAdapter(*model, folder);
+  ASSERT_TRUE(lora.ok()) << lora.error().ToString();
+  MergeLora(*lora);
+  EXPECT_LE((LogitsOf(*model, expected.Get("ids")) - expected.Get("logits")).abs().max().item<double>(), 1e-4);
+
+  const auto source = formats::ModelSource::Open(TinyModelPath());
+  ASSERT_TRUE(source.ok());
+  const auto filler = MergedTensors(*source, folder);
+  ASSERT_TRUE(filler.ok()) << filler.error().ToString();
+  size_t compared = 0;
+  for (const auto& [name, weight] : model->NamedWeights()) {
+    const at::Tensor filled = at::empty_like(*weight);
+    ASSERT_TRUE((*filler)(name, formats::DType::kF32, filled.mutable_data_ptr(), filled.nbytes()).ok()) << name;
+    EXPECT_LE((filled - *weight).abs().max().item<double>(), 1e-6) << name;
+    if (!expected.Has(name)) continue;
+    EXPECT_LE((filled - expected.Get(name)).abs().max().item<double>(), 1e-6) << name;
+    ++compared;
+  }
+  EXPECT_EQ(compared, 14u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, PeftFolders, testing::Values("peft_adapter", "peft_patterns"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(Adapter, SwitchesOffAndOn) {
+  const Tensors expected(PeftFolder("peft_adapter.expected.safetensors"));
+  const auto model = TinyModel();
+  const at::Tensor base = LogitsOf(*model, expected.Get("ids"));
+  auto lora = LoadAdapter(*model, PeftFolder("peft_adapter"));
+  ASSERT_TRUE(lora.ok()) << lora.error().ToString();
+  const at::Tensor tuned = LogitsOf(*model, expected.Get("ids"));
+  EXPECT_FALSE(at::equal(base, tuned));
+  lora->SetEnabled(false);
+  EXPECT_TRUE(at::equal(LogitsOf(*model, expected.Get("ids")), base));
+  lora->SetEnabled(true);
+  EXPECT_TRUE(at::equal(LogitsOf(*model, expected.Get("ids")), tuned));
+}
+
+TEST(Adapter, SaysWhichKeysItDoesNotCompute) {
+  const auto model = TinyModel();
+  const std::pair<const char*, json> cases[] = {
+      {"use_dora", true}, {"modules_to_save", {"lm_head"}}, {"fan_in_fan_out", true}, {"layers_to_transform", {0}}};
+  for (const auto& [key, value] : cases) {
+    const fs::path folder = Changed(key, value);
+    const auto lora = LoadAdapter(*model, folder);
+    ASSERT_FALSE(lora.ok()) << key;
+    EXPECT_EQ(lora.error().code, Code::kUnsupported);
+    EXPECT_EQ(lora.error().message, "'" + (folder / "adapter_config.json").string() + "': " + key + " is " +
+                                        value.dump() + ", which genflow does not compute");
+  }
+  const fs::path other = Changed("peft_type", "IA3");
+  EXPECT_EQ(LoadAdapter(*model, other).error().message,
+            "'" + (other / "adapter_config.json").string() + "': peft_type is \"IA3\", expected \"LORA\"");
+}
+
+TEST(Adapter, RefusesTensorsThatDoNotFit) {
+  const auto model = TinyModel();
+  const fs::path rank = Changed("r", 5);
+  const auto misshapen = LoadAdapter(*model, rank);
+  ASSERT_FALSE(misshapen.ok());
+  EXPECT_EQ(misshapen.error().message,
+            "'" + (rank / "adapter_model.safetensors").string() +
+                "': tensor 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight' has shape [4, 48], "
+                "expected [5, 48]");
+  const fs::path fewer = Changed("target_modules", {"q_proj"});
+  const auto extra = LoadAdapter(*model, fewer);
+  ASSERT_FALSE(extra.ok());
+  EXPECT_EQ(extra.error().message,
+            "'" + (fewer / "adapter_model.safetensors").string() +
+                "': tensor 'base_model.model.model.layers.0.mlp.down_proj.lora_A.weight' has no place in the model");
+  // What was refused leaves the model as it was.
+  model->ForEachLinear([](const std::string& name, Linear& linear) { EXPECT_FALSE(linear.lora) << name; });
+}
+
+TEST(Adapter, RefusesAFileCutShort) {
+  const auto model = TinyModel();
+  const fs::path folder = Changed("r", 4);
+  const auto size = fs::file_size(folder / "adapter_model.safetensors");
+  for (const auto keep : {size - 1, size / 2, uintmax_t{7}, uintmax_t{0}}) {
+    fs::resize_file(folder / "adapter_model.safetensors", keep);
+    EXPECT_FALSE(LoadAdapter(*model, folder).ok()) << keep;
+  }
+}
+
+TEST(Lora, NamesTheProjectionsThatExist) {
+  const auto model = TinyModel();
+  LoraConfig config;
+  config.target_modules.names = {"q_porj"};
+  const auto typo = AttachLora(*model, config, true);
+  ASSERT_FALSE(typo.ok());
+  EXPECT_EQ(typo.error().message, "lora.target_modules 'q_porj' matches no projection of the model");
+  EXPECT_EQ(typo.error().hint,
+            "the model has down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj in layers such as "
+            "'model.layers.0.self_attn.q_proj'; did you mean 'q_proj'?");
+  config.target_modules.names = {"q_proj", "c_attn"};
+  const auto partial = AttachLora(*model, config, true);
+  ASSERT_FALSE(partial.ok());
+  EXPECT_EQ(partial.error().message, "lora.target_modules 'c_attn' matches no projection of the model");
+  config.target_modules = {{}, "(unclosed"};
+  const auto malformed = AttachLora(*model, config, true);
+  ASSERT_FALSE(malformed.ok());
+  EXPECT_EQ(malformed.error().message,
+            "the regular expression '(unclosed' is malformed at character 10: missing closing parenthesis");
+}
+
+TEST(Lora, InitialisesAsPeftFromTheSeedAlone) {
+  const auto model = TinyModel();
+  LoraConfig config;
+  config.r = 16;
+  config.target_modules = TargetModules::AllLinear();
+  auto lora = AttachLora(*model, config, true);
+  ASSERT_TRUE(lora.ok()) << lora.error().ToString();
+  EXPECT_EQ(lora->modules().size(), 14u);
+  InitLora(*lora, 1);
+  const at::Tensor first = lora->flat().clone();
+  for (const auto& module : lora->modules()) {
+    const double bound = 1 / std::sqrt(static_cast<double>(module.a.size(1)));
+    EXPECT_LE(module.a.abs().max().item<double>(), bound) << module.name;
+    EXPECT_GE(module.a.abs().max().item<double>(), 0.95 * bound) << module.name;
+    EXPECT_NEAR(module.a.mean().item<double>(), 0, 0.1 * bound) << module.name;
+    EXPECT_NEAR(module.a.std().item<double>(), bound / std::sqrt(3.0), 0.1 * bound) << module.name;
+    EXPECT_EQ(module.b.abs().max().item<double>(), 0) << module.name;
+  }
+  InitLora(*lora, 2);
+  EXPECT_FALSE(at::equal(lora->flat(), first));
+  InitLora(*lora, 1);
+  EXPECT_TRUE(at::equal(lora->flat(), first));
+  EXPECT_FALSE(at::equal(lora->modules()[0].a, lora->modules()[1].a)) << "modules differ";
+}
+
+}  // namespace
+}  // namespace genflow::nn::train

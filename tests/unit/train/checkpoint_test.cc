@@ -1,0 +1,88 @@
+#include "nn/train/checkpoint.h"
+
+#include "train_testing.h"
+
+namespace genflow::nn::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+Checkpoint Make(int64_t step, const std::string& fingerprint = "run") {
+  const auto value = static_cast<double>(step);
+  return {step,
+          fingerprint,
+          {{"loss_sum", value / 3}},
+          at::full({5}, value),
+          at::full({5}, value + 0.25),
+          at::full({5}, value + 0.5)};
+}
+
+TEST(CheckpointStore, KeepsTheNewestTwo) {
+  const fs::path folder = TestFolder("state");
+  const CheckpointStore store(folder);
+  for (const int64_t step : {8, 9, 10, 11}) ASSERT_TRUE(store.Save(Make(step)).ok());
+  std::vector<std::string> files;
+  for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path().filename());
+  std::sort(files.begin(), files.end());
+  EXPECT_EQ(files, (std::vector<std::string>{"step-10.safetensors", "step-11.safetensors"}));
+
+  std::vector<std::string> notes;
+  const auto loaded = store.LoadNewest("run", &notes);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().ToString();
+  ASSERT_TRUE(loaded->has_value());
+  EXPECT_EQ((*loaded)->step, 11);
+  EXPECT_EQ((*loaded)->state["loss_sum"].get<double>(), 11.0 / 3);
+  EXPECT_TRUE(at::equal((*loaded)->exp_avg_sq, at::full({5}, 11.5)));
+  EXPECT_TRUE(notes.empty());
+}
+
+TEST(CheckpointStore, PassesOverDamageAndSaysSo) {
+  const fs::path folder = TestFolder("state");
+  const CheckpointStore store(folder);
+  ASSERT_TRUE(store.Save(Make(1)).ok());
+  ASSERT_TRUE(store.Save(Make(2)).ok());
+  const fs::path newest = folder / "step-2.safetensors";
+  const auto whole = ReadFile(newest);
+  ASSERT_TRUE(whole.ok());
+
+  // One flipped bit in the last tensor.
+  std::string flipped = *whole;
+  flipped.back() = static_cast<char>(flipped.back() ^ 1);
+  ASSERT_TRUE(WriteFileAtomic(newest, flipped).ok());
+  std::vector<std::string> notes;
+  auto loaded = store.LoadNewest("run", &notes);
+  ASSERT_TRUE(loaded.ok() && loaded->has_value());
+  EXPECT_EQ((*loaded)->step, 1);
+  EXPECT_EQ(notes, std::vector<std::string>{
+                       "checkpoint 'step-2.safetensors' has damaged data: trying an older one"});
+
+  // Cut short anywhere.
+  for (const size_t keep : {whole->size() - 1, whole->size() / 2, size_t{4}, size_t{0}}) {
+    ASSERT_TRUE(WriteFileAtomic(newest, whole->substr(0, keep)).ok());
+    notes.clear();
+    loaded = store.LoadNewest("run", &notes);
+    ASSERT_TRUE(loaded.ok() && loaded->has_value()) << keep;
+    EXPECT_EQ((*loaded)->step, 1) << keep;
+    EXPECT_EQ(notes.size(), 1u) << keep;
+  }
+}
+
+TEST(CheckpointStore, IgnoresOtherRunsAndUnfinishedFiles) {
+  const fs::path folder = TestFolder("state");
+  const CheckpointStore store(folder);
+  std::vector<std::string> notes;
+  auto none = store.LoadNewest("run", &notes);
+  ASSERT_TRUE(none.ok()) << none.error().ToString();
+  EXPECT_FALSE(none->has_value());
+
+  ASSERT_TRUE(store.Save(Make(3, "another run")).ok());
+  ASSERT_TRUE(WriteFileAtomic(folder / "step-9.safetensors.tmp", "half").ok());
+  ASSERT_TRUE(WriteFileAtomic(folder / "notes.txt", "mine").ok());
+  none = store.LoadNewest("run", &notes);
+  ASSERT_TRUE(none.ok()) << none.error().ToString();
+  EXPECT_FALSE(none->has_value());
+  EXPECT_EQ(notes, std::vector<std::string>{"checkpoint 'step-3.safetensors' is of another run: not used"});
+}
+
+}  // namespace
+}  // namespace genflow::nn::train

@@ -1,0 +1,211 @@
+#include "nn/train/sft.h"
+
+#include "nn/train/adapter.h"
+#include "train_testing.h"
+
+namespace genflow::nn::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+SftOptions SmallRun() {
+  SftOptions options;
+  options.epochs = 3;
+  options.per_device_train_batch_size = 2;
+  options.gradient_accumulation_steps = 2;
+  options.learning_rate = 5e-3;
+  options.warmup_ratio = 0.1;
+  options.weight_decay = 0.01;
+  options.max_length = 48;
+  options.checkpoint_seconds = 0;
+  options.fingerprint = "run";
+  return options;
+}
+
+SftExamples Corpus() {
+  std::vector<int> lengths;
+  for (int i = 0; i < 40; ++i) lengths.push_back(4 + (i * 7) % 29);
+  return RandomExamples(lengths, 11);
+}
+
+struct Trained {
+  SftResult result;
+  std::string bytes;  // adapter_model.safetensors
+};
+
+// Trains a fresh adapter; with `stops`, asked to stop at those polls, one call after another.
+Trained Train(SftOptions options, std::vector<int> stops = {}, double dropout = 0.1,
+              const SftExamples* eval = nullptr) {
+  const SftExamples corpus = Corpus();
+  for (size_t attempt = 0;; ++attempt) {
+    const auto model = TinyModel();
+    LoraConfig config;
+    config.r = 4;
+    config.dropout = dropout;
+    config.target_modules = TargetModules::AllLinear();
+    auto lora = AttachLora(*model, config, true);
+    EXPECT_TRUE(lora.ok());
+    InitLora(*lora, options.seed);
+    int polls = 0;
+    SftHooks hooks;
+    if (attempt < stops.size()) hooks.should_stop = [&] { return polls++ == stops[attempt]; };
+    const auto result = RunSft(*model, *lora, corpus, eval, options, hooks);
+    EXPECT_TRUE(result.ok()) << result.error().ToString();
+    if (!result.ok()) return {};
+    EXPECT_EQ(result->interrupted, attempt < stops.size());
+    if (result->interrupted) continue;
+    const fs::path folder = TestFolder("adapter");
+    EXPECT_TRUE(SaveAdapter(*lora, folder).ok());
+    return {*result, *ReadFile(folder / "adapter_model.safetensors")};
+  }
+}
+
+TEST(RunSft, LearnsAndCounts) {
+  const SftExamples corpus = Corpus();
+  SftOptions options = SmallRun();
+  options.epochs = 8;
+  const Trained run = Train(options);
+  EXPECT_LT(run.result.final_loss, run.result.first_loss);
+  EXPECT_EQ(run.result.tokens, 8 * corpus.tokens());
+  EXPECT_EQ(run.result.labelled_tokens, 8 * corpus.labelled_tokens());
+  EXPECT_EQ(run.result.steps, run.result.total_steps);
+  EXPECT_GT(run.result.packing_efficiency, 0.9);
+  EXPECT_LE(run.result.packing_efficiency, 1);
+}
+
+TEST(RunSft, InterruptedAnywhereGivesTheSameBytes) {
+  SftOptions options = SmallRun();
+  const Trained whole = Train(options);
+  ASSERT_GE(whole.result.total_steps, 12);
+  ASSERT_EQ(Train(options).bytes, whole.bytes) << "a run must repeat itself first";
+  // A stop at poll 2k falls on a step's first micro-batch, at 2k + 1 on its second.
+  const std::vector<std::vector<int>> cases = {{0}, {1}, {5}, {12, 7}, {3, 0, 1, 4}};
+  for (size_t i = 0; i < cases.size(); ++i) {
+    options.state_dir = TestFolder("state" + std::to_string(i));
+    const Trained run = Train(options, cases[i]);
+    EXPECT_EQ(run.bytes, whole.bytes) << "case " << i;
+    EXPECT_EQ(run.result.final_loss, whole.result.final_loss) << "case " << i;
+    EXPECT_EQ(run.result.mean_loss, whole.result.mean_loss) << "case " << i;
+    EXPECT_EQ(run.result.tokens, whole.result.tokens) << "case " << i;
+    EXPECT_EQ(run.result.labelled_tokens, whole.result.labelled_tokens) << "case " << i;
+  }
+}
+
+TEST(RunSft, ContinuesFromACheckpointByStepsAfterACrash) {
+  SftOptions options = SmallRun();
+  const Trained whole = Train(options);
+  options.state_dir = TestFolder("state");
+  options.checkpoint_steps = 3;
+  EXPECT_EQ(Train(options).bytes, whole.bytes);
+  // What that run left behind is what a crash after its last checkpoint would have.
+  const Trained again = Train(options);
+  EXPECT_GT(again.result.resumed_from, 0);
+  EXPECT_EQ(again.result.resumed_from % 3, 0);
+  EXPECT_EQ(again.bytes, whole.bytes);
+  options.fingerprint = "another";
+  options.learning_rate *= 2;
+  const Trained other = Train(options);
+  EXPECT_EQ(other.result.resumed_from, 0) << "a checkpoint of another run is not used";
+  EXPECT_NE(other.bytes, whole.bytes);
+}
+
+TEST(RunSft, SeedsDecide) {
+  SftOptions options = SmallRun();
+  const Trained first = Train(options);
+  options.seed = 43;
+  EXPECT_NE(Train(options).bytes, first.bytes);
+}
+
+TEST(RunSft, RecomputingChangesNothingWithoutDropout) {
+  SftOptions options = SmallRun();
+  options.epochs = 1;
+  const Trained kept = Train(options, {}, 0);
+  options.gradient_checkpointing = true;
+  const Trained recomputed = Train(options, {}, 0);
+  EXPECT_EQ(recomputed.bytes, kept.bytes);
+  // With dropout both passes over a layer must draw the same: the run repeats itself and learns.
+  options.epochs = 8;
+  const Trained dropped = Train(options, {}, 0.2);
+  EXPECT_EQ(Train(options, {}, 0.2).bytes, dropped.bytes);
+  EXPECT_LT(dropped.result.final_loss, dropped.result.first_loss);
+}
+
+TEST(RunSft, EvaluatesHeldOutExamplesAndMaxStepsWins) {
+  const SftExamples eval = RandomExamples({9, 20, 14}, 99);
+  SftOptions options = SmallRun();
+  options.max_steps = 5;
+  options.eval_steps = 2;
+  const auto model = TinyModel();
+  LoraConfig config;
+  config.target_modules.names = {"q_proj"};
+  auto lora = AttachLora(*model, config, true);
+  ASSERT_TRUE(lora.ok());
+  InitLora(*lora, 1);
+  std::vector<int64_t> evaluated;
+  std::vector<uint64_t> progress;
+  uint64_t total = 0;
+  SftHooks hooks;
+  hooks.metric = [&](const char* name, double, int64_t step) {
+    if (std::string(name) == "eval_loss") evaluated.push_back(step);
+  };
+  hooks.progress = [&](uint64_t done, uint64_t of, const std::string&) {
+    progress.push_back(done);
+    total = of;
+  };
+  const auto result = RunSft(*model, *lora, Corpus(), &eval, options, hooks);
+  ASSERT_TRUE(result.ok()) << result.error().ToString();
+  EXPECT_EQ(result->steps, 5);
+  EXPECT_EQ(evaluated, (std::vector<int64_t>{1, 3, 4}));
+  EXPECT_EQ(progress.back(), total) << "progress ends at its total";
+  EXPECT_EQ(static_cast<int64_t>(total), result->tokens);
+  const auto again = EvaluateLoss(*model, eval, 16, nullptr);
+  ASSERT_TRUE(again.ok());
+  EXPECT_NEAR(*again, *result->eval_loss, 1e-5) << "however the examples fall into batches";
+}
+
+TEST(RunSft, RefusesNumbersThatAreNotFinite) {
+  const auto model = TinyModel();
+  LoraConfig config;
+  config.target_modules.names = {"q_proj"};
+  auto lora = AttachLora(*model, config, true);
+  ASSERT_TRUE(lora.ok());
+  lora->flat().fill_(1e30);
+  const auto result = RunSft(*model, *lora, Corpus(), nullptr, SmallRun(), {});
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().ToString(),
+            "the loss of step 1 is not finite\n  hint: lower learning_rate, or lengthen the warm-up");
+}
+
+TEST(RunSft, RefusesExamplesThatDoNotFitTheModel) {
+  const auto model = TinyModel();
+  LoraConfig config;
+  config.target_modules.names = {"q_proj"};
+  auto lora = AttachLora(*model, config, true);
+  ASSERT_TRUE(lora.ok());
+  const auto longer = RunSft(*model, *lora, RandomExamples({129}, 1), nullptr, SmallRun(), {});
+  ASSERT_FALSE(longer.ok());
+  EXPECT_EQ(longer.error().message, "an example has 129 tokens, and the model's context is 128");
+  SftExamples foreign;
+  foreign.Append(std::vector<int32_t>{1, 131}, std::vector<uint8_t>{0, 1});
+  const auto vocabulary = RunSft(*model, *lora, foreign, nullptr, SmallRun(), {});
+  ASSERT_FALSE(vocabulary.ok());
+  EXPECT_EQ(vocabulary.error().message, "the examples hold token 131, and the model's vocabulary ends at 130");
+}
+
+TEST(RunSft, Bf16BaseKeepsAnFp32Adapter) {
+  const auto model = TinyModel(at::kBFloat16);
+  LoraConfig config;
+  config.target_modules = TargetModules::AllLinear();
+  auto lora = AttachLora(*model, config, true);
+  ASSERT_TRUE(lora.ok());
+  InitLora(*lora, 1);
+  SftOptions options = SmallRun();
+  options.epochs = 8;
+  const auto result = RunSft(*model, *lora, Corpus(), nullptr, options, {});
+  ASSERT_TRUE(result.ok()) << result.error().ToString();
+  EXPECT_EQ(lora->flat().scalar_type(), at::kFloat);
+  EXPECT_LT(result->final_loss, result->first_loss);
+}
+
+}  // namespace
+}  // namespace genflow::nn::train
