@@ -136,7 +136,7 @@ Error Db::MakeLastError() {
     case SQLITE_NOTADB:
       return MakeError(
           Code::kCorrupt, where + ": the store's database is damaged (" + text + ")",
-          "'genflow fsck --rebuild' sets it aside and rebuilds it from the objects, which are intact; "
+          "`genflow fsck --rebuild` sets it aside and rebuilds it from the objects, which are intact; "
           "run history and metrics are lost with it");
     case SQLITE_READONLY:
       return InvalidError(where + ": the store is read-only");

@@ -211,11 +211,13 @@ const char* FsckKindName(FsckKind kind) {
   return "unknown";
 }
 
+bool FsckProblem::harmless() const {
+  return kind == FsckKind::kLeftover || kind == FsckKind::kUnregisteredObject;
+}
+
 bool FsckReport::clean() const {
-  return std::all_of(problems.begin(), problems.end(), [](const FsckProblem& problem) {
-    return problem.repaired || problem.kind == FsckKind::kLeftover ||
-           problem.kind == FsckKind::kUnregisteredObject;
-  });
+  return std::all_of(problems.begin(), problems.end(),
+                     [](const FsckProblem& problem) { return problem.repaired || problem.harmless(); });
 }
 
 Result<FsckReport> Store::Fsck(const FsckOptions& options) {
@@ -229,7 +231,7 @@ Result<FsckReport> Store::Fsck(const FsckOptions& options) {
   {
     // Held alone, no commit is between its rename and its row.
     std::optional<SharedLock> alone;
-    if (!store.read_only) {
+    if (!store.frozen) {
       GF_TRY(auto lock, SharedLock::Wait(store.ObjectsLock(), SharedLock::Mode::kExclusive));
       alone.emplace(std::move(lock));
     }
@@ -252,7 +254,7 @@ Result<FsckReport> Store::Fsck(const FsckOptions& options) {
   for (const std::string& name : foreign) {
     check.Add(FsckKind::kForeignFile, (store.root / name).string(), "does not belong in the store");
   }
-  if (!store.read_only) {
+  if (!store.frozen) {
     GF_TRY(const auto dead, CleanStaging(store, check.Repairs()));
     for (const std::string& name : dead) {
       check

@@ -15,7 +15,8 @@ namespace genflow {
 
 struct StoreImpl {
   std::filesystem::path root;  // absolute
-  bool read_only = false;
+  bool read_only = false;      // no changes but upkeep
+  bool frozen = false;         // nothing here can be written, not even a lock file
   std::unique_ptr<Db> db;
   std::vector<std::string> notices;
   std::map<std::string, FileLock> live_runs;  // started here and not finished

@@ -59,13 +59,15 @@ struct FsckProblem {
   std::string detail;                   // one sentence
   std::vector<std::string> dependents;  // "run:stage.port" that made or used it, "model name@version"
   bool repaired = false;
+
+  // Space that gc frees, no damage: what a process that was killed left behind.
+  bool harmless() const;
 };
 
 struct FsckReport {
   uint64_t objects = 0, files = 0, bytes = 0;  // checked
   std::vector<FsckProblem> problems;
-  // No problem but leftovers, which are harmless.
-  bool clean() const;
+  bool clean() const;  // no problem that is neither harmless nor repaired
 };
 
 }  // namespace genflow

@@ -50,7 +50,7 @@ Result<std::vector<ArtifactUse>> Store::ListArtifacts(const ArtifactFilter& filt
 Result<Artifact> Store::GetArtifact(const std::string& digest) {
   GF_TRY(auto artifact, FindArtifact(*impl_, digest));
   if (!artifact)
-    return MakeError(Code::kNotFound, "there is no artifact " + digest, "'genflow artifacts ls' shows them");
+    return MakeError(Code::kNotFound, "there is no artifact " + digest, "`genflow artifacts ls` shows them");
   return std::move(*artifact);
 }
 

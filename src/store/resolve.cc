@@ -47,7 +47,7 @@ Result<std::optional<Artifact>> FindModel(StoreImpl& store, const std::string& r
              "m.version = (SELECT version FROM model_aliases WHERE name = ?1 AND alias = ?2))"));
   GF_TRY(const bool found, query.Bind(name, which).Step());
   if (!found) {
-    return MakeError(Code::kNotFound, "there is no model '" + ref + "'", "'genflow models ls' shows them");
+    return MakeError(Code::kNotFound, "there is no model '" + ref + "'", "`genflow models ls` shows them");
   }
   return FindArtifact(store, query.Text(0));
 }
@@ -79,7 +79,7 @@ Result<std::string> Store::ResolveRun(const std::string& ref) {
   if (ref == "latest") {
     GF_TRY(auto query, db.Prepare("SELECT id FROM runs ORDER BY started DESC, id DESC LIMIT 1"));
     GF_TRY(const bool found, query.Step());
-    if (!found) return MakeError(Code::kNotFound, "there is no run yet", "'genflow run PIPELINE' makes one");
+    if (!found) return MakeError(Code::kNotFound, "there is no run yet", "`genflow run PIPELINE` makes one");
     return query.Text(0);
   }
   std::vector<std::string> ids;
@@ -91,7 +91,7 @@ Result<std::string> Store::ResolveRun(const std::string& ref) {
     GF_TRY(ids, Texts(query));
   }
   if (ids.empty())
-    return MakeError(Code::kNotFound, "there is no run '" + ref + "'", "'genflow runs ls' shows them");
+    return MakeError(Code::kNotFound, "there is no run '" + ref + "'", "`genflow runs ls` shows them");
   if (ids.size() == 1 || ids[0] == ref) return ids[0];
   return Ambiguous("run", ref, std::move(ids));
 }
@@ -113,7 +113,7 @@ Result<Artifact> Store::ResolveArtifact(const std::string& ref) {
     return MakeError(
         Code::kNotFound, "there is no artifact '" + ref + "'",
         "write RUN:STAGE.PORT, STAGE.PORT, NAME@ALIAS of a model, or at least 4 digits of a digest; "
-        "'genflow artifacts ls' shows them");
+        "`genflow artifacts ls` shows them");
   }
   const std::string stage = rest.substr(0, dot), port = rest.substr(dot + 1);
   {
@@ -141,7 +141,7 @@ Result<Artifact> Store::ResolveArtifact(const std::string& ref) {
   return MakeError(Code::kNotFound,
                    run.empty() ? "no run has made an artifact '" + rest + "'"
                                : "run '" + run + "' has no artifact '" + rest + "'",
-                   near ? "did you mean '" + *near + "'?" : "'genflow artifacts ls' shows them");
+                   near ? "did you mean '" + *near + "'?" : "`genflow artifacts ls` shows them");
 }
 
 }  // namespace genflow

@@ -177,7 +177,7 @@ Status Initialize(StoreImpl& store) {
 
 Status OpenDatabase(StoreImpl& store, const StoreOptions& options) {
   DbMode mode = DbMode::kReadWrite;
-  if (store.read_only) {
+  if (store.frozen) {
     // Without a write-ahead log the file is all there is, and needs no shared memory beside it.
     const bool has_log = FileSize(store.root / "store.db-wal") > 0;
     mode = has_log ? DbMode::kReadOnly : DbMode::kImmutable;
@@ -229,16 +229,18 @@ Result<std::unique_ptr<StoreImpl>> OpenImpl(const fs::path& where, const StoreOp
   std::error_code ec;
   store->root = fs::absolute(where, ec).lexically_normal();
   if (!store->root.has_filename()) store->root = store->root.parent_path();
+  const bool create = options.create && !options.read_only;
   const bool folder_exists = fs::is_directory(store->root, ec);
   if (!folder_exists) {
     if (fs::exists(fs::symlink_status(store->root, ec))) {
       return InvalidError(store->root.string() + ": not a folder, so it cannot be the run store");
     }
-    if (!options.create || options.read_only) return NoStore(store->root);
+    if (!create) return NoStore(store->root);
     GF_CHECK_OK(MakeDirectories(store->root));
   }
-  store->read_only = options.read_only || (folder_exists && FileSystemIsReadOnly(store->root));
-  if (store->read_only) {
+  store->frozen = folder_exists && FileSystemIsReadOnly(store->root);
+  store->read_only = options.read_only || store->frozen;
+  if (store->frozen) {
     if (FileSize(store->DbPath()) == 0) return NoStore(store->root);
     GF_CHECK_OK(OpenDatabase(*store, options));
     GF_TRY(const SchemaState state, CheckSchema(*store->db, store->DbPath().string()));
@@ -256,7 +258,7 @@ Result<std::unique_ptr<StoreImpl>> OpenImpl(const fs::path& where, const StoreOp
     store->db.reset();
   }
   GF_TRY(const auto first_objects, FolderNames(store->Objects()));
-  if (!options.create && FileSize(store->DbPath()) == 0 && first_objects.empty()) return NoStore(store->root);
+  if (!create && FileSize(store->DbPath()) == 0 && first_objects.empty()) return NoStore(store->root);
   GF_TRY(const auto alone, SharedLock::Wait(store->Locks() / "init", SharedLock::Mode::kExclusive));
   if (FileSize(store->DbPath()) == 0 && FileSize(store->root / "store.db-wal") > 0) {
     // The log of a database that is gone: SQLite would delete it.
@@ -286,7 +288,7 @@ Store::~Store() = default;
 
 Result<Store> Store::Open(const fs::path& root, const StoreOptions& options) {
   GF_TRY(auto impl, OpenImpl(root, options));
-  if (!impl->read_only) {
+  if (!impl->frozen) {
     if (auto cleaned = CleanStaging(*impl, true); !cleaned.ok()) return cleaned.error();
     GF_CHECK_OK(CloseDeadRuns(*impl));
   }
@@ -341,8 +343,8 @@ Result<FileLock> Store::LockPipeline(const std::string& pipeline) {
           std::to_string(holder.pid) + " on " + holder.host + ", since " + time + ")";
   }
   return MakeError(Code::kBusy, pipeline + ": is being run by " + who,
-                   "wait for it to finish, or stop it with 'kill " +
-                       (holder.pid != 0 ? std::to_string(holder.pid) : std::string("PID")) + "'");
+                   "wait for it to finish, or stop it with `kill " +
+                       (holder.pid != 0 ? std::to_string(holder.pid) : std::string("PID")) + "`");
 }
 
 Status Store::DescribePipelineLock(FileLock& lock, const std::string& pipeline, const std::string& run) {

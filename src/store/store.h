@@ -27,8 +27,9 @@ namespace genflow {
 struct StoreImpl;
 
 struct StoreOptions {
-  bool create = true;      // make the store when there is none; otherwise kNotFound
-  bool read_only = false;  // for queries; set by itself where the file system cannot be written
+  bool create = true;  // make the store when there is none; otherwise kNotFound
+  bool read_only =
+      false;  // for queries: only Open's upkeep writes; set by itself where nothing can be written
   int busy_timeout_ms = 30000;
 };
 

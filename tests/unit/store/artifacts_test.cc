@@ -175,9 +175,9 @@ TEST_F(ArtifactsTest, ArtifactsAreResolvedByRunStageAndPort) {
   EXPECT_EQ(store.ResolveArtifact("nothing").error().ToString(),
             "there is no artifact 'nothing'\n  hint: write RUN:STAGE.PORT, STAGE.PORT, NAME@ALIAS of a "
             "model, or at "
-            "least 4 digits of a digest; 'genflow artifacts ls' shows them");
+            "least 4 digits of a digest; `genflow artifacts ls` shows them");
   EXPECT_EQ(store.ResolveArtifact("20200101-0000-zzzz:clean.train").error().ToString(),
-            "there is no run '20200101-0000-zzzz'\n  hint: 'genflow runs ls' shows them");
+            "there is no run '20200101-0000-zzzz'\n  hint: `genflow runs ls` shows them");
 }
 
 TEST_F(ArtifactsTest, LineageIsKept) {
@@ -214,7 +214,7 @@ TEST_F(ArtifactsTest, ModelsHaveVersionsAndAliases) {
   EXPECT_EQ(models[0].version, 2);
   EXPECT_THAT(models[1].aliases, testing::ElementsAre("production"));
   EXPECT_EQ(store.SetAlias("helper", "x", 9).error().ToString(),
-            "there is no model 'helper@9'\n  hint: 'genflow models ls' shows them");
+            "there is no model 'helper@9'\n  hint: `genflow models ls` shows them");
   EXPECT_FALSE(store.SetAlias("helper", "2", 1).ok());
   EXPECT_FALSE(store.RegisterModel("a@b", made[0].artifact.digest, run).ok());
 }

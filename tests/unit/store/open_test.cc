@@ -113,7 +113,7 @@ TEST_F(OpenTest, TruncatedDatabaseIsReportedAndRebuiltOnRequest) {
   EXPECT_EQ(refused.error().ToString(),
             (root_ / "store.db").string() +
                 ": the store's database is damaged (database disk image is malformed)\n"
-                "  hint: 'genflow fsck --rebuild' sets it aside and rebuilds it from the objects, which are "
+                "  hint: `genflow fsck --rebuild` sets it aside and rebuilds it from the objects, which are "
                 "intact; "
                 "run history and metrics are lost with it");
   {
@@ -147,6 +147,7 @@ TEST_F(OpenTest, ReadOnlyStoreAnswersAndRefusesChanges) {
   const std::string run = FilledRun();
   StoreOptions options;
   options.read_only = true;
+  EXPECT_EQ(Store::Open(folder_ / "none", options).error().code, Code::kNotFound);
   Store store = Must(Store::Open(root_, options));
   EXPECT_EQ(Must(store.ListRuns()).size(), 1u);
   EXPECT_TRUE(Must(store.Lookup("k1")).hit.has_value());
@@ -156,6 +157,18 @@ TEST_F(OpenTest, ReadOnlyStoreAnswersAndRefusesChanges) {
                 ": the store is read-only\n  hint: make its folder writable, or use another with --store");
   Spill(folder_ / "f", "abc");
   EXPECT_EQ(Must(store.DigestFile(folder_ / "f")), Sha256Hex("abc"));
+}
+
+TEST_F(OpenTest, ReadOnlyStoreSeesWhatOthersCommitMeanwhile) {
+  Store writer = Open();
+  StoreOptions options;
+  options.read_only = true;
+  Store reader = Must(Store::Open(root_, options));
+  const std::string run = NewRun(writer);
+  Must(RunStage(writer, run, "a", "k1", {{"x", File("content")}}));
+  EXPECT_TRUE(Must(reader.Lookup("k1")).hit.has_value());
+  EXPECT_EQ(Must(reader.GetRun(run)).status, RunStatus::kRunning);
+  EXPECT_TRUE(Must(reader.Fsck()).problems.empty());
 }
 
 TEST_F(OpenTest, ReadOnlyFileSystemIsNoticed) {

@@ -25,7 +25,7 @@ TEST_F(RunsTest, RunIsRememberedAsStarted) {
   EXPECT_EQ(run.status, RunStatus::kGated);
   EXPECT_GE(run.finished, run.started);
   EXPECT_EQ(store.GetRun("nope").error().ToString(),
-            "there is no run 'nope'\n  hint: 'genflow runs ls' shows them");
+            "there is no run 'nope'\n  hint: `genflow runs ls` shows them");
 }
 
 TEST_F(RunsTest, ListFiltersAndLimits) {
@@ -144,7 +144,7 @@ TEST_F(RunsTest, AverageDurationsComeFromExecutions) {
 TEST_F(RunsTest, RunsAreResolvedByPartsOfTheirId) {
   Store store = Open();
   EXPECT_EQ(store.ResolveRun("latest").error().ToString(),
-            "there is no run yet\n  hint: 'genflow run PIPELINE' makes one");
+            "there is no run yet\n  hint: `genflow run PIPELINE` makes one");
   const std::string a = NewRun(store);
   EXPECT_EQ(Must(store.ResolveRun(a)), a);
   EXPECT_EQ(Must(store.ResolveRun(a.substr(0, 8))), a);
