@@ -54,10 +54,14 @@ std::string Printable(std::string_view text, bool keep_breaks) {
   for (size_t at = 0; at < text.size();) {
     const size_t start = at;
     const char32_t point = NextPoint(text, &at);
-    if (point == '\n' && keep_breaks) out += '\n';
-    else if (point == '\t') out += ' ';
-    else if (IsControl(point)) out += '?';
-    else out.append(text.substr(start, at - start));
+    if (point == '\n' && keep_breaks)
+      out += '\n';
+    else if (point == '\t')
+      out += ' ';
+    else if (IsControl(point))
+      out += '?';
+    else
+      out.append(text.substr(start, at - start));
   }
   return out;
 }
@@ -71,7 +75,9 @@ Colors ColorsFor(const RenderOptions& options) {
   return {"\x1b[1m", "\x1b[1;31m", "\x1b[1;33m", "\x1b[1;32m", "\x1b[36m", "\x1b[0m"};
 }
 
-std::string Plural(size_t n, const char* noun) { return std::to_string(n) + " " + noun + (n == 1 ? "" : "s"); }
+std::string Plural(size_t n, const char* noun) {
+  return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
+}
 
 }  // namespace
 
@@ -108,7 +114,8 @@ size_t SourceText::CountPoints(size_t offset) const {
 
 size_t SourceText::OffsetOfPoint(size_t point, size_t limit) const {
   if (point_counts_.empty()) return std::min(point, limit);
-  const auto block = std::upper_bound(point_counts_.begin(), point_counts_.end(), point) - point_counts_.begin() - 1;
+  const auto block =
+      std::upper_bound(point_counts_.begin(), point_counts_.end(), point) - point_counts_.begin() - 1;
   size_t at = static_cast<size_t>(block) * kCountStep, count = point_counts_[block];
   while (at < limit && !IsLead(text_[at])) ++at;
   while (at < limit && count < point) {
@@ -132,7 +139,8 @@ Position SourceText::At(size_t offset, size_t bytes) const {
   return out;
 }
 
-Diagnostic SourceText::Report(Position where, std::string message, std::string hint, Severity severity) const {
+Diagnostic SourceText::Report(Position where, std::string message, std::string hint,
+                              Severity severity) const {
   Diagnostic out;
   out.file = name_;
   out.line = where.line;
@@ -161,7 +169,8 @@ std::string RenderDiagnostic(const Diagnostic& d, RenderOptions options) {
   if (d.line > 0) out += std::to_string(d.line) + ":" + std::to_string(d.column) + ":";
   if (!d.file.empty() || d.line > 0) out += " ";
   const bool error = d.severity == Severity::kError;
-  out += std::string(color.off) + (error ? color.red : color.yellow) + (error ? "error:" : "warning:") + color.off + " ";
+  out += std::string(color.off) + (error ? color.red : color.yellow) + (error ? "error:" : "warning:") +
+         color.off + " ";
   out += color.bold + Printable(d.message, true) + color.off + "\n";
 
   if (!d.source_line.empty()) {
@@ -186,7 +195,8 @@ std::string RenderDiagnostic(const Diagnostic& d, RenderOptions options) {
     out += std::string(width - number.size(), ' ') + number + " | " + shown + "\n";
     out += std::string(width, ' ') + " | " + color.green + caret + color.off + "\n";
   }
-  if (!d.hint.empty()) out += std::string("  ") + color.cyan + "hint:" + color.off + " " + Printable(d.hint, true) + "\n";
+  if (!d.hint.empty())
+    out += std::string("  ") + color.cyan + "hint:" + color.off + " " + Printable(d.hint, true) + "\n";
   return out;
 }
 
@@ -226,7 +236,9 @@ void SortDiagnostics(std::vector<Diagnostic>* diagnostics) {
   const auto key = [](const Diagnostic& d) { return std::tie(d.file, d.line, d.column, d.severity); };
   std::stable_sort(diagnostics->begin(), diagnostics->end(),
                    [&](const Diagnostic& a, const Diagnostic& b) { return key(a) < key(b); });
-  const auto same = [&](const Diagnostic& a, const Diagnostic& b) { return key(a) == key(b) && a.message == b.message; };
+  const auto same = [&](const Diagnostic& a, const Diagnostic& b) {
+    return key(a) == key(b) && a.message == b.message;
+  };
   diagnostics->erase(std::unique(diagnostics->begin(), diagnostics->end(), same), diagnostics->end());
 }
 

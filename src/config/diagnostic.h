@@ -7,11 +7,10 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 namespace genflow {
 
@@ -54,7 +53,7 @@ class SourceText {
                     Severity severity = Severity::kError) const;
 
  private:
-  size_t CountPoints(size_t offset) const;         // code points before a byte offset
+  size_t CountPoints(size_t offset) const;                 // code points before a byte offset
   size_t OffsetOfPoint(size_t point, size_t limit) const;  // the reverse, at most `limit`
 
   std::string name_, text_;

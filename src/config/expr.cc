@@ -1,13 +1,13 @@
 #include "config/expr.h"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "base/strings.h"
+#include "config/expr_lexer.h"
+#include "config/expr_values.h"
 #include "config/placeholder.h"
 
 namespace genflow {
@@ -18,69 +18,6 @@ using nlohmann::json;
 
 constexpr size_t kMaxResultBytes = 1u << 20;
 constexpr int kMaxNesting = 100;
-
-enum class Token { kEnd, kName, kNumber, kText, kSymbol };
-
-struct Lexeme {
-  Token kind = Token::kEnd;
-  size_t offset = 0, length = 0;
-  std::string_view text;  // as written
-  json value;             // kNumber, kText
-};
-
-bool IsNameStart(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_'; }
-bool IsNameChar(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-'; }
-
-std::string FormatNumber(double value) {
-  if (std::isnan(value)) return "NaN";
-  if (std::isinf(value)) return value < 0 ? "-Infinity" : "Infinity";
-  char buffer[40];
-  return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
-}
-
-// A number's JSON, an integer where it is one exactly.
-json NumberToJson(double value) {
-  if (value == std::floor(value) && std::abs(value) < 9007199254740992.0) return static_cast<int64_t>(value);
-  return value;
-}
-
-// As GitHub Actions: '' and null are 0, text that is no number and containers are NaN.
-double ToNumber(const json& value) {
-  if (value.is_number()) return value.get<double>();
-  if (value.is_boolean()) return value.get<bool>() ? 1 : 0;
-  if (value.is_null()) return 0;
-  if (!value.is_string()) return std::numeric_limits<double>::quiet_NaN();
-  const std::string_view text = Trim(value.get_ref<const std::string&>());
-  if (text.empty()) return 0;
-  if (text.starts_with("0x")) {
-    int64_t integer = 0;
-    const auto [end, error] = std::from_chars(text.data() + 2, text.data() + text.size(), integer, 16);
-    if (error == std::errc() && end == text.data() + text.size()) return static_cast<double>(integer);
-    return std::numeric_limits<double>::quiet_NaN();
-  }
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::numeric_limits<double>::quiet_NaN();
-  return number;
-}
-
-bool Equal(const json& a, const json& b) {
-  if (a.is_string() && b.is_string()) {
-    return ToLowerAscii(a.get_ref<const std::string&>()) == ToLowerAscii(b.get_ref<const std::string&>());
-  }
-  if (a.is_structured() || b.is_structured()) return a == b;
-  if (a.type() == b.type()) return a == b;
-  if (a.is_number() && b.is_number()) return a == b;
-  return ToNumber(a) == ToNumber(b);
-}
-
-const char* Describe(const json& value) {
-  if (value.is_null()) return "null";
-  if (value.is_boolean()) return "a boolean";
-  if (value.is_number()) return "a number";
-  if (value.is_string()) return "text";
-  return value.is_array() ? "a list" : "a mapping";
-}
 
 const std::vector<std::string>& FunctionNames() {
   static const std::vector<std::string> names = {"contains", "endsWith", "format",     "fromJSON",
@@ -95,7 +32,8 @@ class Evaluator {
 
   std::variant<ExprValue, ExprProblem> Run() {
     Next();
-    if (!failed_ && at_.kind == Token::kEnd) Fail(0, std::max<size_t>(1, text_.size()), "the expression is empty");
+    if (!failed_ && at_.kind == Token::kEnd)
+      Fail(0, std::max<size_t>(1, text_.size()), "the expression is empty");
     ExprValue out = Or();
     if (!failed_ && at_.kind != Token::kEnd) {
       Fail(at_, "unexpected '" + std::string(at_.text) + "' after the expression",
@@ -122,76 +60,12 @@ class Evaluator {
 
   void Next() {
     if (failed_) return;
-    size_t i = next_;
-    while (i < text_.size() && std::isspace(static_cast<unsigned char>(text_[i]))) ++i;
-    const size_t start = i;
-    auto take = [&](Token kind) {
-      at_ = {kind, start, i - start, text_.substr(start, i - start), nullptr};
-      next_ = i;
-    };
-    if (i == text_.size()) return take(Token::kEnd);
-    const char c = text_[i];
-    if (IsNameStart(c)) {
-      while (i < text_.size() && IsNameChar(text_[i])) ++i;
-      return take(Token::kName);
+    auto lexeme = NextLexeme(text_, &next_, at_);
+    if (auto* problem = std::get_if<ExprProblem>(&lexeme)) {
+      Fail(problem->offset, problem->length, std::move(problem->message), std::move(problem->hint));
+    } else {
+      at_ = std::get<Lexeme>(std::move(lexeme));
     }
-    const bool digit = std::isdigit(static_cast<unsigned char>(c));
-    const bool fraction = c == '.' && i + 1 < text_.size() && std::isdigit(static_cast<unsigned char>(text_[i + 1])) &&
-                          at_.kind != Token::kName && !(at_.kind == Token::kSymbol && at_.text == "]");
-    if (digit || fraction) return Number(i);
-    if (c == '\'') {
-      std::string value;
-      for (++i; i < text_.size(); ++i) {
-        if (text_[i] != '\'') value += text_[i];
-        else if (i + 1 < text_.size() && text_[i + 1] == '\'') value += text_[i++];
-        else break;
-      }
-      if (i == text_.size()) return Fail(start, text_.size() - start, "the text is not closed by '", {});
-      ++i;
-      take(Token::kText);
-      if (HasPlaceholder(value)) return Fail(at_, "text in an expression cannot hold '${{'");
-      at_.value = std::move(value);
-      return;
-    }
-    if (c == '"') return Fail(start, 1, "text stands in single quotes", "write 'text'");
-    for (std::string_view two : {"==", "!=", "<=", ">=", "&&", "||"}) {
-      if (text_.substr(i, 2) == two) {
-        i += 2;
-        return take(Token::kSymbol);
-      }
-    }
-    if (std::string_view("()[].,!<>+-*/%=").find(c) != std::string_view::npos) {
-      ++i;
-      return take(Token::kSymbol);
-    }
-    while (++i < text_.size() && (static_cast<unsigned char>(text_[i]) & 0xC0) == 0x80) {
-    }
-    Fail(start, i - start, "unexpected '" + std::string(text_.substr(start, i - start)) + "'");
-  }
-
-  void Number(size_t start) {
-    size_t i = start;
-    while (i < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[i])) || text_[i] == '.' ||
-                                ((text_[i] == '+' || text_[i] == '-') && (text_[i - 1] == 'e' || text_[i - 1] == 'E')))) {
-      ++i;
-    }
-    const std::string_view written = text_.substr(start, i - start);
-    at_ = {Token::kNumber, start, i - start, written, nullptr};
-    next_ = i;
-    int64_t integer = 0;
-    const bool hex = written.starts_with("0x");
-    const char* first = written.data() + (hex ? 2 : 0);
-    const char* last = written.data() + written.size();
-    if (auto [end, error] = std::from_chars(first, last, integer, hex ? 16 : 10); error == std::errc() && end == last) {
-      at_.value = integer;
-      return;
-    }
-    double number = 0;
-    if (auto [end, error] = std::from_chars(first, last, number); !hex && error == std::errc() && end == last) {
-      at_.value = number;
-      return;
-    }
-    Fail(at_, "'" + std::string(written) + "' is not a number");
   }
 
   bool IsSymbol(std::string_view symbol) const { return at_.kind == Token::kSymbol && at_.text == symbol; }
@@ -238,7 +112,7 @@ class Evaluator {
       Next();
       const ExprValue right = Order();
       if (failed_ || !Known(op, left.value) || !Known(op, right.value)) return {};
-      left = {Equal(left.value, right.value) == (op.text == "=="), {}};
+      left = {EqualValues(left.value, right.value) == (op.text == "=="), {}};
     }
     return left;
   }
@@ -250,18 +124,9 @@ class Evaluator {
       Next();
       const ExprValue right = Sum();
       if (failed_ || !Known(op, left.value) || !Known(op, right.value)) return {};
-      left = {Compare(op.text, left.value, right.value), {}};
+      left = {CompareValues(op.text, left.value, right.value), {}};
     }
     return left;
-  }
-
-  static bool Compare(std::string_view op, const json& a, const json& b) {
-    if (a.is_string() && b.is_string()) {
-      const int order = ToLowerAscii(a.get_ref<const std::string&>()).compare(ToLowerAscii(b.get_ref<const std::string&>()));
-      return op == "<" ? order < 0 : op == "<=" ? order <= 0 : op == ">" ? order > 0 : order >= 0;
-    }
-    const double x = ToNumber(a), y = ToNumber(b);
-    return op == "<" ? x < y : op == "<=" ? x <= y : op == ">" ? x > y : x >= y;
   }
 
   ExprValue Sum() {
@@ -291,8 +156,8 @@ class Evaluator {
   json Arithmetic(const Lexeme& op, const json& a, const json& b) {
     for (const json* side : {&a, &b}) {
       if (!Known(op, *side)) return nullptr;
-      if (side->is_structured() || std::isnan(ToNumber(*side))) {
-        FailValue(op, "'" + std::string(op.text) + "' takes numbers, not " + Describe(*side),
+      if (side->is_structured() || std::isnan(ValueToNumber(*side))) {
+        FailValue(op, "'" + std::string(op.text) + "' takes numbers, not " + DescribeType(*side),
                   op.text == "+" && side->is_string() ? "join text with format('{0}{1}', a, b)" : "");
         return nullptr;
       }
@@ -304,18 +169,21 @@ class Evaluator {
       if (op.text == "-" && !__builtin_sub_overflow(x, y, &exact)) return exact;
       if (op.text == "*" && !__builtin_mul_overflow(x, y, &exact)) return exact;
     }
-    const double x = ToNumber(a), y = ToNumber(b);
+    const double x = ValueToNumber(a), y = ValueToNumber(b);
     if ((op.text == "/" || op.text == "%") && y == 0) {
       FailValue(op, "division by zero");
       return nullptr;
     }
-    const double result = op.text == "+" ? x + y : op.text == "-" ? x - y : op.text == "*" ? x * y
-                          : op.text == "/" ? x / y : std::fmod(x, y);
+    const double result = op.text == "+"   ? x + y
+                          : op.text == "-" ? x - y
+                          : op.text == "*" ? x * y
+                          : op.text == "/" ? x / y
+                                           : std::fmod(x, y);
     if (!std::isfinite(result)) {
       FailValue(op, "the result is not a finite number");
       return nullptr;
     }
-    return NumberToJson(result);
+    return NumberToValue(result);
   }
 
   ExprValue Unary() {
@@ -356,7 +224,9 @@ class Evaluator {
           std::vector<std::string> names;
           for (const auto& [other, unused] : value.value.items()) names.push_back(other);
           const auto near = NearestName(name, names);
-          Fail(key, "'" + std::string(text_.substr(start.offset, key.offset - start.offset - 1)) + "' has no entry '" + name + "'",
+          Fail(key,
+               "'" + std::string(text_.substr(start.offset, key.offset - start.offset - 1)) +
+                   "' has no entry '" + name + "'",
                near ? "did you mean '" + *near + "'?" : "");
           return {};
         }
@@ -372,7 +242,7 @@ class Evaluator {
         json inner = value.value[static_cast<size_t>(index)];
         value = {std::move(inner), {}};
       } else {
-        Fail(key, std::string("cannot look into ") + Describe(value.value) + " with " +
+        Fail(key, std::string("cannot look into ") + DescribeType(value.value) + " with " +
                       (key.value.is_string() ? "a name" : "an index"));
         return {};
       }
@@ -436,9 +306,13 @@ class Evaluator {
 
   ExprValue Finish(const Lexeme& at, const NameValue& found) {
     switch (found.state) {
-      case NameValue::State::kFound: return {found.value, {}};
-      case NameValue::State::kUnset: return {nullptr, found.message};
-      case NameValue::State::kRefused: Fail(at, found.message, found.hint); return {};
+      case NameValue::State::kFound:
+        return {found.value, {}};
+      case NameValue::State::kUnset:
+        return {nullptr, found.message};
+      case NameValue::State::kRefused:
+        Fail(at, found.message, found.hint);
+        return {};
     }
     return {};
   }
@@ -463,8 +337,8 @@ class Evaluator {
 
   ExprValue Output(const Lexeme& context) {
     Lexeme stage, outputs, port;
-    if (!IsSymbol(".") || !Subscript(&stage) || !IsSymbol(".") || !Subscript(&outputs) || outputs.text != "outputs" ||
-        !IsSymbol(".") || !Subscript(&port)) {
+    if (!IsSymbol(".") || !Subscript(&stage) || !IsSymbol(".") || !Subscript(&outputs) ||
+        outputs.text != "outputs" || !IsSymbol(".") || !Subscript(&port)) {
       Fail(context, "an output is written stages.STAGE.outputs.PORT");
       return {};
     }
@@ -477,7 +351,9 @@ class Evaluator {
     if (failed_) return false;
     if (!value.is_string() || !HasPlaceholder(value.get_ref<const std::string&>())) return true;
     const bool secret = value.get_ref<const std::string&>().find("${{ secrets.") != std::string::npos;
-    Fail(at, secret ? "a secret cannot be compared or taken apart" : "the path of an output is only known during the run",
+    Fail(at,
+         secret ? "a secret cannot be compared or taken apart"
+                : "the path of an output is only known during the run",
          "it can be used as it is, or inside format() and join()");
     return false;
   }
@@ -496,8 +372,10 @@ class Evaluator {
     json result = Apply(function, values, places);
     if (result.is_string()) {
       const auto& text = result.get_ref<const std::string&>();
-      if (text.size() > kMaxResultBytes) Fail(function, "the text is longer than 1 MiB");
-      else if (CountPlaceholders(text) != inserted_) Fail(function, "the text cannot hold '${{'");
+      if (text.size() > kMaxResultBytes)
+        Fail(function, "the text is longer than 1 MiB");
+      else if (CountPlaceholders(text) != inserted_)
+        Fail(function, "the text cannot hold '${{'");
     }
     if (failed_) return {};
     return {std::move(result), {}};
@@ -506,9 +384,12 @@ class Evaluator {
   bool Arguments(const Lexeme& function, size_t count, size_t least, size_t most) {
     if (count >= least && count <= most) return true;
     std::string range = std::to_string(least);
-    if (most == std::string::npos) range = "at least " + range;
-    else if (most != least) range += " or " + std::to_string(most);
-    Fail(function, std::string(function.text) + "() takes " + range + (range == "1" || range == "at least 1" ? " argument" : " arguments") + ", not " +
+    if (most == std::string::npos)
+      range = "at least " + range;
+    else if (most != least)
+      range += " or " + std::to_string(most);
+    Fail(function, std::string(function.text) + "() takes " + range +
+                       (range == "1" || range == "at least 1" ? " argument" : " arguments") + ", not " +
                        std::to_string(count));
     return false;
   }
@@ -516,25 +397,31 @@ class Evaluator {
   std::string Text(const Lexeme& at, const json& value) {
     std::string out;
     if (!ScalarToText(value, &out)) {
-      FailValue(at, std::string(Describe(value)) + " cannot be part of a text", "use toJSON() or join()");
+      FailValue(at, std::string(DescribeType(value)) + " cannot be part of a text", "use toJSON() or join()");
     }
     inserted_ += CountPlaceholders(out);
     return out;
   }
 
-  json Apply(const Lexeme& function, const std::vector<ExprValue>& values, const std::vector<Lexeme>& places) {
+  json Apply(const Lexeme& function, const std::vector<ExprValue>& values,
+             const std::vector<Lexeme>& places) {
     const size_t n = values.size();
     auto arg = [&](size_t i) -> const json& { return values[i].value; };
     if (function.text == "contains") {
-      if (!Arguments(function, n, 2, 2) || !Known(places[0], arg(0)) || !Known(places[1], arg(1))) return nullptr;
+      if (!Arguments(function, n, 2, 2) || !Known(places[0], arg(0)) || !Known(places[1], arg(1)))
+        return nullptr;
       if (arg(0).is_array()) {
-        return std::any_of(arg(0).begin(), arg(0).end(), [&](const json& item) { return Equal(item, arg(1)); });
+        return std::any_of(arg(0).begin(), arg(0).end(),
+                           [&](const json& item) { return EqualValues(item, arg(1)); });
       }
-      return ToLowerAscii(Text(places[0], arg(0))).find(ToLowerAscii(Text(places[1], arg(1)))) != std::string::npos;
+      return ToLowerAscii(Text(places[0], arg(0))).find(ToLowerAscii(Text(places[1], arg(1)))) !=
+             std::string::npos;
     }
     if (function.text == "startsWith" || function.text == "endsWith") {
-      if (!Arguments(function, n, 2, 2) || !Known(places[0], arg(0)) || !Known(places[1], arg(1))) return nullptr;
-      const std::string text = ToLowerAscii(Text(places[0], arg(0))), part = ToLowerAscii(Text(places[1], arg(1)));
+      if (!Arguments(function, n, 2, 2) || !Known(places[0], arg(0)) || !Known(places[1], arg(1)))
+        return nullptr;
+      const std::string text = ToLowerAscii(Text(places[0], arg(0))),
+                        part = ToLowerAscii(Text(places[1], arg(1)));
       return function.text == "startsWith" ? text.starts_with(part) : text.ends_with(part);
     }
     if (function.text == "format") return Format(function, values, places);
@@ -578,8 +465,10 @@ class Evaluator {
     return nullptr;
   }
 
-  json Format(const Lexeme& function, const std::vector<ExprValue>& values, const std::vector<Lexeme>& places) {
-    if (!Arguments(function, values.size(), 1, std::string::npos) || !Known(places[0], values[0].value)) return nullptr;
+  json Format(const Lexeme& function, const std::vector<ExprValue>& values,
+              const std::vector<Lexeme>& places) {
+    if (!Arguments(function, values.size(), 1, std::string::npos) || !Known(places[0], values[0].value))
+      return nullptr;
     const std::string pattern = Text(places[0], values[0].value);
     std::string out;
     for (size_t i = 0; i < pattern.size() && out.size() <= kMaxResultBytes; ++i) {
@@ -599,7 +488,8 @@ class Evaluator {
         }
         if (index + 1 >= values.size()) {
           FailValue(places[0], "the format uses {" + std::to_string(index) + "}, but has " +
-                                   std::to_string(values.size() - 1) + (values.size() == 2 ? " value" : " values"));
+                                   std::to_string(values.size() - 1) +
+                                   (values.size() == 2 ? " value" : " values"));
           return nullptr;
         }
         out += Text(places[index + 1], values[index + 1].value);
@@ -628,33 +518,6 @@ class Evaluator {
 
 std::variant<ExprValue, ExprProblem> EvaluateExpression(std::string_view text, ExprNames& names) {
   return Evaluator(text, names).Run();
-}
-
-bool IsTruthy(const json& value) {
-  if (value.is_null()) return false;
-  if (value.is_boolean()) return value.get<bool>();
-  if (value.is_number()) return value.get<double>() != 0 && !std::isnan(value.get<double>());
-  if (value.is_string()) return !value.get_ref<const std::string&>().empty();
-  return true;
-}
-
-bool ScalarToText(const json& value, std::string* out) {
-  if (value.is_structured()) return false;
-  if (value.is_null()) out->clear();
-  else if (value.is_boolean()) *out = value.get<bool>() ? "true" : "false";
-  else if (value.is_string()) *out = value.get<std::string>();
-  else if (value.is_number_integer()) *out = value.dump();
-  else *out = FormatNumber(value.get<double>());
-  return true;
-}
-
-size_t FindExpressionEnd(std::string_view text, size_t start) {
-  bool quoted = false;
-  for (size_t i = start; i < text.size(); ++i) {
-    if (text[i] == '\'') quoted = !quoted;
-    else if (!quoted && text.substr(i, 2) == "}}") return i;
-  }
-  return std::string_view::npos;
 }
 
 }  // namespace genflow

@@ -1,3 +1,5 @@
+#include "base/files.h"
+
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -5,7 +7,6 @@
 #include <tuple>
 #include <unordered_map>
 
-#include "base/files.h"
 #include "base/strings.h"
 #include "config/glob.h"
 #include "config/pipeline.h"
@@ -34,7 +35,8 @@ void EraseNested(json* object, std::string_view dotted) {
   const size_t dot = dotted.rfind('.');
   if (dot == std::string_view::npos) {
     object->erase(std::string(dotted));
-  } else if (json* parent = FindNested(object, dotted.substr(0, dot)); parent != nullptr && parent->is_object()) {
+  } else if (json* parent = FindNested(object, dotted.substr(0, dot));
+             parent != nullptr && parent->is_object()) {
     parent->erase(std::string(dotted.substr(dot + 1)));
   }
 }
@@ -43,7 +45,8 @@ void EraseNested(json* object, std::string_view dotted) {
 std::string NearbyName(const fs::path& path) {
   std::vector<std::string> names;
   std::error_code error;
-  for (fs::directory_iterator it(path.parent_path(), error), end; !error && it != end && names.size() < 1000; it.increment(error)) {
+  for (fs::directory_iterator it(path.parent_path(), error), end; !error && it != end && names.size() < 1000;
+       it.increment(error)) {
     names.push_back(it->path().filename().string());
   }
   std::sort(names.begin(), names.end());
@@ -65,23 +68,27 @@ class FileResolver {
           json* value = FindNested(&stage.with, param.name);
           if (value == nullptr) continue;
           if (param.type == ParamType::kPath && value->is_string()) ResolvePath(&stage, param.name, value);
-          if (param.type == ParamType::kFiles && value->is_array()) *value = ResolveGlobs(&stage, param.name, *value);
+          if (param.type == ParamType::kFiles && value->is_array())
+            *value = ResolveGlobs(&stage, param.name, *value);
         }
       }
       if (stage.exec) ResolveGlobs(&stage, "files", json(stage.exec->files));
       const auto key = [](const FileRef& ref) { return std::tie(ref.param, ref.name); };
-      std::sort(stage.files.begin(), stage.files.end(), [&](const auto& a, const auto& b) { return key(a) < key(b); });
+      std::sort(stage.files.begin(), stage.files.end(),
+                [&](const auto& a, const auto& b) { return key(a) < key(b); });
     }
     SortDiagnostics(&diagnostics_);
     return std::move(diagnostics_);
   }
 
  private:
-  void Report(const StageSpec& stage, const std::string& at, const std::string& outer, std::string message, std::string hint) {
+  void Report(const StageSpec& stage, const std::string& at, const std::string& outer, std::string message,
+              std::string hint) {
     auto place = stage.with_positions.find(at);
     if (place == stage.with_positions.end()) place = stage.with_positions.find(outer);
-    diagnostics_.push_back(pipeline_.source->Report(place == stage.with_positions.end() ? stage.position : place->second,
-                                                    std::move(message), std::move(hint)));
+    diagnostics_.push_back(
+        pipeline_.source->Report(place == stage.with_positions.end() ? stage.position : place->second,
+                                 std::move(message), std::move(hint)));
   }
 
   void ResolvePath(StageSpec* stage, const std::string& param, json* value) {
@@ -113,9 +120,11 @@ class FileResolver {
       if (added) known->second = ExpandGlob(pipeline_.dir, pattern);
       const std::string at = param + "[" + std::to_string(i) + "]";
       if (!known->second.ok()) {
-        Report(*stage, at, param, "with." + at + ": " + known->second.error().message, known->second.error().hint);
+        Report(*stage, at, param, "with." + at + ": " + known->second.error().message,
+               known->second.error().hint);
       } else if (known->second->empty()) {
-        Report(*stage, at, param, "with." + at + ": no file matches " + pattern, "it is looked for in " + pipeline_.dir.string());
+        Report(*stage, at, param, "with." + at + ": no file matches " + pattern,
+               "it is looked for in " + pipeline_.dir.string());
       } else {
         names.insert(names.end(), known->second->begin(), known->second->end());
       }
@@ -144,8 +153,9 @@ json KeyParams(const StageSpec& stage) {
   if (stage.info == nullptr) return out;
   for (const auto& param : stage.info->params) {
     const bool by_file = param.type == ParamType::kPath || param.type == ParamType::kFiles;
-    if (param.is_volatile || (by_file && std::any_of(stage.files.begin(), stage.files.end(),
-                                                     [&](const FileRef& ref) { return ref.param == param.name; }))) {
+    if (param.is_volatile ||
+        (by_file && std::any_of(stage.files.begin(), stage.files.end(),
+                                [&](const FileRef& ref) { return ref.param == param.name; }))) {
       EraseNested(&out, param.name);
     }
   }

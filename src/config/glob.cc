@@ -91,8 +91,8 @@ bool MatchName(std::string_view pattern, std::string_view name) {
   return p == pattern.size();
 }
 
-bool MatchParts(const std::vector<std::string_view>& pattern, size_t p, const std::vector<std::string_view>& path,
-                size_t n) {
+bool MatchParts(const std::vector<std::string_view>& pattern, size_t p,
+                const std::vector<std::string_view>& path, size_t n) {
   size_t star = std::string_view::npos, resume = 0;
   while (n < path.size()) {
     if (p < pattern.size() && pattern[p] == "**") {
@@ -116,8 +116,10 @@ bool MatchParts(const std::vector<std::string_view>& pattern, size_t p, const st
 bool ExpandBraces(std::string_view pattern, std::vector<std::string>* out) {
   size_t open = std::string_view::npos;
   for (size_t i = 0; i < pattern.size() && open == std::string_view::npos; ++i) {
-    if (pattern[i] == '\\') ++i;
-    else if (pattern[i] == '{') open = i;
+    if (pattern[i] == '\\')
+      ++i;
+    else if (pattern[i] == '{')
+      open = i;
   }
   if (open == std::string_view::npos) {
     out->emplace_back(pattern);
@@ -127,9 +129,12 @@ bool ExpandBraces(std::string_view pattern, std::vector<std::string>* out) {
   int depth = 0;
   size_t close = std::string_view::npos;
   for (size_t i = open; i < pattern.size(); ++i) {
-    if (pattern[i] == '\\') ++i;
-    else if (pattern[i] == '{') ++depth;
-    else if (pattern[i] == ',' && depth == 1) cuts.push_back(i);
+    if (pattern[i] == '\\')
+      ++i;
+    else if (pattern[i] == '{')
+      ++depth;
+    else if (pattern[i] == ',' && depth == 1)
+      cuts.push_back(i);
     else if (pattern[i] == '}' && --depth == 0) {
       close = i;
       break;
@@ -216,7 +221,8 @@ class Walker {
   }
 
   Status Add(const std::string& path) {
-    if (found_->size() >= kMaxFiles) return InvalidError("the pattern matches more than " + WithCommas(kMaxFiles) + " files");
+    if (found_->size() >= kMaxFiles)
+      return InvalidError("the pattern matches more than " + WithCommas(kMaxFiles) + " files");
     found_->push_back(path);
     return Ok();
   }
@@ -229,8 +235,10 @@ class Walker {
 
 bool HasGlob(std::string_view pattern) {
   for (size_t i = 0; i < pattern.size(); ++i) {
-    if (pattern[i] == '\\') ++i;
-    else if (std::string_view("*?[{").find(pattern[i]) != std::string_view::npos) return true;
+    if (pattern[i] == '\\')
+      ++i;
+    else if (std::string_view("*?[{").find(pattern[i]) != std::string_view::npos)
+      return true;
   }
   return false;
 }

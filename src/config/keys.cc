@@ -25,8 +25,8 @@ Position LoadState::PartOf(const YamlNode& node, size_t start, size_t bytes) con
 void LoadState::Error(Position where, std::string message, std::string hint) {
   if (diagnostics.size() > kMaxDiagnostics) return;
   if (diagnostics.size() == kMaxDiagnostics) {
-    diagnostics.push_back(source->Report({}, "there are more problems than the " + std::to_string(kMaxDiagnostics) +
-                                                 " that are shown"));
+    diagnostics.push_back(source->Report(
+        {}, "there are more problems than the " + std::to_string(kMaxDiagnostics) + " that are shown"));
     return;
   }
   diagnostics.push_back(source->Report(where, std::move(message), std::move(hint)));
@@ -43,7 +43,8 @@ void LoadState::ErrorOutside(std::string message, std::string hint) {
   diagnostics.push_back(std::move(d));
 }
 
-std::optional<std::string> LoadState::Nearest(std::string_view word, const std::vector<std::string>& candidates) {
+std::optional<std::string> LoadState::Nearest(std::string_view word,
+                                              const std::vector<std::string>& candidates) {
   suggestions_cost += candidates.size();
   if (suggestions_cost > kMaxSuggestionCost) return std::nullopt;
   return NearestName(word.substr(0, 200), candidates);

@@ -19,18 +19,19 @@ namespace genflow {
 
 // The names below one level of a stage's parameters.
 struct ParamIndex {
-  std::unordered_map<std::string_view, const ParamInfo*> params;   // by dotted name
-  std::map<std::string, std::vector<std::string>, std::less<>> groups;  // "" or "lora" -> names one level below
+  std::unordered_map<std::string_view, const ParamInfo*> params;  // by dotted name
+  std::map<std::string, std::vector<std::string>, std::less<>>
+      groups;  // "" or "lora" -> names one level below
 };
 
 // What is known of a stage before its body is read: enough to check references to it.
 struct StageHead {
   const YamlNode* key = nullptr;
-  const YamlNode* body = nullptr;     // null: not a mapping
-  const YamlNode* uses = nullptr;     // null: not given
-  const StageInfo* info = nullptr;    // null: exec, or unknown
+  const YamlNode* body = nullptr;   // null: not a mapping
+  const YamlNode* uses = nullptr;   // null: not given
+  const StageInfo* info = nullptr;  // null: exec, or unknown
   bool exec = false;
-  std::vector<ExecOutput> outputs;    // of exec
+  std::vector<ExecOutput> outputs;  // of exec
   bool known() const { return exec || info != nullptr; }
 };
 
@@ -84,7 +85,7 @@ struct LoadState {
   std::map<std::string, std::vector<std::string>> outputs_of_type;
   std::map<std::string, Secret> secrets;
   std::set<std::string> missing_secrets;  // reported already
-  size_t result_bytes = 0;   // of all expressions so far
+  size_t result_bytes = 0;                // of all expressions so far
   size_t suggestions_cost = 0;
 
  private:
@@ -124,8 +125,9 @@ class Scope : public ExprNames {
 
  private:
   NameValue Refuse(const char* what) const;
-  // Evaluates text[start, end) of a node, whose expression is the `number`th; nothing after a problem.
-  std::optional<nlohmann::json> Evaluate(const YamlNode& node, size_t start, size_t end, size_t number,
+  // Evaluates text[start, end) of a node; nothing after a problem. `opener` is where its "${{" probably
+  // stands in the source; an expression without one has `start` 0.
+  std::optional<nlohmann::json> Evaluate(const YamlNode& node, size_t start, size_t end, size_t opener,
                                          bool null_is_fine);
   const YamlNode* FromJson(const nlohmann::json& value, const YamlNode& at);
 

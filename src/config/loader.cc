@@ -25,7 +25,8 @@ const char* KindName(const json& value) {
 }
 
 // A `-p` value: typed as YAML; text stays text where the default is text. Nothing after a problem.
-std::optional<json> ParseOverride(LoadState* state, const std::string& name, const std::string& text, const json& standard) {
+std::optional<json> ParseOverride(LoadState* state, const std::string& name, const std::string& text,
+                                  const json& standard) {
   const std::string shown = "-p " + name + "=" + (text.size() > 60 ? text.substr(0, 60) + "..." : text);
   if (HasPlaceholder(text)) {
     state->ErrorOutside(shown + ": a value cannot hold '${{'");
@@ -48,9 +49,11 @@ std::optional<json> ParseOverride(LoadState* state, const std::string& name, con
     ResolvePlainScalar(text, &node);
     value = YamlToJson(node);
   }
-  const bool fits = standard.is_null() || standard.type() == value.type() || (standard.is_number() && value.is_number());
+  const bool fits =
+      standard.is_null() || standard.type() == value.type() || (standard.is_number() && value.is_number());
   if (!fits) {
-    state->ErrorOutside(shown + ": expected " + KindName(standard) + ", like the default " + standard.dump() + ", got '" + text + "'");
+    state->ErrorOutside(shown + ": expected " + KindName(standard) + ", like the default " + standard.dump() +
+                        ", got '" + text + "'");
     return std::nullopt;
   }
   return value;
@@ -64,14 +67,17 @@ void ReadParams(LoadState* state, const YamlNode* node) {
   std::map<std::string, std::string> last_override;
   for (const auto& [name, value] : state->options.overrides) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {
-      state->ErrorOutside("-p " + name + ": the pipeline has no parameter '" + name + "'",
-                          state->DidYouMean(name, names, names.empty() ? "it has no parameters" : "its parameters: " + Join(names, ", ")));
+      state->ErrorOutside(
+          "-p " + name + ": the pipeline has no parameter '" + name + "'",
+          state->DidYouMean(name, names,
+                            names.empty() ? "it has no parameters" : "its parameters: " + Join(names, ", ")));
     }
     last_override[name] = value;
   }
   for (const auto& [name, value] : state->options.param_values) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {
-      state->ErrorOutside("the parameter file gives '" + name + "', which the pipeline does not have", state->DidYouMean(name, names));
+      state->ErrorOutside("the parameter file gives '" + name + "', which the pipeline does not have",
+                          state->DidYouMean(name, names));
     }
   }
   if (node == nullptr || node->kind != YamlNode::Kind::kMap) return;
@@ -86,7 +92,8 @@ void ReadParams(LoadState* state, const YamlNode* node) {
       param.bad = param.used = true;
     }
     if (!scope.ToJson(*entry.value, &param.value)) param.bad = true;
-    if (const auto given = state->options.param_values.find(name); given != state->options.param_values.end()) {
+    if (const auto given = state->options.param_values.find(name);
+        given != state->options.param_values.end()) {
       param.bad = false;
       param.value = given->second;
       if (HasPlaceholder(param.value.dump(-1, ' ', false, json::error_handler_t::replace))) {
@@ -100,7 +107,8 @@ void ReadParams(LoadState* state, const YamlNode* node) {
       if (value) param.value = *std::move(value);
     }
     if (param.value.is_null() && !param.bad) {
-      state->Error(*entry.key, "the parameter '" + name + "' has no value", "give one here, or with -p " + name + "=VALUE");
+      state->Error(*entry.key, "the parameter '" + name + "' has no value",
+                   "give one here, or with -p " + name + "=VALUE");
       param.bad = true;
     }
     state->params.emplace(name, std::move(param));
@@ -118,19 +126,22 @@ void ReadExecOutputs(LoadState* state, const YamlNode& node, StageHead* head) {
     const bool known = entry.value->is_scalar() && std::find(kArtifactTypes.begin(), kArtifactTypes.end(),
                                                              entry.value->text) != kArtifactTypes.end();
     if (!known) {
-      state->Error(*entry.value, "out." + port + ": expected an artifact type, got " + DescribeValue(*entry.value),
-                   state->DidYouMean(entry.value->text, kArtifactTypes, "the types: " + Join(kArtifactTypes, ", ")));
+      state->Error(
+          *entry.value, "out." + port + ": expected an artifact type, got " + DescribeValue(*entry.value),
+          state->DidYouMean(entry.value->text, kArtifactTypes, "the types: " + Join(kArtifactTypes, ", ")));
     }
     head->outputs.push_back({port, known ? entry.value->text : "any"});
   }
 }
 
-StageHead ReadHead(LoadState* state, const YamlNode::Entry& entry, const std::vector<std::string>& catalog_names) {
+StageHead ReadHead(LoadState* state, const YamlNode::Entry& entry,
+                   const std::vector<std::string>& catalog_names) {
   StageHead head;
   head.key = entry.key;
   const std::string& id = entry.key->text;
   if (!IsIdentifier(id, true)) {
-    state->Error(*entry.key, "'" + id.substr(0, 100) + "' cannot name a stage", "use letters, digits, - and _, a letter first");
+    state->Error(*entry.key, "'" + id.substr(0, 100) + "' cannot name a stage",
+                 "use letters, digits, - and _, a letter first");
   }
   if (entry.value->kind != YamlNode::Kind::kMap) {
     state->Error(*entry.value, "stage '" + id + "' expects a mapping, got " + DescribeValue(*entry.value),
@@ -140,7 +151,8 @@ StageHead ReadHead(LoadState* state, const YamlNode::Entry& entry, const std::ve
   head.body = entry.value;
   const YamlNode* uses = head.body->Find("uses");
   if (uses == nullptr) {
-    state->Error(*entry.key, "stage '" + id + "' has no 'uses'", "say which stage it is: uses: data.read, or uses: exec");
+    state->Error(*entry.key, "stage '" + id + "' has no 'uses'",
+                 "say which stage it is: uses: data.read, or uses: exec");
     return head;
   }
   if (uses->kind != YamlNode::Kind::kString) {
@@ -158,8 +170,9 @@ StageHead ReadHead(LoadState* state, const YamlNode::Entry& entry, const std::ve
   if (HasPlaceholder(uses->text)) {
     state->Error(*uses, "uses: the name of a stage cannot be an expression");
   } else {
-    state->Error(*uses, "unknown stage '" + uses->text + "'",
-                 state->DidYouMean(uses->text, catalog_names, "list the stages there are with: genflow stages ls"));
+    state->Error(
+        *uses, "unknown stage '" + uses->text + "'",
+        state->DidYouMean(uses->text, catalog_names, "list the stages there are with: genflow stages ls"));
   }
   return head;
 }
@@ -223,7 +236,11 @@ size_t FindBadUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const auto c = static_cast<unsigned char>(text[i]);
     if (c == 0) return i;
-    const size_t size = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+    const size_t size = c < 0x80                ? 1
+                        : c >= 0xC2 && c < 0xE0 ? 2
+                        : c >= 0xE0 && c < 0xF0 ? 3
+                        : c >= 0xF0 && c < 0xF5 ? 4
+                                                : 0;
     if (size == 0 || i + size > text.size()) return i;
     for (size_t k = 1; k < size; ++k) {
       if ((static_cast<unsigned char>(text[i + k]) & 0xC0) != 0x80) return i;
@@ -240,7 +257,8 @@ std::string NearbyFile(const fs::path& file) {
   std::vector<std::string> names;
   std::error_code error;
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
-  for (fs::directory_iterator it(folder, error), end; !error && it != end && files.size() < 1000; it.increment(error)) {
+  for (fs::directory_iterator it(folder, error), end; !error && it != end && files.size() < 1000;
+       it.increment(error)) {
     const fs::path name = it->path().filename();
     if (name.extension() == ".yaml" || name.extension() == ".yml") files[name.stem().string()] = name;
   }
@@ -265,7 +283,8 @@ void ReadPipeline(LoadState* state, const YamlNode& root, Pipeline* out) {
   }
   ReadParams(state, root.Find("params"));
   const YamlNode* stages = root.Find("stages");
-  if (stages == nullptr || stages->kind == YamlNode::Kind::kNull || (stages->kind == YamlNode::Kind::kMap && stages->entries.empty())) {
+  if (stages == nullptr || stages->kind == YamlNode::Kind::kNull ||
+      (stages->kind == YamlNode::Kind::kMap && stages->entries.empty())) {
     const Position where = stages == nullptr ? Position{} : state->PositionOf(*stages);
     state->Error(where, "the pipeline has no stages", "for example stages: { pages: { uses: data.read } }");
     return;
@@ -281,7 +300,8 @@ void ReadPipeline(LoadState* state, const YamlNode& root, Pipeline* out) {
   CheckCycles(state, *out);
   for (const auto& [name, param] : state->params) {
     if (!param.used) {
-      state->Error(*param.key, "the parameter '" + name + "' is never used", "use it as ${{ params." + name + " }}, or remove it");
+      state->Error(*param.key, "the parameter '" + name + "' is never used",
+                   "use it as ${{ params." + name + " }}, or remove it");
     }
     out->params[name] = param.value;
   }
@@ -303,7 +323,8 @@ std::optional<size_t> Pipeline::IndexOf(std::string_view id) const {
 LoadResult ParsePipeline(std::string text, const fs::path& file, const LoadOptions& options) {
   LoadResult result;
   if (text.size() > kMaxPipelineBytes) {
-    result.diagnostics.push_back(FileProblem(file, "the pipeline file is larger than " + HumanBytes(kMaxPipelineBytes)));
+    result.diagnostics.push_back(
+        FileProblem(file, "the pipeline file is larger than " + HumanBytes(kMaxPipelineBytes)));
     return result;
   }
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
@@ -338,8 +359,10 @@ LoadResult LoadPipeline(const fs::path& file, const LoadOptions& options) {
   LoadResult result;
   std::string message = text.error().message;
   if (message.starts_with(file.string() + ": ")) message.erase(0, file.string().size() + 2);
-  if (text.error().code == Code::kInvalid) message = "the pipeline file is larger than " + HumanBytes(kMaxPipelineBytes);
-  else message = "cannot read the pipeline: " + message;
+  if (text.error().code == Code::kInvalid)
+    message = "the pipeline file is larger than " + HumanBytes(kMaxPipelineBytes);
+  else
+    message = "cannot read the pipeline: " + message;
   result.diagnostics.push_back(
       FileProblem(file, std::move(message), text.error().code == Code::kNotFound ? NearbyFile(file) : ""));
   return result;
@@ -356,7 +379,9 @@ Result<std::map<std::string, json>> ReadParamsFile(const fs::path& file) {
   const YamlNode* root = ParseYaml(source, &tree, &problems);
   if (!problems.empty() || root == nullptr) {
     const Diagnostic& first = problems.front();
-    return InvalidError(file.string() + ":" + std::to_string(first.line) + ":" + std::to_string(first.column) + ": " + first.message, first.hint);
+    return InvalidError(file.string() + ":" + std::to_string(first.line) + ":" +
+                            std::to_string(first.column) + ": " + first.message,
+                        first.hint);
   }
   if (root->kind != YamlNode::Kind::kMap) {
     return InvalidError(file.string() + ": expected a mapping of parameters, got " + DescribeValue(*root));

@@ -6,12 +6,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "base/manifest.h"
 #include "config/diagnostic.h"
@@ -94,12 +93,12 @@ struct StageSpec {
   std::vector<InputRef> inputs;             // in file order; those of a many port stand together
   std::vector<InputRef> expression_inputs;  // artifacts named in expressions; `port` is empty
   std::vector<NeedRef> needs;
-  int retries = 0;                  // further attempts after the first
-  double retry_backoff = 1;         // seconds before the first retry; doubled each time
-  std::optional<double> timeout;    // seconds an attempt may take
+  int retries = 0;                // further attempts after the first
+  double retry_backoff = 1;       // seconds before the first retry; doubled each time
+  std::optional<double> timeout;  // seconds an attempt may take
   ResourceSpec resources;
-  std::string condition;            // text of `if`, without ${{ }}; empty: none
-  bool enabled = true;              // what `condition` says, given the parameters
+  std::string condition;                   // text of `if`, without ${{ }}; empty: none
+  bool enabled = true;                     // what `condition` says, given the parameters
   std::map<std::string, std::string> env;  // added to the environment; values may hold placeholders
   std::optional<ExecSpec> exec;
   std::vector<std::string> secrets;  // names used, sorted
@@ -108,8 +107,8 @@ struct StageSpec {
 
 struct Pipeline {
   std::string name;
-  std::filesystem::path file;  // as given
-  std::filesystem::path dir;   // absolute folder of the file
+  std::filesystem::path file;                        // as given
+  std::filesystem::path dir;                         // absolute folder of the file
   nlohmann::json params = nlohmann::json::object();  // name -> value, overrides applied
   std::vector<StageSpec> stages;                     // in file order
   std::map<std::string, size_t, std::less<>> stage_index;
@@ -139,7 +138,7 @@ struct LoadOptions {
 };
 
 struct LoadResult {
-  std::optional<Pipeline> pipeline;      // present when there is no error
+  std::optional<Pipeline> pipeline;     // present when there is no error
   std::vector<Diagnostic> diagnostics;  // sorted; warnings may come with a pipeline
 };
 

@@ -56,18 +56,20 @@ bool HasPlaceholder(std::string_view text) { return text.find(kOpen) != std::str
 
 size_t CountPlaceholders(std::string_view text) {
   size_t count = 0;
-  for (size_t at = text.find(kOpen); at != std::string_view::npos; at = text.find(kOpen, at + kOpen.size())) ++count;
+  for (size_t at = text.find(kOpen); at != std::string_view::npos; at = text.find(kOpen, at + kOpen.size()))
+    ++count;
   return count;
 }
 
 std::vector<Placeholder> FindPlaceholders(const nlohmann::json& value) {
   std::vector<Placeholder> out;
   if (value.is_string()) {
-    Walk(value.get_ref<const std::string&>(), [](std::string_view) {},
-         [&](const Placeholder& p) {
-           out.push_back(p);
-           return true;
-         });
+    Walk(
+        value.get_ref<const std::string&>(), [](std::string_view) {},
+        [&](const Placeholder& p) {
+          out.push_back(p);
+          return true;
+        });
   } else if (value.is_structured()) {
     for (const auto& item : value) {
       for (auto& p : FindPlaceholders(item)) out.push_back(std::move(p));
@@ -79,23 +81,25 @@ std::vector<Placeholder> FindPlaceholders(const nlohmann::json& value) {
 Result<std::string> SubstitutePlaceholders(std::string_view text, const PlaceholderLookup& lookup) {
   std::string out;
   std::optional<Error> error;
-  Walk(text, [&](std::string_view literal) { out += literal; },
-       [&](const Placeholder& p) {
-         Result<std::string> value = lookup(p);
-         if (!value.ok()) {
-           error = std::move(value).error();
-           return false;
-         }
-         out += *value;
-         return true;
-       });
+  Walk(
+      text, [&](std::string_view literal) { out += literal; },
+      [&](const Placeholder& p) {
+        Result<std::string> value = lookup(p);
+        if (!value.ok()) {
+          error = std::move(value).error();
+          return false;
+        }
+        out += *value;
+        return true;
+      });
   if (error) return *std::move(error);
   return out;
 }
 
 Result<nlohmann::json> SubstitutePlaceholders(const nlohmann::json& value, const PlaceholderLookup& lookup) {
   if (value.is_string()) {
-    GF_TRY(std::string text, SubstitutePlaceholders(std::string_view(value.get_ref<const std::string&>()), lookup));
+    GF_TRY(std::string text,
+           SubstitutePlaceholders(std::string_view(value.get_ref<const std::string&>()), lookup));
     return nlohmann::json(std::move(text));
   }
   nlohmann::json out = value;

@@ -20,7 +20,9 @@ json Described(json schema, const std::string& text) {
 void AddRange(const ParamInfo& param, json* schema) {
   if (!param.min || !param.max) return;
   constexpr double kHuge = 1e15;
-  auto number = [&](double value) { return param.type == ParamType::kInt ? json(static_cast<int64_t>(value)) : json(value); };
+  auto number = [&](double value) {
+    return param.type == ParamType::kInt ? json(static_cast<int64_t>(value)) : json(value);
+  };
   if (*param.min > -kHuge) (*schema)["minimum"] = number(*param.min);
   if (*param.max < kHuge) (*schema)["maximum"] = number(*param.max);
 }
@@ -29,7 +31,9 @@ json ParamSchema(const ParamInfo& param) {
   const json text = {{"type", json::array({"string", "number", "boolean"})}};
   json plain;
   switch (param.type) {
-    case ParamType::kBool: plain = {{"type", "boolean"}}; break;
+    case ParamType::kBool:
+      plain = {{"type", "boolean"}};
+      break;
     case ParamType::kInt:
       plain = {{"type", "integer"}};
       AddRange(param, &plain);
@@ -38,17 +42,28 @@ json ParamSchema(const ParamInfo& param) {
       plain = {{"type", "number"}};
       AddRange(param, &plain);
       break;
-    case ParamType::kString: return Described(text, param.doc);
-    case ParamType::kEnum: plain = {{"enum", param.choices}}; break;
-    case ParamType::kPath: return Described({{"type", "string"}, {"minLength", 1}}, param.doc);
+    case ParamType::kString:
+      return Described(text, param.doc);
+    case ParamType::kEnum:
+      plain = {{"enum", param.choices}};
+      break;
+    case ParamType::kPath:
+      return Described({{"type", "string"}, {"minLength", 1}}, param.doc);
     case ParamType::kFiles:
-    case ParamType::kStringList: plain = {{"anyOf", json::array({text, {{"type", "array"}, {"items", text}}})}}; break;
+    case ParamType::kStringList:
+      plain = {{"anyOf", json::array({text, {{"type", "array"}, {"items", text}}})}};
+      break;
     case ParamType::kSize:
-    case ParamType::kDuration: plain = {{"type", json::array({"string", "number"})}}; break;
-    case ParamType::kJson: plain = json::object(); break;
+    case ParamType::kDuration:
+      plain = {{"type", json::array({"string", "number"})}};
+      break;
+    case ParamType::kJson:
+      plain = json::object();
+      break;
   }
-  const bool takes_text = plain.empty() || param.type == ParamType::kSize || param.type == ParamType::kDuration ||
-                          param.type == ParamType::kFiles || param.type == ParamType::kStringList;
+  const bool takes_text = plain.empty() || param.type == ParamType::kSize ||
+                          param.type == ParamType::kDuration || param.type == ParamType::kFiles ||
+                          param.type == ParamType::kStringList;
   json out = takes_text ? plain : json{{"anyOf", json::array({plain, Expression()})}};
   if (param.default_value) out["default"] = *param.default_value;
   return Described(std::move(out), param.doc);
@@ -72,7 +87,8 @@ json WithSchema(const StageInfo& stage) {
         at = ParamSchema(param);
         break;
       }
-      if (at.is_null()) at = {{"type", "object"}, {"additionalProperties", false}, {"properties", json::object()}};
+      if (at.is_null())
+        at = {{"type", "object"}, {"additionalProperties", false}, {"properties", json::object()}};
       level = &at;
       rest.remove_prefix(dot + 1);
     }
@@ -85,8 +101,13 @@ json InSchema(const StageInfo& stage) {
   json required = json::array();
   for (const auto& port : stage.inputs) {
     const json reference = {{"$ref", "#/$defs/reference"}};
-    json schema = port.many ? json{{"anyOf", json::array({reference, {{"type", "array"}, {"items", reference}, {"minItems", 1}}})}} : reference;
-    out["properties"][port.name] = Described(std::move(schema), port.type + (port.doc.empty() ? "" : ": " + port.doc));
+    json schema =
+        port.many
+            ? json{{"anyOf",
+                    json::array({reference, {{"type", "array"}, {"items", reference}, {"minItems", 1}}})}}
+            : reference;
+    out["properties"][port.name] =
+        Described(std::move(schema), port.type + (port.doc.empty() ? "" : ": " + port.doc));
     if (!port.optional) required.push_back(port.name);
   }
   if (!required.empty()) out["required"] = std::move(required);
@@ -95,18 +116,27 @@ json InSchema(const StageInfo& stage) {
 
 json ExecBranch() {
   const json types = {{"enum", {"dataset", "model", "adapter", "report", "package", "file"}}};
-  const json texts = {{"anyOf", json::array({{{"type", "string"}}, {{"type", "array"}, {"items", {{"type", "string"}}}}})}};
-  return {{"required", {"with"}},
+  const json texts = {
+      {"anyOf", json::array({{{"type", "string"}}, {{"type", "array"}, {"items", {{"type", "string"}}}}})}};
+  return {
+      {"required", {"with"}},
+      {"properties",
+       {{"with",
+         {{"type", "object"},
+          {"additionalProperties", false},
+          {"required", {"run"}},
           {"properties",
-           {{"with",
-             {{"type", "object"},
-              {"additionalProperties", false},
-              {"required", {"run"}},
-              {"properties",
-               {{"run", {{"type", "string"}, {"description", "Shell text, run by bash -eo pipefail. Inputs and outputs are paths in GENFLOW_IN_<PORT> and GENFLOW_OUT_<PORT>."}}},
-                {"files", Described(texts, "Files of the workspace whose contents count in the cache key.")}}}}},
-            {"in", {{"type", "object"}, {"additionalProperties", {{"$ref", "#/$defs/reference"}}}}},
-            {"out", {{"type", "object"}, {"additionalProperties", types}, {"description", "Outputs, by name, with their types."}}}}}};
+           {{"run",
+             {{"type", "string"},
+              {"description",
+               "Shell text, run by bash -eo pipefail. Inputs and outputs are paths in GENFLOW_IN_<PORT> and "
+               "GENFLOW_OUT_<PORT>."}}},
+            {"files", Described(texts, "Files of the workspace whose contents count in the cache key.")}}}}},
+        {"in", {{"type", "object"}, {"additionalProperties", {{"$ref", "#/$defs/reference"}}}}},
+        {"out",
+         {{"type", "object"},
+          {"additionalProperties", types},
+          {"description", "Outputs, by name, with their types."}}}}}};
 }
 
 }  // namespace
@@ -121,16 +151,24 @@ json PipelineJsonSchema(const Catalog& catalog) {
     if (then["properties"]["with"].contains("required")) required.push_back("with");
     if (then["properties"]["in"].contains("required")) required.push_back("in");
     if (!required.empty()) then["required"] = std::move(required);
-    branches.push_back({{"if", {{"required", {"uses"}}, {"properties", {{"uses", {{"const", stage.name}}}}}}}, {"then", std::move(then)}});
+    branches.push_back({{"if", {{"required", {"uses"}}, {"properties", {{"uses", {{"const", stage.name}}}}}}},
+                        {"then", std::move(then)}});
   }
   uses.push_back({{"const", "exec"}, {"description", "Runs any program."}});
-  branches.push_back({{"if", {{"required", {"uses"}}, {"properties", {{"uses", {{"const", "exec"}}}}}}}, {"then", ExecBranch()}});
+  branches.push_back({{"if", {{"required", {"uses"}}, {"properties", {{"uses", {{"const", "exec"}}}}}}},
+                      {"then", ExecBranch()}});
 
   const json ref_duration = {{"$ref", "#/$defs/duration"}};
   const json defs = {
-      {"reference", {{"type", "string"}, {"pattern", "^[A-Za-z_][A-Za-z0-9_-]*\\.[A-Za-z_][A-Za-z0-9_]*$"}, {"description", "An output, written stage.port."}}},
-      {"duration", {{"type", json::array({"string", "number"})}, {"description", "90s, 30m, 1h30m; a number means seconds."}}},
-      {"range", {{"type", json::array({"integer", "string"})}, {"description", "A number, or a range such as 0..1."}}},
+      {"reference",
+       {{"type", "string"},
+        {"pattern", "^[A-Za-z_][A-Za-z0-9_-]*\\.[A-Za-z_][A-Za-z0-9_]*$"},
+        {"description", "An output, written stage.port."}}},
+      {"duration",
+       {{"type", json::array({"string", "number"})},
+        {"description", "90s, 30m, 1h30m; a number means seconds."}}},
+      {"range",
+       {{"type", json::array({"integer", "string"})}, {"description", "A number, or a range such as 0..1."}}},
       {"retries",
        {{"description", "Further attempts after a failure."},
         {"anyOf", json::array({{{"type", "integer"}, {"minimum", 0}, {"maximum", 100}},
@@ -138,7 +176,9 @@ json PipelineJsonSchema(const Catalog& catalog) {
                                {{"type", "object"},
                                 {"additionalProperties", false},
                                 {"required", {"max"}},
-                                {"properties", {{"max", {{"type", json::array({"integer", "string"})}}}, {"backoff", ref_duration}}}}})}}},
+                                {"properties",
+                                 {{"max", {{"type", json::array({"integer", "string"})}}},
+                                  {"backoff", ref_duration}}}}})}}},
       {"resources",
        {{"type", "object"},
         {"additionalProperties", false},
@@ -146,7 +186,9 @@ json PipelineJsonSchema(const Catalog& catalog) {
          {{"cpus", {{"$ref", "#/$defs/range"}}},
           {"gpus", {{"$ref", "#/$defs/range"}}},
           {"memory", {{"type", json::array({"integer", "string"})}, {"description", "512M, 8G."}}}}}}},
-      {"env", {{"type", "object"}, {"additionalProperties", {{"type", json::array({"string", "number", "boolean"})}}}}},
+      {"env",
+       {{"type", "object"},
+        {"additionalProperties", {{"type", json::array({"string", "number", "boolean"})}}}}},
       {"stage",
        {{"type", "object"},
         {"required", {"uses"}},
@@ -156,9 +198,13 @@ json PipelineJsonSchema(const Catalog& catalog) {
           {"in", {{"type", "object"}, {"description", "Input artifacts, by port: stage.port."}}},
           {"out", {{"description", "Outputs of a stage with uses: exec."}}},
           {"with", {{"type", "object"}, {"description", "Parameters."}}},
-          {"needs", {{"description", "Stages that come first, without an artifact."},
-                     {"anyOf", json::array({{{"type", "string"}}, {{"type", "array"}, {"items", {{"type", "string"}}}}})}}},
-          {"if", {{"type", json::array({"string", "boolean"})}, {"description", "The stage is skipped where this is false."}}},
+          {"needs",
+           {{"description", "Stages that come first, without an artifact."},
+            {"anyOf",
+             json::array({{{"type", "string"}}, {{"type", "array"}, {"items", {{"type", "string"}}}}})}}},
+          {"if",
+           {{"type", json::array({"string", "boolean"})},
+            {"description", "The stage is skipped where this is false."}}},
           {"env", {{"$ref", "#/$defs/env"}}},
           {"retries", {{"$ref", "#/$defs/retries"}}},
           {"timeout", ref_duration},
@@ -171,7 +217,9 @@ json PipelineJsonSchema(const Catalog& catalog) {
           {"additionalProperties", false},
           {"properties",
            {{"name", {{"type", "string"}, {"minLength", 1}}},
-            {"params", {{"type", "object"}, {"description", "Values for ${{ params.NAME }}; overridable with -p NAME=VALUE."}}},
+            {"params",
+             {{"type", "object"},
+              {"description", "Values for ${{ params.NAME }}; overridable with -p NAME=VALUE."}}},
             {"defaults",
              {{"type", "object"},
               {"additionalProperties", false},

@@ -23,13 +23,15 @@ std::optional<int64_t> WholeNumber(std::string_view text) {
   return value;
 }
 
-std::optional<double> ReadDuration(Scope& scope, const YamlNode& node, std::string_view what, bool zero_is_fine) {
+std::optional<double> ReadDuration(Scope& scope, const YamlNode& node, std::string_view what,
+                                   bool zero_is_fine) {
   const YamlNode* value = scope.Resolve(node);
   if (value == nullptr) return std::nullopt;
   std::optional<double> seconds;
   if (value->is_scalar() && value->kind != YamlNode::Kind::kBool) seconds = ParseDuration(value->text);
   if (!seconds || !std::isfinite(*seconds) || *seconds < 0 || (*seconds == 0 && !zero_is_fine)) {
-    scope.state().Error(node, std::string(what) + ": expected a duration such as 90s or 1h30m, got " + DescribeValue(*value));
+    scope.state().Error(
+        node, std::string(what) + ": expected a duration such as 90s or 1h30m, got " + DescribeValue(*value));
     return std::nullopt;
   }
   return seconds;
@@ -42,8 +44,8 @@ void ReadRetries(Scope& scope, const YamlNode& node, int* retries, double* backo
     if (value == nullptr) return;
     const auto number = value->is_scalar() ? WholeNumber(value->text) : std::nullopt;
     if (!number || *number < 0 || *number > kMaxRetries) {
-      state.Error(at, std::string(what) + ": expected an integer between 0 and " + std::to_string(kMaxRetries) + ", got " +
-                          DescribeValue(*value));
+      state.Error(at, std::string(what) + ": expected an integer between 0 and " +
+                          std::to_string(kMaxRetries) + ", got " + DescribeValue(*value));
       return;
     }
     *retries = static_cast<int>(*number);
@@ -51,14 +53,17 @@ void ReadRetries(Scope& scope, const YamlNode& node, int* retries, double* backo
   if (node.kind != YamlNode::Kind::kMap) return count(node, "retries");
   state.CheckKeys(node, "retries", {"max", "backoff"});
   const YamlNode* max = node.Find("max");
-  if (max == nullptr) state.Error(node, "retries needs the key 'max'", "for example retries: { max: 2, backoff: 10s }");
-  else count(*max, "retries.max");
+  if (max == nullptr)
+    state.Error(node, "retries needs the key 'max'", "for example retries: { max: 2, backoff: 10s }");
+  else
+    count(*max, "retries.max");
   if (const YamlNode* wait = node.Find("backoff"); wait != nullptr) {
     if (const auto seconds = ReadDuration(scope, *wait, "retries.backoff", true)) *backoff = *seconds;
   }
 }
 
-std::optional<IntRange> ReadRange(Scope& scope, const YamlNode& node, const std::string& what, int64_t least) {
+std::optional<IntRange> ReadRange(Scope& scope, const YamlNode& node, const std::string& what,
+                                  int64_t least) {
   const YamlNode* value = scope.Resolve(node);
   if (value == nullptr) return std::nullopt;
   const size_t dots = value->is_scalar() ? value->text.find("..") : std::string::npos;
@@ -68,7 +73,8 @@ std::optional<IntRange> ReadRange(Scope& scope, const YamlNode& node, const std:
     max = dots == std::string::npos ? min : WholeNumber(std::string_view(value->text).substr(dots + 2));
   }
   if (!min || !max || *min < 0 || *max > kMaxUnits) {
-    scope.state().Error(node, what + ": expected a number such as 2, or a range such as 0..1, got " + DescribeValue(*value));
+    scope.state().Error(
+        node, what + ": expected a number such as 2, or a range such as 0..1, got " + DescribeValue(*value));
     return std::nullopt;
   }
   if (*min > *max) {
@@ -77,7 +83,8 @@ std::optional<IntRange> ReadRange(Scope& scope, const YamlNode& node, const std:
     return std::nullopt;
   }
   if (*min < least) {
-    scope.state().Error(node, what + ": expected at least " + std::to_string(least) + ", got " + DescribeValue(*value));
+    scope.state().Error(
+        node, what + ": expected at least " + std::to_string(least) + ", got " + DescribeValue(*value));
     return std::nullopt;
   }
   return IntRange{*min, *max};
@@ -96,9 +103,13 @@ void ReadResources(Scope& scope, const YamlNode& node, ResourceSpec* out) {
   if (const YamlNode* memory = node.Find("memory"); memory != nullptr) {
     const YamlNode* value = scope.Resolve(*memory);
     if (value == nullptr) return;
-    const auto bytes = value->is_scalar() && value->kind != YamlNode::Kind::kBool ? ParseBytes(value->text) : std::nullopt;
-    if (bytes && *bytes > 0) out->memory = bytes;
-    else state.Error(*memory, "resources.memory: expected a size such as 512M or 8G, got " + DescribeValue(*value));
+    const auto bytes =
+        value->is_scalar() && value->kind != YamlNode::Kind::kBool ? ParseBytes(value->text) : std::nullopt;
+    if (bytes && *bytes > 0)
+      out->memory = bytes;
+    else
+      state.Error(*memory,
+                  "resources.memory: expected a size such as 512M or 8G, got " + DescribeValue(*value));
   }
 }
 
@@ -108,7 +119,8 @@ void ReadEnv(Scope& scope, const YamlNode& node, std::map<std::string, std::stri
   for (const auto& entry : node.entries) {
     const std::string& name = entry.key->text;
     if (!IsIdentifier(name, false)) {
-      state.Error(*entry.key, "'" + name + "' cannot name an environment variable", "use letters, digits and _");
+      state.Error(*entry.key, "'" + name + "' cannot name an environment variable",
+                  "use letters, digits and _");
     } else if (name.starts_with("GENFLOW_")) {
       state.Error(*entry.key, "environment variables that start with GENFLOW_ are set by genflow");
     } else if (auto text = scope.Text(*entry.value, "env." + name)) {
@@ -142,9 +154,9 @@ std::optional<InputRef> ReadReference(LoadState* state, const YamlNode& node, co
   const std::vector<std::string> outputs = LoadState::OutputNames(*head);
   if (dot == std::string::npos) {
     state->Error(node, what + ": expected an output such as stage.port, got '" + text + "'",
-                 outputs.size() == 1  ? "did you mean '" + stage + "." + outputs[0] + "'?"
-                 : outputs.empty()    ? ""
-                                      : "the outputs of '" + stage + "': " + Join(outputs, ", "));
+                 outputs.size() == 1 ? "did you mean '" + stage + "." + outputs[0] + "'?"
+                 : outputs.empty()   ? ""
+                                     : "the outputs of '" + stage + "': " + Join(outputs, ", "));
     return std::nullopt;
   }
   const std::string source_port = text.substr(dot + 1);
@@ -152,14 +164,17 @@ std::optional<InputRef> ReadReference(LoadState* state, const YamlNode& node, co
   if (!head->known()) return out;
   const auto found = LoadState::OutputType(*head, source_port);
   if (!found) {
-    state->Error(state->PartOf(node, dot + 1, source_port.size()), what + ": stage '" + stage + "' has no output '" + source_port + "'",
-                 state->DidYouMean(source_port, outputs,
-                                   outputs.empty() ? "it has no outputs" : "its outputs: " + Join(outputs, ", ")));
+    state->Error(
+        state->PartOf(node, dot + 1, source_port.size()),
+        what + ": stage '" + stage + "' has no output '" + source_port + "'",
+        state->DidYouMean(source_port, outputs,
+                          outputs.empty() ? "it has no outputs" : "its outputs: " + Join(outputs, ", ")));
     return std::nullopt;
   }
   out.type = *found;
   if (type != "any" && type != out.type) {
-    state->Error(node, what + " expects " + WithArticle(type) + ", but " + text + " is " + WithArticle(out.type));
+    state->Error(node,
+                 what + " expects " + WithArticle(type) + ", but " + text + " is " + WithArticle(out.type));
     return std::nullopt;
   }
   return out;
@@ -175,8 +190,10 @@ void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, Sta
       if (head.info != nullptr && info == nullptr) {
         std::vector<std::string> names;
         for (const auto& p : head.info->inputs) names.push_back(p.name);
-        state->Error(*entry.key, "'" + head.info->name + "' has no input '" + port + "'",
-                     state->DidYouMean(port, names, names.empty() ? "it has no inputs" : "its inputs: " + Join(names, ", ")));
+        state->Error(
+            *entry.key, "'" + head.info->name + "' has no input '" + port + "'",
+            state->DidYouMean(port, names,
+                              names.empty() ? "it has no inputs" : "its inputs: " + Join(names, ", ")));
         // What was probably meant is not reported as missing as well.
         if (auto near = state->Nearest(port, names)) given.insert(*std::move(near));
         continue;
@@ -207,10 +224,13 @@ void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, Sta
     if (port.optional || given.count(port.name) > 0) continue;
     std::string hint;
     for (const std::string& example : state->outputs_of_type[port.type]) {
-      if (hint.empty() && !example.starts_with(stage->id + ".")) hint = "for example, in: { " + port.name + ": " + example + " }";
+      if (hint.empty() && !example.starts_with(stage->id + "."))
+        hint = "for example, in: { " + port.name + ": " + example + " }";
     }
-    state->Error(*head.key, "stage '" + stage->id + "' needs the input '" + port.name + "' of " + head.info->name +
-                                (port.type == "any" ? "" : ", " + WithArticle(port.type)), std::move(hint));
+    state->Error(*head.key,
+                 "stage '" + stage->id + "' needs the input '" + port.name + "' of " + head.info->name +
+                     (port.type == "any" ? "" : ", " + WithArticle(port.type)),
+                 std::move(hint));
   }
 }
 
@@ -220,7 +240,8 @@ void ReadNeeds(LoadState* state, const YamlNode& node, StageSpec* stage) {
     if (item->kind != YamlNode::Kind::kString) {
       state->Error(*item, "needs: expected the name of a stage, got " + DescribeValue(*item));
     } else if (state->FindHead(item->text) == nullptr) {
-      state->Error(*item, "needs: there is no stage '" + item->text + "'", state->DidYouMean(item->text, state->stage_ids));
+      state->Error(*item, "needs: there is no stage '" + item->text + "'",
+                   state->DidYouMean(item->text, state->stage_ids));
     } else {
       stage->needs.push_back({item->text, state->PositionOf(*item)});
     }
@@ -246,13 +267,16 @@ void ReadExec(LoadState* state, const StageHead& head, const YamlNode* with, Sco
     }
   }
   if (run == nullptr) {
-    state->Error(*head.key, "stage '" + stage->id + "' needs the parameter 'run' of exec", "with: { run: \"shell text\" }");
+    state->Error(*head.key, "stage '" + stage->id + "' needs the parameter 'run' of exec",
+                 "with: { run: \"shell text\" }");
   } else {
     Scope shell(state, Scope::kParams | Scope::kEnv | Scope::kOutputs, "run", &stage->expression_inputs);
     stage->with_positions["run"] = state->PositionOf(*run);
     const auto text = shell.Text(*run, "with.run");
-    if (text && Trim(*text).empty()) state->Error(*run, "with.run is empty");
-    else if (text) exec.run = *text;
+    if (text && Trim(*text).empty())
+      state->Error(*run, "with.run is empty");
+    else if (text)
+      exec.run = *text;
   }
   stage->exec = std::move(exec);
 }
@@ -266,8 +290,8 @@ void CheckExecPorts(LoadState* state, const YamlNode* ports, std::string_view wh
     for (char& c : upper) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
     const auto [at, added] = seen.emplace(upper, entry.key->text);
     if (!added) {
-      state->Error(*entry.key, std::string(what) + "." + entry.key->text + " and " + std::string(what) + "." + at->second +
-                                   " would share one environment variable");
+      state->Error(*entry.key, std::string(what) + "." + entry.key->text + " and " + std::string(what) + "." +
+                                   at->second + " would share one environment variable");
     }
   }
 }
@@ -276,11 +300,14 @@ void CheckExecPorts(LoadState* state, const YamlNode* ports, std::string_view wh
 
 StageDefaults ReadDefaults(LoadState* state, const YamlNode* node) {
   StageDefaults out;
-  if (node == nullptr || node->kind == YamlNode::Kind::kNull || !state->ExpectMap(*node, "defaults")) return out;
+  if (node == nullptr || node->kind == YamlNode::Kind::kNull || !state->ExpectMap(*node, "defaults"))
+    return out;
   state->CheckKeys(*node, "defaults", {"retries", "timeout", "resources", "env"});
   Scope scope(state, Scope::kParams | Scope::kEnv, "defaults");
-  if (const YamlNode* at = node->Find("retries"); at != nullptr) ReadRetries(scope, *at, &out.retries, &out.retry_backoff);
-  if (const YamlNode* at = node->Find("timeout"); at != nullptr) out.timeout = ReadDuration(scope, *at, "timeout", false);
+  if (const YamlNode* at = node->Find("retries"); at != nullptr)
+    ReadRetries(scope, *at, &out.retries, &out.retry_backoff);
+  if (const YamlNode* at = node->Find("timeout"); at != nullptr)
+    out.timeout = ReadDuration(scope, *at, "timeout", false);
   if (const YamlNode* at = node->Find("resources"); at != nullptr) ReadResources(scope, *at, &out.resources);
   if (const YamlNode* at = node->Find("env"); at != nullptr) {
     Scope env(state, Scope::kParams | Scope::kEnv | Scope::kSecrets, "defaults", nullptr, &out.secrets);
@@ -313,14 +340,22 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
     const std::string& key = entry.key->text;
     const YamlNode& value = *entry.value;
     if (key == "uses") continue;
-    if (key == "with") with = &value;
-    else if (key == "in") in = &value;
-    else if (key == "out") out = &value;
-    else if (key == "needs") ReadNeeds(state, value, &stage);
-    else if (key == "env") ReadEnv(values, value, &stage.env);
-    else if (key == "retries") ReadRetries(plain, value, &stage.retries, &stage.retry_backoff);
-    else if (key == "timeout") { if (const auto t = ReadDuration(plain, value, "timeout", false)) stage.timeout = t; }
-    else if (key == "resources") ReadResources(plain, value, &stage.resources);
+    if (key == "with")
+      with = &value;
+    else if (key == "in")
+      in = &value;
+    else if (key == "out")
+      out = &value;
+    else if (key == "needs")
+      ReadNeeds(state, value, &stage);
+    else if (key == "env")
+      ReadEnv(values, value, &stage.env);
+    else if (key == "retries")
+      ReadRetries(plain, value, &stage.retries, &stage.retry_backoff);
+    else if (key == "timeout") {
+      if (const auto t = ReadDuration(plain, value, "timeout", false)) stage.timeout = t;
+    } else if (key == "resources")
+      ReadResources(plain, value, &stage.resources);
     else if (key == "if") {
       Scope condition(state, Scope::kParams | Scope::kEnv, "if");
       if (const auto yes = condition.Condition(value, &stage.condition)) stage.enabled = *yes;
@@ -338,8 +373,9 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
     ReadExec(state, head, with, values, &stage);
   } else if (head.info != nullptr) {
     if (out != nullptr) {
-      state->Error(*out, "only a stage with uses: exec declares out", "the outputs of " + head.info->name + " are fixed: " +
-                             Join(LoadState::OutputNames(head), ", "));
+      state->Error(
+          *out, "only a stage with uses: exec declares out",
+          "the outputs of " + head.info->name + " are fixed: " + Join(LoadState::OutputNames(head), ", "));
     }
     ReadWith(state, head, with, values, &stage);
   } else if (with != nullptr) {

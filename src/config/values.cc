@@ -48,14 +48,16 @@ NameValue Scope::Param(const std::string& name) {
   const auto found = state_->params.find(name);
   if (found == state_->params.end()) {
     const size_t dash = name.find('-');
-    if (const auto first = state_->params.find(name.substr(0, dash)); dash != std::string::npos && first != state_->params.end()) {
+    if (const auto first = state_->params.find(name.substr(0, dash));
+        dash != std::string::npos && first != state_->params.end()) {
       first->second.used = true;
       return Refused("unknown parameter '" + name + "'", "a subtraction needs spaces around '-'");
     }
     const auto names = KeysOf(state_->params);
     // What was probably meant is not reported as unused as well.
     if (const auto near = state_->Nearest(name, names)) state_->params[*near].used = true;
-    return Refused("unknown parameter '" + name + "'", state_->DidYouMean(name, names, "define it under params:"));
+    return Refused("unknown parameter '" + name + "'",
+                   state_->DidYouMean(name, names, "define it under params:"));
   }
   found->second.used = true;
   if (found->second.bad) return Refused("");
@@ -86,7 +88,8 @@ NameValue Scope::Env(const std::string& name) {
 
 NameValue Scope::Secret(const std::string& name) {
   if ((allow_ & kSecrets) == 0) return Refuse("secrets");
-  if (!IsIdentifier(name, false)) return Refused("'" + name + "' cannot name a secret", "use letters, digits and _");
+  if (!IsIdentifier(name, false))
+    return Refused("'" + name + "' cannot name a secret", "use letters, digits and _");
   if (secrets_ != nullptr) secrets_->insert(name);
   auto known = state_->secrets.find(name);
   if (known == state_->secrets.end()) {
@@ -101,12 +104,14 @@ NameValue Scope::Secret(const std::string& name) {
       return Refused("the secret '" + name + "' is not set", "set the environment variable " + variable);
     }
     if (!value) {
-      state_->Warn(position_, "the secret '" + name + "' is not set", "a run needs the environment variable " + variable);
+      state_->Warn(position_, "the secret '" + name + "' is not set",
+                   "a run needs the environment variable " + variable);
     }
     std::string digest = "unset";
     if (value) {
       Sha256 hash;
-      for (std::string_view part : {std::string_view(state_->options.secret_salt), std::string_view(name), std::string_view(*value)}) {
+      for (std::string_view part : {std::string_view(state_->options.secret_salt), std::string_view(name),
+                                    std::string_view(*value)}) {
         hash.Update(std::to_string(part.size()) + ":");
         hash.Update(part);
       }
@@ -133,8 +138,10 @@ NameValue Scope::Output(const std::string& stage, const std::string& port) {
   const auto type = LoadState::OutputType(*head, port);
   if (!type) {
     const auto names = LoadState::OutputNames(*head);
-    NameValue out = Refused("stage '" + stage + "' has no output '" + port + "'",
-                            state_->DidYouMean(port, names, names.empty() ? "it has no outputs" : "its outputs: " + Join(names, ", ")));
+    NameValue out =
+        Refused("stage '" + stage + "' has no output '" + port + "'",
+                state_->DidYouMean(
+                    port, names, names.empty() ? "it has no outputs" : "its outputs: " + Join(names, ", ")));
     out.at_port = true;
     return out;
   }
@@ -147,24 +154,20 @@ NameValue Scope::Output(const std::string& stage, const std::string& port) {
   return out;
 }
 
-std::optional<json> Scope::Evaluate(const YamlNode& node, size_t start, size_t end, size_t number, bool null_is_fine) {
+std::optional<json> Scope::Evaluate(const YamlNode& node, size_t start, size_t end, size_t opener,
+                                    bool null_is_fine) {
   const std::string_view text = std::string_view(node.text).substr(start, end - start);
   const std::string& source = state_->source->text();
-  // Where the expression's text starts in the source; npos where it is not written as it reads.
-  size_t raw = std::string::npos;
-  size_t opener = node.offset;
-  if (start == 0) {
-    raw = node.offset + (node.plain ? 0 : 1);
-  } else {
-    for (size_t i = 0; i <= number && opener != std::string::npos; ++i) opener = source.find(kOpen, i == 0 ? opener : opener + 1);
-    if (opener != std::string::npos) raw = opener + kOpen.size();
-    else opener = node.offset;
-  }
+  // Where the expression's text starts in the source.
+  size_t raw = opener + kOpen.size();
+  if (start == 0) raw = node.offset + (node.plain ? 0 : 1);
   auto place = [&](size_t offset, size_t length) {
-    if (raw != std::string::npos && source.compare(raw, offset + length, text, 0, offset + length) == 0) {
+    if (raw + offset + length <= source.size() &&
+        source.compare(raw, offset + length, text, 0, offset + length) == 0) {
       return state_->source->At(raw + offset, length);
     }
-    return start == 0 ? state_->PositionOf(node) : state_->source->At(opener, kOpen.size());
+    const bool shown = start > 0 && opener < node.offset + node.bytes;
+    return shown ? state_->source->At(opener, kOpen.size()) : state_->PositionOf(node);
   };
   const std::string_view trimmed = Trim(text);
   const size_t lead = trimmed.empty() ? 0 : static_cast<size_t>(trimmed.data() - text.data());
@@ -174,7 +177,8 @@ std::optional<json> Scope::Evaluate(const YamlNode& node, size_t start, size_t e
   if (const auto* problem = std::get_if<ExprProblem>(&result)) {
     if (problem->message.empty()) return std::nullopt;
     const size_t offset = std::min(problem->offset, text.size());
-    state_->Error(place(offset, std::min(problem->length, text.size() - offset)), problem->message, problem->hint);
+    state_->Error(place(offset, std::min(problem->length, text.size() - offset)), problem->message,
+                  problem->hint);
     return std::nullopt;
   }
   auto& value = std::get<ExprValue>(result);
@@ -201,7 +205,8 @@ const YamlNode* Scope::FromJson(const json& value, const YamlNode& at) {
     for (const auto& item : value) node->items.push_back(FromJson(item, at));
   } else if (value.is_object()) {
     node->kind = YamlNode::Kind::kMap;
-    for (const auto& [name, item] : value.items()) node->entries.push_back({FromJson(json(name), at), FromJson(item, at)});
+    for (const auto& [name, item] : value.items())
+      node->entries.push_back({FromJson(json(name), at), FromJson(item, at)});
   } else {
     ScalarToText(value, &node->text);
     if (value.is_null()) {
@@ -230,20 +235,26 @@ const YamlNode* Scope::Resolve(const YamlNode& node) {
   const std::string_view text = node.text;
   std::string out;
   size_t at = 0, placeholders = 0;
+  size_t written = node.offset;  // of the same "${{" in the source, where it is written as it reads
   bool failed = false;
-  for (size_t number = 0; open != std::string::npos; ++number) {
+  while (open != std::string::npos) {
+    if (written < state_->source->text().size()) {
+      written = std::min(state_->source->text().find(kOpen, written + (at > 0 ? 1 : 0)),
+                         state_->source->text().size());
+    }
     const size_t start = open + kOpen.size(), end = FindExpressionEnd(text, start);
     if (end == std::string::npos) {
       state_->Error(state_->PartOf(node, open, kOpen.size()), "'${{' is not closed by '}}'");
       return nullptr;
     }
-    auto value = Evaluate(node, start, end, number, false);
+    auto value = Evaluate(node, start, end, written, false);
     if (value && open == 0 && end + 2 == text.size()) return FromJson(*value, node);
     std::string piece;
     if (!value) {
       failed = true;
     } else if (!ScalarToText(*value, &piece)) {
-      state_->Error(position_, std::string(value->is_array() ? "a list" : "a mapping") + " cannot be part of a text",
+      state_->Error(position_,
+                    std::string(value->is_array() ? "a list" : "a mapping") + " cannot be part of a text",
                     "use toJSON() or join()");
       failed = true;
     }
@@ -286,7 +297,8 @@ std::optional<bool> Scope::Condition(const YamlNode& node, std::string* text) {
     return node.boolean;
   }
   if (node.kind != YamlNode::Kind::kString) {
-    state_->Error(node, "if expects a condition, got " + DescribeValue(node), "for example if: ${{ params.full }}");
+    state_->Error(node, "if expects a condition, got " + DescribeValue(node),
+                  "for example if: ${{ params.full }}");
     return std::nullopt;
   }
   size_t start = 0, end = node.text.size();
@@ -299,7 +311,8 @@ std::optional<bool> Scope::Condition(const YamlNode& node, std::string* text) {
     }
   }
   *text = Trim(std::string_view(node.text).substr(start, end - start));
-  const auto value = Evaluate(node, start, end, 0, true);
+  const size_t written = std::min(state_->source->text().find(kOpen, node.offset), node.offset + node.bytes);
+  const auto value = Evaluate(node, start, end, written, true);
   if (!value) return std::nullopt;
   return IsTruthy(*value);
 }

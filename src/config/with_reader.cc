@@ -56,7 +56,8 @@ void ReadGroup(LoadState* state, const StageInfo& info, const ParamIndex& index,
     // The name may be right and the level wrong.
     std::string hint;
     for (const auto& param : info.params) {
-      if (hint.empty() && param.name.ends_with("." + entry.key->text)) hint = "did you mean '" + param.name + "'?";
+      if (hint.empty() && param.name.ends_with("." + entry.key->text))
+        hint = "did you mean '" + param.name + "'?";
     }
     if (const auto level = index.groups.find(group); hint.empty() && level != index.groups.end()) {
       const std::string all = "its keys: " + Join(level->second, ", ");
@@ -84,7 +85,8 @@ void ReadWith(LoadState* state, const StageHead& head, const YamlNode* with, Sco
   for (const auto& param : info.params) {
     if (given.count(param.name) > 0) continue;
     if (param.required) {
-      state->Error(*head.key, "stage '" + stage->id + "' needs the parameter '" + param.name + "' of " + info.name,
+      state->Error(*head.key,
+                   "stage '" + stage->id + "' needs the parameter '" + param.name + "' of " + info.name,
                    param.doc.empty() ? "" : param.name + ": " + param.doc);
     } else if (param.default_value) {
       SetNested(&stage->with, param.name, *param.default_value);

@@ -1,19 +1,19 @@
 #include "config/yaml_tree.h"
 
+#include <yaml-cpp/depthguard.h>
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/mark.h>
+#include <yaml-cpp/parser.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
 #include <sstream>
 #include <unordered_map>
-#include <utility>
 #include <unordered_set>
-
-#include <yaml-cpp/depthguard.h>
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/exceptions.h>
-#include <yaml-cpp/mark.h>
-#include <yaml-cpp/parser.h>
+#include <utility>
 
 #include "base/strings.h"
 
@@ -22,6 +22,7 @@ namespace genflow {
 namespace {
 
 constexpr size_t kMaxDepth = 64;
+constexpr size_t kMaxProblems = 1000;
 constexpr size_t kMaxAliasWeight = 16u << 20;
 constexpr std::string_view kCoreTag = "tag:yaml.org,2002:";
 
@@ -46,7 +47,8 @@ bool ParseCoreInt(std::string_view text, int64_t* out) {
   }
   if (digits.empty() || digits[0] == '-' || digits[0] == '+') return false;
   const std::string signed_text = (negative ? "-" : "") + std::string(digits);
-  const auto [end, error] = std::from_chars(signed_text.data(), signed_text.data() + signed_text.size(), *out, base);
+  const auto [end, error] =
+      std::from_chars(signed_text.data(), signed_text.data() + signed_text.size(), *out, base);
   return error == std::errc() && end == signed_text.data() + signed_text.size();
 }
 
@@ -62,7 +64,8 @@ bool ParseCoreFloat(std::string_view text, double* out) {
     *out = std::numeric_limits<double>::quiet_NaN();
     return true;
   }
-  if (body.empty() || !(IsDigit(body[0]) || (body[0] == '.' && body.size() > 1 && IsDigit(body[1])))) return false;
+  if (body.empty() || !(IsDigit(body[0]) || (body[0] == '.' && body.size() > 1 && IsDigit(body[1]))))
+    return false;
   for (char c : body) {
     if (!IsDigit(c) && c != '.' && c != 'e' && c != 'E' && c != '+' && c != '-') return false;
   }
@@ -130,8 +133,8 @@ class TreeBuilder : public YAML::EventHandler {
       if (name == "int" || name == "float" || name == "bool" || name == "null") {
         ResolvePlainScalar(value, node);
       } else if (name != "str") {
-        diagnostics_->push_back(source_.Report(source_.At(Offset(mark), tag.size()),
-                                               "tags such as '" + ShortTag(tag) + "' have no meaning here"));
+        Add(source_.At(Offset(mark), tag.size()),
+            "tags such as '" + ShortTag(tag) + "' have no meaning here");
       }
     }
     node->bytes = WrittenBytes(*node);
@@ -161,8 +164,8 @@ class TreeBuilder : public YAML::EventHandler {
     const YamlNode* key = nullptr;  // of a map: read, its value not yet
     std::unordered_map<std::string_view, const YamlNode*> keys;
     std::vector<const YamlNode*> merges;  // values of <<
-    size_t weight = 1;  // bytes and nodes of the value so far, aliases unfolded
-    size_t depth = 1;   // levels of the value so far, aliases unfolded
+    size_t weight = 1;                    // bytes and nodes of the value so far, aliases unfolded
+    size_t depth = 1;                     // levels of the value so far, aliases unfolded
   };
   struct Anchored {
     const YamlNode* node = nullptr;
@@ -176,6 +179,12 @@ class TreeBuilder : public YAML::EventHandler {
   [[noreturn]] void Fail(Position where, std::string message, std::string hint = {}) {
     diagnostics_->push_back(source_.Report(where, std::move(message), std::move(hint)));
     throw Abort{};
+  }
+
+  // A problem that does not end the parse, unless there are too many.
+  void Add(Position where, std::string message, std::string hint = {}) {
+    diagnostics_->push_back(source_.Report(where, std::move(message), std::move(hint)));
+    if (diagnostics_->size() >= kMaxProblems) throw Abort{};
   }
 
   [[noreturn]] void FailDepth(size_t offset) {
@@ -210,15 +219,18 @@ class TreeBuilder : public YAML::EventHandler {
     if (start >= text.size()) return 1;
     const char first = text[start];
     constexpr size_t kMaxShown = 4096;
-    const size_t end = start + std::min(text.substr(start, kMaxShown).find('\n'), std::min(kMaxShown, text.size() - start));
+    const size_t end =
+        start + std::min(text.substr(start, kMaxShown).find('\n'), std::min(kMaxShown, text.size() - start));
     if (!node.plain && (first == '"' || first == '\'')) {
       size_t at = start + 1;
       for (; at < text.size(); ++at) {
         if (first == '"' && text[at] == '\\') {
           ++at;
         } else if (text[at] == first) {
-          if (first == '\'' && at + 1 < text.size() && text[at + 1] == first) ++at;
-          else break;
+          if (first == '\'' && at + 1 < text.size() && text[at + 1] == first)
+            ++at;
+          else
+            break;
         }
       }
       if (at >= text.size()) Fail(source_.At(start), "not valid YAML: the quoted text is not closed");
@@ -262,8 +274,10 @@ class TreeBuilder : public YAML::EventHandler {
       return;
     }
     if (frame.key == nullptr) {
-      if (!node->is_scalar()) Fail(source_.At(node->offset), "a key must be text, not " + std::string(
-          node->kind == YamlNode::Kind::kList ? "a list" : "a mapping"));
+      if (!node->is_scalar())
+        Fail(source_.At(node->offset),
+             "a key must be text, not " +
+                 std::string(node->kind == YamlNode::Kind::kList ? "a list" : "a mapping"));
       if (node->kind == YamlNode::Kind::kNull && node->text.empty()) {
         Fail(source_.At(node->offset), "a key is missing before ':'");
       }
@@ -278,8 +292,8 @@ class TreeBuilder : public YAML::EventHandler {
     const auto [known, added] = frame.keys.emplace(key->text, key);
     if (!added) {
       const Position first = source_.At(known->second->offset);
-      diagnostics_->push_back(source_.Report(source_.At(key->offset, key->bytes), "the key '" + key->text + "' is repeated",
-                                             "it is first given in line " + std::to_string(first.line)));
+      Add(source_.At(key->offset, key->bytes), "the key '" + key->text + "' is repeated",
+          "it is first given in line " + std::to_string(first.line));
       return;
     }
     frame.node->entries.push_back({key, node});
@@ -289,11 +303,11 @@ class TreeBuilder : public YAML::EventHandler {
   void Merge() {
     Frame& frame = frames_.back();
     for (const YamlNode* from : frame.merges) {
-      std::vector<const YamlNode*> maps = from->kind == YamlNode::Kind::kList ? from->items
-                                                                              : std::vector<const YamlNode*>{from};
+      std::vector<const YamlNode*> maps =
+          from->kind == YamlNode::Kind::kList ? from->items : std::vector<const YamlNode*>{from};
       for (const YamlNode* map : maps) {
         if (map->kind != YamlNode::Kind::kMap) {
-          diagnostics_->push_back(source_.Report(source_.At(map->offset, map->bytes), "'<<' takes a mapping, or a list of mappings"));
+          Add(source_.At(map->offset, map->bytes), "'<<' takes a mapping, or a list of mappings");
           continue;
         }
         for (const auto& entry : map->entries) {
@@ -334,7 +348,8 @@ constexpr Wording kWordings[] = {
      "check the indentation, and that every entry starts with '- '"},
     {"illegal map value", "a ':' that starts a value cannot stand here",
      "put text that holds ': ' in quotes, or end the key in the line above with ':'"},
-    {"illegal block entry", "a list entry cannot stand here", "put '- ' on a line of its own, indented under the key"},
+    {"illegal block entry", "a list entry cannot stand here",
+     "put '- ' on a line of its own, indented under the key"},
     {"illegal map key", "a key cannot stand here", "put it on a line of its own"},
     {"end of map flow not found", "'{' is not closed by '}'", ""},
     {"end of sequence flow not found", "'[' is not closed by ']'", ""},
@@ -346,7 +361,8 @@ constexpr Wording kWordings[] = {
     {"the referenced anchor is not defined", "this alias refers to no anchor", "define it above as &name"},
 };
 
-void ReportSyntaxError(const SourceText& source, const YAML::Exception& e, std::vector<Diagnostic>* diagnostics) {
+void ReportSyntaxError(const SourceText& source, const YAML::Exception& e,
+                       std::vector<Diagnostic>* diagnostics) {
   const int line = std::max(1, e.mark.line + 1);
   if (const int tab = LineWithTab(source, line); tab > 0) {
     const size_t start = static_cast<size_t>(source.Line(tab).data() - source.text().data());
@@ -404,13 +420,15 @@ const YamlNode* ParseYaml(const SourceText& source, YamlTree* tree, std::vector<
     if (parser.HandleNextDocument(second)) {
       const YamlNode* other = second.root();
       diagnostics->push_back(source.Report(source.At(other == nullptr ? 0 : other->offset),
-                                           "the file holds a second document", "keep one, without '---' between"));
+                                           "the file holds a second document",
+                                           "keep one, without '---' between"));
     }
     return root;
   } catch (const Abort&) {
   } catch (const YAML::DeepRecursion& e) {
-    diagnostics->push_back(source.Report(source.At(static_cast<size_t>(std::max(0, e.mark.pos))),
-                                         "values are nested more than " + std::to_string(kMaxDepth) + " levels deep"));
+    diagnostics->push_back(
+        source.Report(source.At(static_cast<size_t>(std::max(0, e.mark.pos))),
+                      "values are nested more than " + std::to_string(kMaxDepth) + " levels deep"));
   } catch (const YAML::Exception& e) {
     ReportSyntaxError(source, e, diagnostics);
   }
@@ -419,13 +437,17 @@ const YamlNode* ParseYaml(const SourceText& source, YamlTree* tree, std::vector<
 
 nlohmann::json YamlToJson(const YamlNode& node) {
   switch (node.kind) {
-    case YamlNode::Kind::kNull: return nullptr;
-    case YamlNode::Kind::kBool: return node.boolean;
-    case YamlNode::Kind::kInt: return node.integer;
+    case YamlNode::Kind::kNull:
+      return nullptr;
+    case YamlNode::Kind::kBool:
+      return node.boolean;
+    case YamlNode::Kind::kInt:
+      return node.integer;
     case YamlNode::Kind::kFloat:
       if (!std::isfinite(node.number)) return node.text;
       return node.number;
-    case YamlNode::Kind::kString: return node.text;
+    case YamlNode::Kind::kString:
+      return node.text;
     case YamlNode::Kind::kList: {
       nlohmann::json out = nlohmann::json::array();
       for (const YamlNode* item : node.items) out.push_back(YamlToJson(*item));

@@ -3,12 +3,11 @@
 
 #include <cstdint>
 #include <deque>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "config/diagnostic.h"
 
@@ -31,9 +30,9 @@ struct YamlNode {
   bool boolean = false;
   int64_t integer = 0;
   double number = 0;
-  std::string text;    // scalars: as written, quotes and escapes undone
-  size_t offset = 0;   // of the value's first byte in the source
-  size_t bytes = 1;    // written length on its first line
+  std::string text;                    // scalars: as written, quotes and escapes undone
+  size_t offset = 0;                   // of the value's first byte in the source
+  size_t bytes = 1;                    // written length on its first line
   std::vector<const YamlNode*> items;  // kList
   std::vector<Entry> entries;          // kMap, each key once
 };

@@ -107,8 +107,12 @@ std::vector<size_t> Graph::TopologicalOrder() const {
   return order;
 }
 
-std::vector<bool> Graph::Ancestors(const std::vector<size_t>& seeds) const { return Reach(predecessors_, seeds); }
+std::vector<bool> Graph::Ancestors(const std::vector<size_t>& seeds) const {
+  return Reach(predecessors_, seeds);
+}
 
-std::vector<bool> Graph::Descendants(const std::vector<size_t>& seeds) const { return Reach(successors_, seeds); }
+std::vector<bool> Graph::Descendants(const std::vector<size_t>& seeds) const {
+  return Reach(successors_, seeds);
+}
 
 }  // namespace genflow

@@ -25,14 +25,15 @@ enum class Role {
 };
 
 struct NodeEstimate {
-  double seconds = 1;    // expected duration, from earlier runs
-  bool enabled = true;   // what `if` says
+  double seconds = 1;   // expected duration, from earlier runs
+  bool enabled = true;  // what `if` says
 };
 
 struct Plan {
-  std::vector<Role> roles;         // by node
-  std::vector<double> priorities;  // by node: seconds from its start to the end of the longest chain behind it
-  std::vector<size_t> order;       // nodes that are not ignored, in topological order
+  std::vector<Role> roles;  // by node
+  std::vector<double>
+      priorities;             // by node: seconds from its start to the end of the longest chain behind it
+  std::vector<size_t> order;  // nodes that are not ignored, in topological order
 };
 
 // `graph` has every edge and no cycle; `artifacts` has the same nodes, and those edges that carry

@@ -30,17 +30,28 @@ std::optional<std::string> WhyUnfit(const Demand& demand, const Pools& pools) {
 
 const char* NodeStateName(NodeState state) {
   switch (state) {
-    case NodeState::kIgnored: return "ignored";
-    case NodeState::kWaiting: return "waiting";
-    case NodeState::kReady: return "ready";
-    case NodeState::kRunning: return "running";
-    case NodeState::kSucceeded: return "succeeded";
-    case NodeState::kCached: return "cached";
-    case NodeState::kFailed: return "failed";
-    case NodeState::kGateFailed: return "gate-failed";
-    case NodeState::kInterrupted: return "interrupted";
-    case NodeState::kSkipped: return "skipped";
-    case NodeState::kCancelled: return "cancelled";
+    case NodeState::kIgnored:
+      return "ignored";
+    case NodeState::kWaiting:
+      return "waiting";
+    case NodeState::kReady:
+      return "ready";
+    case NodeState::kRunning:
+      return "running";
+    case NodeState::kSucceeded:
+      return "succeeded";
+    case NodeState::kCached:
+      return "cached";
+    case NodeState::kFailed:
+      return "failed";
+    case NodeState::kGateFailed:
+      return "gate-failed";
+    case NodeState::kInterrupted:
+      return "interrupted";
+    case NodeState::kSkipped:
+      return "skipped";
+    case NodeState::kCancelled:
+      return "cancelled";
   }
   return "unknown";
 }
@@ -99,7 +110,8 @@ std::optional<Grant> Schedule::TryStart(size_t node, int64_t cpus_share) {
   const auto gpus_total = static_cast<int64_t>(total_.gpus.size());
   const auto gpus_free = static_cast<int64_t>(free_.gpus.size());
   const int64_t gpus_min = std::max(demand.gpus_min, std::min<int64_t>({1, demand.gpus_max, gpus_total}));
-  if (demand.cpus_min > free_.cpus || gpus_min > gpus_free || demand.memory > free_.memory) return std::nullopt;
+  if (demand.cpus_min > free_.cpus || gpus_min > gpus_free || demand.memory > free_.memory)
+    return std::nullopt;
 
   Grant grant;
   grant.cpus = std::max(demand.cpus_min, std::min({demand.cpus_max, free_.cpus, cpus_share}));
@@ -129,7 +141,7 @@ std::vector<size_t> Schedule::Finish(size_t node, Finished how) {
     }
     return ended;
   }
-  SetFinal(node, how == Finished::kFailed ? NodeState::kFailed
+  SetFinal(node, how == Finished::kFailed       ? NodeState::kFailed
                  : how == Finished::kGateFailed ? NodeState::kGateFailed
                                                 : NodeState::kInterrupted);
   SkipDependents(node, node, &ended);

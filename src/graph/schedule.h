@@ -47,9 +47,9 @@ struct Grant {
 std::optional<std::string> WhyUnfit(const Demand& demand, const Pools& pools);
 
 enum class NodeState {
-  kIgnored,    // not part of the run
-  kWaiting,    // for its predecessors
-  kReady,      // for the cache's answer or for resources
+  kIgnored,  // not part of the run
+  kWaiting,  // for its predecessors
+  kReady,    // for the cache's answer or for resources
   kRunning,
   kSucceeded,
   kCached,

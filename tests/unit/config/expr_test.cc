@@ -10,16 +10,22 @@ using nlohmann::json;
 class Names : public ExprNames {
  public:
   NameValue Param(const std::string& name) override {
-    const json params = {{"n", 3}, {"half", 0.5}, {"text", "Abc"}, {"list", {1, "b", 3}}, {"map", {{"k-1", {{"x", 9}}}}}, {"off", false}};
+    const json params = {
+        {"n", 3},      {"half", 0.5}, {"text", "Abc"}, {"list", {1, "b", 3}}, {"map", {{"k-1", {{"x", 9}}}}},
+        {"off", false}};
     NameValue out;
-    if (params.contains(name)) out.value = params[name];
-    else out.state = NameValue::State::kRefused, out.message = "no " + name;
+    if (params.contains(name))
+      out.value = params[name];
+    else
+      out.state = NameValue::State::kRefused, out.message = "no " + name;
     return out;
   }
   NameValue Env(const std::string& name) override {
     NameValue out;
-    if (name == "HOME") out.value = "/home/u";
-    else out.state = NameValue::State::kUnset, out.message = name + " is not set";
+    if (name == "HOME")
+      out.value = "/home/u";
+    else
+      out.state = NameValue::State::kUnset, out.message = name + " is not set";
     return out;
   }
   NameValue Secret(const std::string&) override { return {.value = "${{ secrets.T#1 }}"}; }
@@ -135,7 +141,8 @@ TEST(Expr, ProblemsHaveTheirPlace) {
   EXPECT_EQ(Eval("format('{0}')"), "7+5: the format uses {0}, but has 0 values");
   EXPECT_EQ(Eval("1.2.3"), "0+5: '1.2.3' is not a number");
   EXPECT_EQ(Eval("'${{ secrets.T#1 }}'"), "0+20: text in an expression cannot hold '${{'");
-  EXPECT_EQ(Eval(std::string(500, '(') + "1" + std::string(500, ')')), "100+1: the expression is nested too deeply");
+  EXPECT_EQ(Eval(std::string(500, '(') + "1" + std::string(500, ')')),
+            "100+1: the expression is nested too deeply");
   EXPECT_EQ(Eval(std::string(100'000, '!') + "1"), "100+1: the expression is nested too deeply");
 }
 

@@ -18,7 +18,8 @@ using ::testing::IsEmpty;
 
 struct FilesTest : ::testing::Test {
   void SetUp() override {
-    root = fs::path(testing::TempDir()) / ("files-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+    root = fs::path(testing::TempDir()) /
+           ("files-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
     fs::remove_all(root);
     for (const char* file : {"data/b.jsonl", "data/a.jsonl", "models/base.gguf", "tool.py"}) {
       fs::create_directories((root / file).parent_path());
@@ -40,7 +41,8 @@ struct FilesTest : ::testing::Test {
   }
   std::vector<std::string> Names(const StageSpec& stage) {
     std::vector<std::string> out;
-    for (const auto& file : stage.files) out.push_back(file.param + ":" + file.name + ":" + file.path.lexically_relative(root).string());
+    for (const auto& file : stage.files)
+      out.push_back(file.param + ":" + file.name + ":" + file.path.lexically_relative(root).string());
     return out;
   }
   const Catalog catalog = TestCatalog();
@@ -58,11 +60,14 @@ TEST_F(FilesTest, MakesPathsAbsoluteAndExpandsPatterns) {
   EXPECT_EQ(pipeline.stages[0].with["path"], (root / "models/base.gguf").string());
   EXPECT_THAT(Names(pipeline.stages[0]), ElementsAre("path::models/base.gguf"));
   EXPECT_EQ(pipeline.stages[1].with["path"],
-            json({(root / "data/a.jsonl").string(), (root / "data/b.jsonl").string(), (root / "tool.py").string()}));
+            json({(root / "data/a.jsonl").string(), (root / "data/b.jsonl").string(),
+                  (root / "tool.py").string()}));
   EXPECT_THAT(Names(pipeline.stages[1]),
-              ElementsAre("path:data/a.jsonl:data/a.jsonl", "path:data/b.jsonl:data/b.jsonl", "path:tool.py:tool.py"));
+              ElementsAre("path:data/a.jsonl:data/a.jsonl", "path:data/b.jsonl:data/b.jsonl",
+                          "path:tool.py:tool.py"));
   EXPECT_THAT(Names(pipeline.stages[2]),
-              ElementsAre("files:data/a.jsonl:data/a.jsonl", "files:data/b.jsonl:data/b.jsonl", "files:tool.py:tool.py"));
+              ElementsAre("files:data/a.jsonl:data/a.jsonl", "files:data/b.jsonl:data/b.jsonl",
+                          "files:tool.py:tool.py"));
   EXPECT_EQ(KeyParams(pipeline.stages[0]), json::object());
   EXPECT_EQ(KeyParams(pipeline.stages[1]), json({{"format", "auto"}}));
 }
@@ -129,7 +134,8 @@ TEST_F(FilesTest, SecretsFile) {
   EXPECT_EQ(ReadSecretsFile(file).error().message, file.string() + ":1: expected NAME=value");
   ::chmod(file.c_str(), 0644);
   EXPECT_EQ(ReadSecretsFile(file).error().ToString(),
-            file.string() + ": a file of secrets must be readable by its owner alone\n  hint: chmod 600 " + file.string());
+            file.string() + ": a file of secrets must be readable by its owner alone\n  hint: chmod 600 " +
+                file.string());
   EXPECT_EQ(ReadSecretsFile(root / "none").error().code, Code::kNotFound);
 }
 

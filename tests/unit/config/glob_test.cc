@@ -57,9 +57,11 @@ TEST(GlobMatch, HardPatternsEndQuickly) {
 
 struct ExpandGlobTest : ::testing::Test {
   void SetUp() override {
-    root = fs::path(testing::TempDir()) / ("glob-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+    root = fs::path(testing::TempDir()) /
+           ("glob-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
     fs::remove_all(root);
-    for (const char* file : {"b.txt", "a.txt", "data/1.jsonl", "data/2.jsonl", "data/deep/3.jsonl", "data/.hidden", ".x/y.txt", "odd [1].txt"}) {
+    for (const char* file : {"b.txt", "a.txt", "data/1.jsonl", "data/2.jsonl", "data/deep/3.jsonl",
+                             "data/.hidden", ".x/y.txt", "odd [1].txt"}) {
       fs::create_directories((root / file).parent_path());
       std::ofstream(root / file) << file;
     }
@@ -96,13 +98,15 @@ TEST_F(ExpandGlobTest, NothingIsAnEmptyListAndMalformedIsAnError) {
   EXPECT_THAT(Expand("*.csv"), IsEmpty());
   EXPECT_THAT(Expand("nowhere/*"), IsEmpty());
   EXPECT_THAT(Expand("a.txt/*"), IsEmpty());
-  EXPECT_THAT(Expand("{a"), ElementsAre("error: the pattern '{a' has a '{' without '}', or more than 1000 alternatives"));
+  EXPECT_THAT(Expand("{a"),
+              ElementsAre("error: the pattern '{a' has a '{' without '}', or more than 1000 alternatives"));
 }
 
 TEST_F(ExpandGlobTest, LinkedFoldersDoNotLoop) {
   fs::create_directory_symlink("..", root / "data/up");
   fs::create_symlink("1.jsonl", root / "data/link.jsonl");
-  EXPECT_THAT(Expand("**/*.jsonl"), ElementsAre("data/1.jsonl", "data/2.jsonl", "data/deep/3.jsonl", "data/link.jsonl"));
+  EXPECT_THAT(Expand("**/*.jsonl"),
+              ElementsAre("data/1.jsonl", "data/2.jsonl", "data/deep/3.jsonl", "data/link.jsonl"));
 }
 
 }  // namespace

@@ -75,9 +75,10 @@ stages:
 
 // The parts of a training stage that the tests below vary.
 std::string Tune(const std::string& with, const std::string& rest = "", const std::string& top = "") {
-  return top + "stages:\n  pages: { uses: data.read, with: { path: x } }\n"
-               "  base: { uses: model.import, with: { path: x } }\n"
-               "  tune:\n    uses: train.lora\n    in: { dataset: pages.dataset, model: base.model }\n" +
+  return top +
+         "stages:\n  pages: { uses: data.read, with: { path: x } }\n"
+         "  base: { uses: model.import, with: { path: x } }\n"
+         "  tune:\n    uses: train.lora\n    in: { dataset: pages.dataset, model: base.model }\n" +
          rest + "    with:\n      " + with + "\n";
 }
 
@@ -128,8 +129,11 @@ TEST(Pipeline, WithoutAFileItSaysSo) {
   const std::string missing = testing::TempDir() + "/quickstrat.yaml";
   std::ofstream(testing::TempDir() + "/quickstart.yaml") << kDesign;
   const LoadResult result = LoadPipeline(missing, Options());
-  EXPECT_EQ(RenderDiagnostics(result.diagnostics), missing + ": error: cannot read the pipeline: No such file or directory\n"
-            "  hint: did you mean '" + testing::TempDir() + "quickstart.yaml'?\n\n1 error\n");
+  EXPECT_EQ(RenderDiagnostics(result.diagnostics),
+            missing +
+                ": error: cannot read the pipeline: No such file or directory\n"
+                "  hint: did you mean '" +
+                testing::TempDir() + "quickstart.yaml'?\n\n1 error\n");
   EXPECT_FALSE(result.pipeline);
 }
 
@@ -168,9 +172,10 @@ TEST(Pipeline, CoercesToTheTypesOfParameters) {
 
 TEST(Pipeline, ExpressionsKeepTheirTypeAloneAndBecomeTextInside) {
   const std::string top = "params: { n: 2, big: { r: 4, dropout: 0.5 }, list: [a, b] }\n";
-  const Pipeline pipeline = Load(Tune("epochs: ${{ params.n + 1 }}\n      note: n=${{ params.n }}, ${{ params.n * 0.25 }}\n"
-                                      "      extra: ${{ params.list }}\n      lora: ${{ params.big }}",
-                                      "", top));
+  const Pipeline pipeline =
+      Load(Tune("epochs: ${{ params.n + 1 }}\n      note: n=${{ params.n }}, ${{ params.n * 0.25 }}\n"
+                "      extra: ${{ params.list }}\n      lora: ${{ params.big }}",
+                "", top));
   const json& with = pipeline.Find("tune")->with;
   EXPECT_EQ(with["epochs"], 3);
   EXPECT_EQ(with["note"], "n=2, 0.5");
@@ -185,19 +190,22 @@ TEST(Pipeline, ANullFromAnExpressionLeavesTheDefault) {
 }
 
 TEST(Pipeline, ParametersMayUseThoseAboveThem) {
-  const Pipeline pipeline = Load(Tune("note: ${{ params.b }}", "", "params:\n  a: ${{ env.HOME }}\n  b: ${{ params.a }}/x\n"));
+  const Pipeline pipeline =
+      Load(Tune("note: ${{ params.b }}", "", "params:\n  a: ${{ env.HOME }}\n  b: ${{ params.a }}/x\n"));
   EXPECT_EQ(pipeline.params["b"], "/home/u/x");
 }
 
 TEST(Pipeline, OverridesAreTypedAndTheLastOneWins) {
   LoadOptions options = Options();
   options.param_values = {{"epochs", 7}, {"note", "file"}};
-  options.overrides = {{"epochs", "3"}, {"epochs", "4"}, {"lr", "1"}, {"version", "1.10"}, {"tags", "[a, b]"}};
-  const Pipeline pipeline = Load(
-      Tune("epochs: ${{ params.epochs }}\n      lr: ${{ params.lr }}\n      note: ${{ params.note }} ${{ params.version }}\n"
-           "      extra: ${{ params.tags }}",
-           "", "params: { epochs: 2, lr: 0.5, note: n, version: '1', tags: [] }\n"),
-      options);
+  options.overrides = {
+      {"epochs", "3"}, {"epochs", "4"}, {"lr", "1"}, {"version", "1.10"}, {"tags", "[a, b]"}};
+  const Pipeline pipeline =
+      Load(Tune("epochs: ${{ params.epochs }}\n      lr: ${{ params.lr }}\n      note: ${{ params.note }} "
+                "${{ params.version }}\n"
+                "      extra: ${{ params.tags }}",
+                "", "params: { epochs: 2, lr: 0.5, note: n, version: '1', tags: [] }\n"),
+           options);
   const json& with = pipeline.Find("tune")->with;
   EXPECT_EQ(with["epochs"], 4);
   EXPECT_EQ(with["lr"], 1.0);
@@ -208,7 +216,8 @@ TEST(Pipeline, OverridesAreTypedAndTheLastOneWins) {
 TEST(Pipeline, AnOverrideGivesAParameterWithoutValue) {
   LoadOptions options = Options();
   options.overrides = {{"n", "3"}};
-  EXPECT_EQ(Load(Tune("epochs: ${{ params.n }}", "", "params: { n: }\n"), options).Find("tune")->with["epochs"], 3);
+  EXPECT_EQ(
+      Load(Tune("epochs: ${{ params.n }}", "", "params: { n: }\n"), options).Find("tune")->with["epochs"], 3);
 }
 
 TEST(Pipeline, SecretsAreMarkedAndNeverPrinted) {
@@ -234,7 +243,8 @@ TEST(Pipeline, ValidatesWithoutSecretsWhereAskedTo) {
   LoadOptions options = Options();
   options.require_secrets = false;
   const LoadResult result = ParsePipeline(
-      "stages:\n  base:\n    uses: model.import\n    with: { path: x, token: '${{ secrets.HF }}' }\n", "p.yaml", options);
+      "stages:\n  base:\n    uses: model.import\n    with: { path: x, token: '${{ secrets.HF }}' }\n",
+      "p.yaml", options);
   ASSERT_TRUE(result.pipeline);
   EXPECT_EQ(result.pipeline->stages[0].with["token"], "${{ secrets.HF#unset }}");
   EXPECT_EQ("\n" + RenderDiagnostics(result.diagnostics), R"(
@@ -273,8 +283,9 @@ stages:
   EXPECT_EQ(count.info, nullptr);
   EXPECT_EQ(count.with, json::object());
   ASSERT_TRUE(count.exec);
-  EXPECT_EQ(count.exec->run,
-            "head -n 3 \"$GENFLOW_IN_DATA\" > \"$GENFLOW_OUT_LINES\"\ncp ${{ stages.pages.outputs.dataset }} .\n");
+  EXPECT_EQ(
+      count.exec->run,
+      "head -n 3 \"$GENFLOW_IN_DATA\" > \"$GENFLOW_OUT_LINES\"\ncp ${{ stages.pages.outputs.dataset }} .\n");
   EXPECT_THAT(count.exec->files, ElementsAre("src/*.py", "3.txt"));
   ASSERT_EQ(count.exec->outputs.size(), 2u);
   EXPECT_EQ(count.exec->outputs[1].port, "rows");
@@ -295,16 +306,25 @@ stages:
 
 TEST(Pipeline, AManyPortTakesOneOrSeveral) {
   const std::string head = "stages:\n  a: { uses: exec, with: { run: x }, out: { r: report, s: report } }\n";
-  EXPECT_EQ(Load(head + "  g: { uses: gate.metrics, in: { report: a.r }, with: { require: x } }\n").stages[1].inputs.size(), 1u);
-  const Pipeline several = Load(head + "  g: { uses: gate.metrics, in: { report: [a.s, a.r] }, with: { require: x } }\n");
+  EXPECT_EQ(Load(head + "  g: { uses: gate.metrics, in: { report: a.r }, with: { require: x } }\n")
+                .stages[1]
+                .inputs.size(),
+            1u);
+  const Pipeline several =
+      Load(head + "  g: { uses: gate.metrics, in: { report: [a.s, a.r] }, with: { require: x } }\n");
   ASSERT_EQ(several.stages[1].inputs.size(), 2u);
   EXPECT_EQ(several.stages[1].inputs[0].source_port, "s");
 }
 
 TEST(Pipeline, EvaluatesConditions) {
   const auto enabled = [](const std::string& condition) {
-    const Pipeline pipeline = Load("params: { full: false, n: 3 }\nstages:\n  a: { uses: exec, with: { run: \"${{ params.full }}${{ params.n }}\" }, if: " + condition + " }\n");
-    return pipeline.stages.empty() ? std::string("?") : pipeline.stages[0].condition + (pipeline.stages[0].enabled ? ": yes" : ": no");
+    const Pipeline pipeline = Load(
+        "params: { full: false, n: 3 }\nstages:\n  a: { uses: exec, with: { run: \"${{ params.full }}${{ "
+        "params.n }}\" }, if: " +
+        condition + " }\n");
+    return pipeline.stages.empty()
+               ? std::string("?")
+               : pipeline.stages[0].condition + (pipeline.stages[0].enabled ? ": yes" : ": no");
   };
   EXPECT_EQ(enabled("\"${{ params.full }}\""), "params.full: no");
   EXPECT_EQ(enabled("params.n > 2 && !params.full"), "params.n > 2 && !params.full: yes");
@@ -369,8 +389,9 @@ TEST(Pipeline, HostileFilesEndQuickly) {
               HasSubstr("p.yaml:7:40: error: the aliases of this file unfold to more than 16 MiB\n"));
   EXPECT_THAT(RenderDiagnostics(ParsePipeline(chain, "p.yaml", Options()).diagnostics),
               HasSubstr("p.yaml:64:12: error: values are nested more than 64 levels deep\n"));
-  EXPECT_THAT(RenderDiagnostics(ParsePipeline("a: " + std::string(1 << 20, '['), "p.yaml", Options()).diagnostics),
-              HasSubstr("error: values are nested more than 64 levels deep\n"));
+  EXPECT_THAT(
+      RenderDiagnostics(ParsePipeline("a: " + std::string(1 << 20, '['), "p.yaml", Options()).diagnostics),
+      HasSubstr("error: values are nested more than 64 levels deep\n"));
 
   std::string doubling = "params:\n  p0: '" + std::string(1000, 'x') + "'\n";
   for (int i = 1; i < 30; ++i) {

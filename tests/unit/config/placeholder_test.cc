@@ -23,19 +23,24 @@ TEST(Placeholder, SubstitutesEveryOne) {
   const auto lookup = [](const Placeholder& p) -> Result<std::string> {
     return p.kind == Placeholder::Kind::kSecret ? "s3cret" : "/store/" + p.stage + "/" + p.port;
   };
-  const json value = {{"a", "[" + kOutput.ToText() + "]"}, {"b", {1, kToken.ToText(), nullptr}}, {"c", "plain }} text"}};
+  const json value = {
+      {"a", "[" + kOutput.ToText() + "]"}, {"b", {1, kToken.ToText(), nullptr}}, {"c", "plain }} text"}};
   auto out = SubstitutePlaceholders(value, lookup);
   ASSERT_TRUE(out.ok());
-  EXPECT_EQ(*out, json({{"a", "[/store/tune/adapter]"}, {"b", {1, "s3cret", nullptr}}, {"c", "plain }} text"}}));
+  EXPECT_EQ(*out,
+            json({{"a", "[/store/tune/adapter]"}, {"b", {1, "s3cret", nullptr}}, {"c", "plain }} text"}}));
 }
 
 TEST(Placeholder, WhatIsSubstitutedIsNotReadAgain) {
-  auto out = SubstitutePlaceholders(std::string_view(kToken.ToText()), [](const Placeholder&) { return Result<std::string>(kOutput.ToText()); });
+  auto out = SubstitutePlaceholders(std::string_view(kToken.ToText()),
+                                    [](const Placeholder&) { return Result<std::string>(kOutput.ToText()); });
   EXPECT_EQ(*out, kOutput.ToText());
 }
 
 TEST(Placeholder, TheFirstErrorIsReturned) {
-  const auto lookup = [](const Placeholder& p) -> Result<std::string> { return InvalidError("no " + p.name); };
+  const auto lookup = [](const Placeholder& p) -> Result<std::string> {
+    return InvalidError("no " + p.name);
+  };
   EXPECT_EQ(SubstitutePlaceholders(json({{"a", kToken.ToText()}}), lookup).error().message, "no TOKEN");
 }
 

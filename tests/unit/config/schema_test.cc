@@ -33,9 +33,11 @@ TEST_F(SchemaTest, OffersEveryStageWithItsSummary) {
 TEST_F(SchemaTest, DescribesParametersAsTheyAreWritten) {
   const json with = Branch("train.lora")["properties"]["with"];
   EXPECT_EQ(with["additionalProperties"], false);
-  EXPECT_EQ(with["properties"]["lora"]["properties"]["r"], json::parse(R"({"anyOf":[{"type":"integer","minimum":1,"maximum":1024},
+  EXPECT_EQ(with["properties"]["lora"]["properties"]["r"],
+            json::parse(R"({"anyOf":[{"type":"integer","minimum":1,"maximum":1024},
       {"type":"string","pattern":"\\$\\{\\{.*\\}\\}"}],"default":8})"));
-  EXPECT_EQ(with["properties"]["schedule"]["anyOf"][0], json::parse(R"({"enum":["cosine","linear","constant"]})"));
+  EXPECT_EQ(with["properties"]["schedule"]["anyOf"][0],
+            json::parse(R"({"enum":["cosine","linear","constant"]})"));
   EXPECT_EQ(with["properties"]["extra"], json::object());
   EXPECT_FALSE(with.contains("required"));
 }
@@ -66,7 +68,8 @@ TEST_F(SchemaTest, IsWellFormed) {
     if (node.is_object()) {
       if (node.contains("$ref")) {
         ++refs;
-        EXPECT_TRUE(schema.contains(json::json_pointer(node["$ref"].get<std::string>().substr(1)))) << node["$ref"];
+        EXPECT_TRUE(schema.contains(json::json_pointer(node["$ref"].get<std::string>().substr(1))))
+            << node["$ref"];
       }
       if (node.contains("required") && !node["required"].is_object()) {
         EXPECT_TRUE(node["required"].is_array() && node["required"][0].is_string()) << node.dump();

@@ -29,7 +29,8 @@ std::string Place(const std::string& text) {
 TEST(YamlTree, TypesScalarsByTheCoreSchema) {
   EXPECT_EQ(Json("[null, ~, true, False, yes, no, on]"), R"([null,null,true,false,"yes","no","on"])");
   EXPECT_EQ(Json("[12, -3, +4, 0x1F, 0o17, 010, 1_000]"), R"([12,-3,4,31,15,10,"1_000"])");
-  EXPECT_EQ(Json("[1.5, .5, 1e3, -2.5e-3, 1., 0..1, 1.2.3, e5]"), R"([1.5,0.5,1000.0,-0.0025,1.0,"0..1","1.2.3","e5"])");
+  EXPECT_EQ(Json("[1.5, .5, 1e3, -2.5e-3, 1., 0..1, 1.2.3, e5]"),
+            R"([1.5,0.5,1000.0,-0.0025,1.0,"0..1","1.2.3","e5"])");
   EXPECT_EQ(Json("['12', \"true\", !!str 5, !!int '7']"), R"(["12","true","5",7])");
   EXPECT_EQ(Json("[99999999999999999999, .inf, -.INF, .nan]"), R"([1e+20,".inf","-.INF",".nan"])");
   EXPECT_EQ(Json("[2024-01-01, 12:30:00]"), R"(["2024-01-01","12:30:00"])");

@@ -43,9 +43,7 @@ TEST(Graph, FindsACycleAsAPathFromItsSmallestNode) {
   EXPECT_THAT(Make(5, {{0, 3}, {3, 2}, {2, 4}, {4, 3}}).FindCycles(), ElementsAre(ElementsAre(2, 4, 3, 2)));
 }
 
-TEST(Graph, FindsASelfLoop) {
-  EXPECT_THAT(Make(2, {{1, 1}}).FindCycles(), ElementsAre(ElementsAre(1, 1)));
-}
+TEST(Graph, FindsASelfLoop) { EXPECT_THAT(Make(2, {{1, 1}}).FindCycles(), ElementsAre(ElementsAre(1, 1))); }
 
 TEST(Graph, FindsEveryCycleThatSharesNoNode) {
   const Graph graph = Make(7, {{0, 1}, {1, 0}, {2, 3}, {3, 4}, {4, 2}, {3, 2}, {1, 5}, {5, 6}});

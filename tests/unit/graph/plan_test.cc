@@ -12,7 +12,8 @@ using enum Role;
 // 0 pages -> 1 clean -> 2 tune -> 4 eval -> 5 gate;  3 base -> 2, 4;  0 -> 5 by order alone
 struct PlanTest : ::testing::Test {
   PlanTest() : graph(6), artifacts(6), estimates(6) {
-    for (const auto& [from, to] : std::vector<std::pair<size_t, size_t>>{{0, 1}, {1, 2}, {3, 2}, {2, 4}, {3, 4}, {4, 5}}) {
+    for (const auto& [from, to] :
+         std::vector<std::pair<size_t, size_t>>{{0, 1}, {1, 2}, {3, 2}, {2, 4}, {3, 4}, {4, 5}}) {
       graph.AddEdge(from, to);
       artifacts.AddEdge(from, to);
     }
@@ -51,7 +52,8 @@ TEST_F(PlanTest, FromReusesTheArtifactsBeforeIt) {
 TEST_F(PlanTest, FromDoesNotNeedWhatComesBeforeByOrderAlone) {
   Graph order(2), nothing(2);
   order.AddEdge(0, 1);
-  EXPECT_THAT(MakePlan(order, nothing, {.from = {1}}, {2, NodeEstimate{}}).roles, ElementsAre(kIgnored, kConsider));
+  EXPECT_THAT(MakePlan(order, nothing, {.from = {1}}, {2, NodeEstimate{}}).roles,
+              ElementsAre(kIgnored, kConsider));
 }
 
 TEST_F(PlanTest, FromAndUntilTakeWhatLiesBetween) {
