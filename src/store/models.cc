@@ -11,7 +11,7 @@ bool IsModelName(const std::string& name) {
 }
 
 Error NoModel(const std::string& name) {
-  return MakeError(Code::kNotFound, "there is no model '" + name + "'", "`genflow models ls` shows them");
+  return MakeError(Code::kNotFound, "there is no model '" + name + "'");
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ Result<std::optional<Artifact>> FindModel(StoreImpl& store, const std::string& r
              "m.version = (SELECT version FROM model_aliases WHERE name = ?1 AND alias = ?2))"));
   GF_TRY(const bool found, query.Bind(name, which).Step());
   if (!found) {
-    return MakeError(Code::kNotFound, "there is no model '" + ref + "'", "`genflow models ls` shows them");
+    return MakeError(Code::kNotFound, "there is no model '" + ref + "'");
   }
   return FindArtifact(store, query.Text(0));
 }

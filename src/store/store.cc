@@ -116,11 +116,13 @@ Result<std::vector<std::string>> CleanStaging(StoreImpl& store, bool remove) {
   for (const std::string& name : names) {
     const bool is_lock = name.size() > 5 && name.ends_with(".lock");
     const std::string folder = is_lock ? name.substr(0, name.size() - 5) : name;
-    GF_TRY(auto lock, FileLock::Try(store.Staging() / (folder + ".lock"), ThisProcess("cleaning " + folder)));
-    if (!lock) continue;
+    // What cannot be locked or removed now (another user's, or an orphaned worker still writes to it) is left
+    // to a later time: it is in nobody's way.
+    auto lock = FileLock::Try(store.Staging() / (folder + ".lock"), ThisProcess("cleaning " + folder));
+    if (!lock.ok() || !lock->has_value()) continue;
     std::error_code ec;
     if (fs::exists(fs::symlink_status(store.Staging() / folder, ec))) dead.push_back(folder);
-    if (remove) GF_CHECK_OK(RemoveTree(store.Staging() / folder));
+    if (remove) (void)RemoveTree(store.Staging() / folder);
   }
   return dead;
 }
@@ -198,8 +200,8 @@ Status CloseDeadRuns(StoreImpl& store) {
     }
   }
   for (const std::string& run : running) {
-    GF_TRY(auto lock, FileLock::Try(store.RunLock(run), ThisProcess("closing " + run)));
-    if (!lock) continue;
+    auto lock = FileLock::Try(store.RunLock(run), ThisProcess("closing " + run));
+    if (!lock.ok() || !lock->has_value()) continue;  // alive, or another user's
     GF_TRY(auto transaction, Transaction::Begin(*store.db, false));
     GF_CHECK_OK(store.db->Do(
         "UPDATE runs SET status = 'interrupted', finished = max(started, "
