@@ -20,7 +20,7 @@ test: all
 	ctest --test-dir $(BUILD) --output-on-failure
 
 quickstart: all
-	@$(BUILD)/bin/genflow run pipelines/quickstart.yaml
+	@manpages=$$(tools/manpages) && $(BUILD)/bin/genflow run pipelines/quickstart.yaml -p manpages="$$manpages"
 
 clean:
 	rm -rf build

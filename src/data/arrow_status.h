@@ -18,13 +18,13 @@ Error FromArrow(const arrow::Status& status, const std::string& what);
 
 // GF_ARROW(what, auto x, ArrowResult()) and GF_ARROW_OK(what, ArrowStatus()): as GF_TRY and GF_CHECK_OK.
 #define GF_ARROW(what, decl, ...) GF_ARROW_INNER(GF_CONCAT(gf_arrow_, __LINE__), what, decl, __VA_ARGS__)
-#define GF_ARROW_INNER(tmp, what, decl, ...)                                \
-  auto tmp = (__VA_ARGS__);                                                 \
-  if (!tmp.ok()) return ::genflow::data::FromArrow(tmp.status(), what);     \
+#define GF_ARROW_INNER(tmp, what, decl, ...)                            \
+  auto tmp = (__VA_ARGS__);                                             \
+  if (!tmp.ok()) return ::genflow::data::FromArrow(tmp.status(), what); \
   decl = std::move(tmp).ValueUnsafe()
-#define GF_ARROW_OK(what, ...)                                                                   \
-  do {                                                                                           \
-    if (::arrow::Status gf_arrow = (__VA_ARGS__); !gf_arrow.ok()) {                              \
-      return ::genflow::data::FromArrow(gf_arrow, what);                                         \
-    }                                                                                            \
+#define GF_ARROW_OK(what, ...)                                      \
+  do {                                                              \
+    if (::arrow::Status gf_arrow = (__VA_ARGS__); !gf_arrow.ok()) { \
+      return ::genflow::data::FromArrow(gf_arrow, what);            \
+    }                                                               \
   } while (false)

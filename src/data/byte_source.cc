@@ -107,7 +107,8 @@ class GzipSource : public CompressedSource {
 
 class ZstdSource : public CompressedSource {
  public:
-  explicit ZstdSource(std::unique_ptr<PlainSource> file) : CompressedSource(std::move(file)), z_(ZSTD_createDCtx()) {}
+  explicit ZstdSource(std::unique_ptr<PlainSource> file)
+      : CompressedSource(std::move(file)), z_(ZSTD_createDCtx()) {}
   ~ZstdSource() override { ZSTD_freeDCtx(z_); }
 
   Result<size_t> Read(char* to, size_t size) override {
@@ -180,7 +181,8 @@ Result<bool> LineReader::Next(std::string_view* line) {
     const char* start = buffer_.data() + begin_;
     const void* found = std::memchr(start + searched, '\n', end_ - begin_ - searched);
     if (found != nullptr || (at_end_ && begin_ < end_)) {
-      size_t size = found != nullptr ? static_cast<size_t>(static_cast<const char*>(found) - start) : end_ - begin_;
+      size_t size =
+          found != nullptr ? static_cast<size_t>(static_cast<const char*>(found) - start) : end_ - begin_;
       begin_ += size + (found != nullptr ? 1 : 0);
       if (size > 0 && start[size - 1] == '\r') --size;
       *line = {start, size};

@@ -11,7 +11,7 @@
 namespace genflow::data {
 namespace {
 
-constexpr size_t kSamples = 5;         // a reason
+constexpr size_t kSamples = 5;  // a reason
 constexpr size_t kSampleBytes = 300;
 
 template <class F>
@@ -90,7 +90,8 @@ class Cleaner {
   const std::string& content() const { return content_; }
 
  private:
-  Cleaner(const CleanOptions& options, Redactor redactor) : options_(options), redactor_(std::move(redactor)) {}
+  Cleaner(const CleanOptions& options, Redactor redactor)
+      : options_(options), redactor_(std::move(redactor)) {}
 
   Result<Verdict> Filter(const AnyRow& row) const {
     const TextNumbers numbers = Measure(content_);
@@ -100,7 +101,8 @@ class Cleaner {
     if (options_.max_chars > 0 && numbers.characters > options_.max_chars) {
       return Verdict{"too_long", std::to_string(numbers.characters) + " characters"};
     }
-    if (numbers.words < options_.min_words) return Verdict{"too_few_words", std::to_string(numbers.words) + " words"};
+    if (numbers.words < options_.min_words)
+      return Verdict{"too_few_words", std::to_string(numbers.words) + " words"};
     if (options_.ascii_only && !numbers.ascii) return Verdict{"not_ascii", ""};
     if (options_.min_alpha > 0) {
       const double share = numbers.not_spaces == 0 ? 0
@@ -122,11 +124,13 @@ class Cleaner {
     }
     if (options_.max_repeated_lines < 1) {
       const double share = RepeatedLineShare(content_);
-      if (share > options_.max_repeated_lines) return Verdict{"repeated_lines", Percent(share) + " of the text"};
+      if (share > options_.max_repeated_lines)
+        return Verdict{"repeated_lines", Percent(share) + " of the text"};
     }
     if (options_.max_repeated_words < 1) {
       const double share = RepeatedWordShare(content_);
-      if (share > options_.max_repeated_words) return Verdict{"repeated_words", Percent(share) + " of the text"};
+      if (share > options_.max_repeated_words)
+        return Verdict{"repeated_words", Percent(share) + " of the text"};
     }
     return Verdict{};
   }
@@ -200,7 +204,8 @@ Result<CleanStats> CleanDataset(const std::filesystem::path& from, const CleanOp
       reasons.push_back(WithCommas(static_cast<int64_t>(count)) + " " + reason);
     }
     if (reasons.empty()) return InvalidError("the dataset has no rows");
-    return InvalidError("no row is left (" + Join(reasons, ", ") + ")", "loosen the filter that took most of them");
+    return InvalidError("no row is left (" + Join(reasons, ", ") + ")",
+                        "loosen the filter that took most of them");
   }
   GF_TRY(const DatasetInfo info, writer.Finish());
   stats.characters_out = info.characters;

@@ -16,13 +16,14 @@
 
 namespace genflow::data {
 
-// A filter is off at its default. Filters look at all text of a row (ContentOf()) after normalisation and redaction.
+// A filter is off at its default. Filters look at all text of a row (ContentOf()) after normalisation and
+// redaction.
 struct CleanOptions {
   NormalizeOptions normalize;
   std::vector<std::string> redact;  // kinds of Redactor
 
   uint64_t min_chars = 1;
-  uint64_t max_chars = 0;         // 0: no limit
+  uint64_t max_chars = 0;  // 0: no limit
   uint64_t min_words = 0;
   double min_alpha = 0;           // letters of all characters that are no white space
   double max_repeated_lines = 1;  // RepeatedLineShare()
@@ -45,17 +46,18 @@ struct CleanSample {
 struct CleanStats {
   uint64_t rows_in = 0, rows_out = 0;
   uint64_t characters_in = 0, characters_out = 0;
-  uint64_t changed = 0;                     // rows kept whose text normalisation or redaction changed
-  std::map<std::string, uint64_t> dropped;  // by reason: "too_short", "pattern", "duplicate", ...; one reason a row
-  std::map<std::string, uint64_t> redacted; // by kind
+  uint64_t changed = 0;  // rows kept whose text normalisation or redaction changed
+  std::map<std::string, uint64_t>
+      dropped;  // by reason: "too_short", "pattern", "duplicate", ...; one reason a row
+  std::map<std::string, uint64_t> redacted;                 // by kind
   std::map<std::string, std::vector<CleanSample>> samples;  // first rows dropped, by reason
 };
 
 // What is wrong with the options as such (patterns, kinds), before any data is seen.
 Status CheckClean(const CleanOptions& options);
 
-// Cleans the dataset `from` into a new one at `folder`; rows keep their order. Cleaning the result again with the same
-// options changes nothing. kInvalid when no row is left.
+// Cleans the dataset `from` into a new one at `folder`; rows keep their order. Cleaning the result again with
+// the same options changes nothing. kInvalid when no row is left.
 Result<CleanStats> CleanDataset(const std::filesystem::path& from, const CleanOptions& options,
                                 const std::filesystem::path& folder,
                                 const std::function<bool(uint64_t done, uint64_t total)>& progress = {});

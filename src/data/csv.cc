@@ -49,7 +49,8 @@ Result<bool> CsvReader::Next(std::vector<std::string>* fields) {
         }
         break;
       }
-      if (at < line.size() && line[at] != delimiter_) return InvalidError("text stands after a closing quote");
+      if (at < line.size() && line[at] != delimiter_)
+        return InvalidError("text stands after a closing quote");
     } else {
       const size_t stop = std::min(line.find(delimiter_, at), line.size());
       field = line.substr(at, stop - at);
@@ -60,10 +61,11 @@ Result<bool> CsvReader::Next(std::vector<std::string>* fields) {
   }
 }
 
-Result<std::string> CsvRecordJson(const std::vector<std::string>& header, const std::vector<std::string>& fields) {
+Result<std::string> CsvRecordJson(const std::vector<std::string>& header,
+                                  const std::vector<std::string>& fields) {
   if (fields.size() != header.size()) {
-    return InvalidError("the record has " + std::to_string(fields.size()) + " fields where the header names " +
-                        std::to_string(header.size()));
+    return InvalidError("the record has " + std::to_string(fields.size()) +
+                        " fields where the header names " + std::to_string(header.size()));
   }
   nlohmann::ordered_json record = nlohmann::ordered_json::object();
   for (size_t i = 0; i < header.size(); ++i) record[header[i]] = fields[i];

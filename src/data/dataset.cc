@@ -23,8 +23,8 @@ constexpr int kFormatVersion = 1;
 constexpr uint64_t kMaxRowBytes = 1ull << 30;
 
 uint64_t CountCharacters(std::string_view utf8) {
-  return static_cast<uint64_t>(
-      std::count_if(utf8.begin(), utf8.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }));
+  return static_cast<uint64_t>(std::count_if(
+      utf8.begin(), utf8.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }));
 }
 
 std::string ShardName(size_t index) {
@@ -43,14 +43,10 @@ std::string ManifestText(const DatasetInfo& info) {
     statistics["messages"] = info.messages;
     statistics["roles"] = info.roles;
   }
-  const json manifest = {{"format", kFormatName},
-                         {"format_version", info.format_version},
-                         {"kind", KindName(info.kind)},
-                         {"rows", info.rows},
-                         {"bytes", info.bytes},
-                         {"schema", SchemaText(info.kind)},
-                         {"statistics", statistics},
-                         {"shards", shards}};
+  const json manifest = {{"format", kFormatName},       {"format_version", info.format_version},
+                         {"kind", KindName(info.kind)}, {"rows", info.rows},
+                         {"bytes", info.bytes},         {"schema", SchemaText(info.kind)},
+                         {"statistics", statistics},    {"shards", shards}};
   return manifest.dump(2) + "\n";
 }
 
@@ -84,7 +80,8 @@ DatasetInfo ParseManifest(const std::string& text) {
     rows += shard.rows;
     info.shards.push_back(std::move(shard));
   }
-  if (rows != info.rows) throw json::other_error::create(501, "its shards' rows do not add up to 'rows'", nullptr);
+  if (rows != info.rows)
+    throw json::other_error::create(501, "its shards' rows do not add up to 'rows'", nullptr);
   return info;
 }
 
@@ -93,9 +90,9 @@ std::string InFolder(const fs::path& folder) { return "dataset '" + folder.strin
 Error WrongKind(const fs::path& folder, Kind have, Kind want) {
   std::string hint;
   if (have == Kind::kText && want == Kind::kMessages) hint = "data.format turns text rows into messages";
-  return InvalidError(InFolder(folder) + " holds " + KindName(have) + " rows where " + KindName(want) +
-                          " rows are wanted",
-                      hint);
+  return InvalidError(
+      InFolder(folder) + " holds " + KindName(have) + " rows where " + KindName(want) + " rows are wanted",
+      hint);
 }
 
 }  // namespace
@@ -137,12 +134,14 @@ struct DatasetWriter::Impl {
   simdjson::dom::parser parser;
 
   Error BadRow(const std::string& id, const std::string& what) const {
-    return InvalidError("row " + std::to_string(info.rows) + " ('" + id + "') of " + InFolder(folder) + " " + what);
+    return InvalidError("row " + std::to_string(info.rows) + " ('" + id + "') of " + InFolder(folder) + " " +
+                        what);
   }
 
   Status CheckUtf8(const std::string& id, const char* column, const std::string& text) const {
     if (simdjson::validate_utf8(text)) return Ok();
-    return BadRow(simdjson::validate_utf8(id) ? id : "?", std::string("has a ") + column + " that is not UTF-8");
+    return BadRow(simdjson::validate_utf8(id) ? id : "?",
+                  std::string("has a ") + column + " that is not UTF-8");
   }
 
   Status CheckCommon(Kind kind, const std::string& id, const std::string& meta) {
@@ -160,7 +159,8 @@ struct DatasetWriter::Impl {
 
   Status EnsureShard() {
     if (shard != nullptr) return Ok();
-    GF_TRY(shard, ShardWriter::Create(folder / ShardName(info.shards.size()), info.kind, options.compression_level));
+    GF_TRY(shard,
+           ShardWriter::Create(folder / ShardName(info.shards.size()), info.kind, options.compression_level));
     return Ok();
   }
 

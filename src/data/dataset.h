@@ -26,8 +26,8 @@ std::optional<Kind> KindFromName(std::string_view name);
 struct TextRow {
   std::string id;
   std::string text;
-  std::string source;           // where the row was read: a file's name; may be empty
-  std::string meta_json = "{}"; // one JSON object
+  std::string source;            // where the row was read: a file's name; may be empty
+  std::string meta_json = "{}";  // one JSON object
 
   friend bool operator==(const TextRow&, const TextRow&) = default;
 };
@@ -81,15 +81,16 @@ struct DatasetInfo {
 };
 
 struct WriterOptions {
-  uint64_t shard_bytes = 256ull << 20;     // a shard is closed once this much row data (uncompressed) is in it
-  uint64_t row_group_bytes = 8ull << 20;   // row data held in memory before it is written
-  int compression_level = 3;               // of zstd
+  uint64_t shard_bytes = 256ull << 20;    // a shard is closed once this much row data (uncompressed) is in it
+  uint64_t row_group_bytes = 8ull << 20;  // row data held in memory before it is written
+  int compression_level = 3;              // of zstd
 };
 
 class DatasetWriter {
  public:
   // Makes `folder`, which must not exist yet or be empty.
-  static Result<DatasetWriter> Create(const std::filesystem::path& folder, Kind kind, WriterOptions options = {});
+  static Result<DatasetWriter> Create(const std::filesystem::path& folder, Kind kind,
+                                      WriterOptions options = {});
   DatasetWriter(DatasetWriter&&) noexcept;
   DatasetWriter& operator=(DatasetWriter&&) noexcept;
   // Without Finish() the folder stays without manifest.json, so that no reader opens it.

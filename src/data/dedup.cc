@@ -50,7 +50,8 @@ constexpr int kMaxCandidates = 64;  // a band
 // Chance that texts of similarity s share at least one band.
 double CatchChance(double s, int bands, int rows) { return 1 - std::pow(1 - std::pow(s, rows), bands); }
 
-// Bands and rows whose step lies nearest the threshold: least area of misses above it and false candidates below it.
+// Bands and rows whose step lies nearest the threshold: least area of misses above it and false candidates
+// below it.
 std::pair<int, int> ChooseBands(double threshold, int permutations) {
   std::pair<int, int> best = {1, permutations};
   double least = std::numeric_limits<double>::infinity();
@@ -82,9 +83,9 @@ uint64_t SplitMix(uint64_t* state) {
 struct NearTexts::Impl {
   NearOptions options;
   int bands = 0, rows = 0;
-  std::vector<uint32_t> multiply, add;             // one pair a permutation
-  std::vector<uint32_t> signatures;                // `permutations` numbers a text kept
-  std::vector<uint32_t> chain;                     // `bands` numbers a text: the text before it in the same bucket
+  std::vector<uint32_t> multiply, add;  // one pair a permutation
+  std::vector<uint32_t> signatures;     // `permutations` numbers a text kept
+  std::vector<uint32_t> chain;          // `bands` numbers a text: the text before it in the same bucket
   std::unordered_map<uint64_t, uint32_t> buckets;  // band and its hash -> the last text in it
   std::vector<uint32_t> current;                   // signature of the text looked at
   std::vector<uint64_t> words;

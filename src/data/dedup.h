@@ -33,15 +33,17 @@ struct NearOptions {
   int permutations = 64;   // of MinHash; more are more exact and slower
 };
 
-// MinHash signatures (Broder 1997) looked up by locality-sensitive hashing (Leskovec, Rajaraman, Ullman, ch. 3): bands
-// and rows are chosen for the threshold. About 4 bytes a permutation and 4 a band for each text kept.
+// MinHash signatures (Broder 1997) looked up by locality-sensitive hashing (Leskovec, Rajaraman, Ullman, ch.
+// 3): bands and rows are chosen for the threshold. About 4 bytes a permutation and 4 a band for each text
+// kept.
 class NearTexts {
  public:
   explicit NearTexts(NearOptions options);
   ~NearTexts();
 
-  // The number of an earlier new text that this one is a near copy of; or -1, and the text is kept as the next number
-  // from 0. `key` is what DedupKey() makes. Texts without words are never copies and get no number.
+  // The number of an earlier new text that this one is a near copy of; or -1, and the text is kept as the
+  // next number from 0. `key` is what DedupKey() makes. Texts without words are never copies and get no
+  // number.
   int64_t FindOrInsert(std::string_view key);
 
   int bands() const;

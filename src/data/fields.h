@@ -12,9 +12,9 @@
 
 namespace genflow::data {
 
-// The fields that rows of a kind have besides meta.*: text rows id, text, source; messages rows id, system, user,
-// assistant (the first message of that role); preference rows id, prompt, chosen, rejected. All have content, which
-// is all their text.
+// The fields that rows of a kind have besides meta.*: text rows id, text, source; messages rows id, system,
+// user, assistant (the first message of that role); preference rows id, prompt, chosen, rejected. All have
+// content, which is all their text.
 const std::vector<std::string>& FieldNames(Kind kind);
 
 // kInvalid, with a suggestion, unless `path` is one of FieldNames(kind) or below meta.

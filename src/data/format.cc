@@ -50,8 +50,8 @@ Result<Templates> Compile(const FormatOptions& options) {
     if (given) return Ok();
     return InvalidError(std::string("'") + name + "' is needed to make " + KindName(options.to) + " rows");
   };
-  const bool has_user = !out.user.empty() &&
-                        std::none_of(out.user.begin(), out.user.end(), [](const auto& t) { return t.empty(); });
+  const bool has_user = !out.user.empty() && std::none_of(out.user.begin(), out.user.end(),
+                                                          [](const auto& t) { return t.empty(); });
   switch (options.to) {
     case Kind::kText:
       GF_CHECK_OK(needs("text", !out.text.empty()));
@@ -100,9 +100,11 @@ Status CheckFields(const Templates& templates, DatasetReader* reader) {
 
 class Formatter {
  public:
-  Formatter(const FormatOptions& options, const Templates& templates) : options_(options), templates_(templates) {}
+  Formatter(const FormatOptions& options, const Templates& templates)
+      : options_(options), templates_(templates) {}
 
-  // The row made of the row that `fields` is set to; nothing, and the field's path in `missing`, when it lacks one.
+  // The row made of the row that `fields` is set to; nothing, and the field's path in `missing`, when it
+  // lacks one.
   std::optional<AnyRow> Make(const AnyRow& row, FieldReader* fields, std::string* missing) const {
     const auto expand = [&](const Template& item) { return item.Expand(fields, missing); };
     switch (options_.to) {
@@ -115,8 +117,9 @@ class Formatter {
       case Kind::kMessages: {
         const size_t variant = StableHash(IdOf(row), options_.seed) % templates_.user.size();
         MessagesRow out{IdOf(row), {}, MetaOf(row)};
-        const std::pair<const char*, const Template*> turns[] = {
-            {"system", &templates_.system}, {"user", &templates_.user[variant]}, {"assistant", &templates_.assistant}};
+        const std::pair<const char*, const Template*> turns[] = {{"system", &templates_.system},
+                                                                 {"user", &templates_.user[variant]},
+                                                                 {"assistant", &templates_.assistant}};
         for (const auto& [role, item] : turns) {
           if (item->empty()) continue;
           auto content = expand(*item);
@@ -129,7 +132,8 @@ class Formatter {
         auto prompt = expand(templates_.prompt), chosen = expand(templates_.chosen),
              rejected = expand(templates_.rejected);
         if (!prompt || !chosen || !rejected) return std::nullopt;
-        return PreferenceRow{IdOf(row), *std::move(prompt), *std::move(chosen), *std::move(rejected), MetaOf(row)};
+        return PreferenceRow{IdOf(row), *std::move(prompt), *std::move(chosen), *std::move(rejected),
+                             MetaOf(row)};
       }
     }
     return std::nullopt;

@@ -32,8 +32,9 @@ struct FormatStats {
 // What is wrong with the templates as such, before any data is seen.
 Status CheckFormat(const FormatOptions& options);
 
-// Formats the dataset `from` into a new one at `folder`. Row ids and meta are kept. kInvalid for a field that the
-// kind of `from` does not have or that none of its first rows has in meta (with a suggestion), and when no row is left.
+// Formats the dataset `from` into a new one at `folder`. Row ids and meta are kept. kInvalid for a field that
+// the kind of `from` does not have or that none of its first rows has in meta (with a suggestion), and when
+// no row is left.
 Result<FormatStats> FormatDataset(const std::filesystem::path& from, const FormatOptions& options,
                                   const std::filesystem::path& folder,
                                   const std::function<bool(uint64_t done, uint64_t total)>& progress = {});

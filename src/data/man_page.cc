@@ -49,7 +49,8 @@ std::optional<std::string> FontText(const RoffLine& line) {
   if (std::find(std::begin(kSpaced), std::end(kSpaced), line.request) != std::end(kSpaced)) {
     return Join(line.args, " ");
   }
-  if (std::find(std::begin(kTight), std::end(kTight), line.request) != std::end(kTight)) return Join(line.args, "");
+  if (std::find(std::begin(kTight), std::end(kTight), line.request) != std::end(kTight))
+    return Join(line.args, "");
   if (line.request == "MR" && line.args.size() >= 2) {
     return line.args[0] + "(" + line.args[1] + ")" + (line.args.size() > 2 ? line.args[2] : "");
   }
@@ -58,9 +59,9 @@ std::optional<std::string> FontText(const RoffLine& line) {
 }
 
 bool EndsParagraph(const std::string& request) {
-  static constexpr std::string_view kBreaks[] = {"PP", "LP", "P",  "TP", "TQ", "IP", "HP", "RS", "RE", "sp", "SS", "Ss",
-                                                 "nf", "EX", "Pp", "Bl", "El", "It", "Bd", "Ed", "in", "ti", "DS", "D1",
-                                                 "Dl", "bp", "Sp", "SY", "Vb", "ce", "ne"};
+  static constexpr std::string_view kBreaks[] = {
+      "PP", "LP", "P",  "TP", "TQ", "IP", "HP", "RS", "RE", "sp", "SS", "Ss", "nf", "EX", "Pp", "Bl",
+      "El", "It", "Bd", "Ed", "in", "ti", "DS", "D1", "Dl", "bp", "Sp", "SY", "Vb", "ce", "ne"};
   return std::find(std::begin(kBreaks), std::end(kBreaks), request) != std::end(kBreaks);
 }
 
@@ -153,7 +154,8 @@ class PageReader {
       mdoc_ = true;
       if (line.request == "Nm") {
         for (const auto& arg : line.args) {
-          if (arg != "," && !arg.empty()) page_.names.push_back(arg.ends_with(',') ? arg.substr(0, arg.size() - 1) : arg);
+          if (arg != "," && !arg.empty())
+            page_.names.push_back(arg.ends_with(',') ? arg.substr(0, arg.size() - 1) : arg);
         }
       } else if (line.request == "Nd") {
         page_.description = MdocText({}, line.args, MdocName());
@@ -167,7 +169,8 @@ class PageReader {
     if (line.request == "br" || EndsParagraph(line.request) || (line.request.empty() && line.text.empty())) {
       // Only the first entry of the section counts.
       if (FindDash(Collapse(name_text_)).first != std::string::npos) name_done_ = true;
-      if (line.request == "TP" || line.request == "IP") AppendText(Join(line.args, " "), &joined_, &name_text_);
+      if (line.request == "TP" || line.request == "IP")
+        AppendText(Join(line.args, " "), &joined_, &name_text_);
       return;
     }
     if (name_done_) return;

@@ -12,11 +12,11 @@
 namespace genflow::data {
 
 struct ManPage {
-  std::string name;                 // the first name of the NAME line
-  std::vector<std::string> names;   // all of them
-  std::string section;              // "1", "8", "1ssl"
-  std::string description;          // right side of the NAME line
-  std::string paragraph;            // first paragraph of DESCRIPTION; may be empty
+  std::string name;                // the first name of the NAME line
+  std::vector<std::string> names;  // all of them
+  std::string section;             // "1", "8", "1ssl"
+  std::string description;         // right side of the NAME line
+  std::string paragraph;           // first paragraph of DESCRIPTION; may be empty
 };
 
 // "ls.1.gz" -> {"ls", "1"}; nothing when the name has no section.
@@ -26,7 +26,8 @@ struct ManFileName {
 std::optional<ManFileName> ParseManFileName(std::string_view file_name);
 
 // Reads the roff source of the page in a file of this name. Nothing when it is only a link to another page
-// (".so man1/other.1"). kInvalid when there is no NAME line with a description. `source` may be UTF-8 or Latin-1.
+// (".so man1/other.1"). kInvalid when there is no NAME line with a description. `source` may be UTF-8 or
+// Latin-1.
 Result<std::optional<ManPage>> ParseManPage(std::string_view source, const ManFileName& file);
 
 }  // namespace genflow::data

@@ -12,17 +12,18 @@ struct Enclosure {
   std::string_view macro, open, close;
 };
 // Enclose the rest of their line.
-constexpr Enclosure kEnclosures[] = {{"Op", "[", "]"}, {"Dq", "\"", "\""}, {"Qq", "\"", "\""}, {"Sq", "'", "'"},
-                                     {"Ql", "'", "'"}, {"Pq", "(", ")"},   {"Bq", "[", "]"},   {"Aq", "<", ">"},
-                                     {"Brq", "{", "}"}};
+constexpr Enclosure kEnclosures[] = {{"Op", "[", "]"}, {"Dq", "\"", "\""}, {"Qq", "\"", "\""},
+                                     {"Sq", "'", "'"}, {"Ql", "'", "'"},   {"Pq", "(", ")"},
+                                     {"Bq", "[", "]"}, {"Aq", "<", ">"},   {"Brq", "{", "}"}};
 // Opened by one macro and closed by another.
 constexpr std::pair<std::string_view, std::string_view> kBrackets[] = {
-    {"Oo", "["}, {"Oc", "]"}, {"Do", "\""}, {"Dc", "\""}, {"Qo", "\""}, {"Qc", "\""}, {"So", "'"}, {"Sc", "'"},
-    {"Po", "("}, {"Pc", ")"}, {"Bo", "["},  {"Bc", "]"},  {"Ao", "<"},  {"Ac", ">"},  {"Bro", "{"}, {"Brc", "}"}};
+    {"Oo", "["}, {"Oc", "]"}, {"Do", "\""}, {"Dc", "\""}, {"Qo", "\""}, {"Qc", "\""},
+    {"So", "'"}, {"Sc", "'"}, {"Po", "("},  {"Pc", ")"},  {"Bo", "["},  {"Bc", "]"},
+    {"Ao", "<"}, {"Ac", ">"}, {"Bro", "{"}, {"Brc", "}"}};
 // Names of systems, before their arguments.
 constexpr std::pair<std::string_view, std::string_view> kSystems[] = {
-    {"Ux", "UNIX"}, {"Bx", "BSD"}, {"At", "AT&T UNIX"}, {"Fx", "FreeBSD"}, {"Nx", "NetBSD"},
-    {"Ox", "OpenBSD"}, {"Dx", "DragonFly"}, {"Bsx", "BSD/OS"}};
+    {"Ux", "UNIX"},   {"Bx", "BSD"},     {"At", "AT&T UNIX"}, {"Fx", "FreeBSD"},
+    {"Nx", "NetBSD"}, {"Ox", "OpenBSD"}, {"Dx", "DragonFly"}, {"Bsx", "BSD/OS"}};
 // Whose arguments are printed as they are.
 constexpr std::string_view kPlain[] = {"Ad", "An", "Ar", "Cd", "Cm", "Dv", "Em", "Er", "Ev", "Fa", "Ft", "Ic",
                                        "In", "Lb", "Li", "Lk", "Ms", "Mt", "Nm", "No", "Pa", "Pf", "St", "Sx",
@@ -132,7 +133,8 @@ class Line {
       while (AtWord() && !Closes(args_[at_])) ++at_;  // its arguments
       return Words();
     }
-    if ((macro == "Nm" || macro == "Ar") && (!AtWord() || Closes(args_[at_]))) Put(macro == "Nm" ? name_ : "file ...");
+    if ((macro == "Nm" || macro == "Ar") && (!AtWord() || Closes(args_[at_])))
+      Put(macro == "Nm" ? name_ : "file ...");
     if (macro == "St" && AtWord()) {
       Put("POSIX");
       ++at_;
@@ -164,7 +166,8 @@ class Line {
   void Enclose(const Enclosure& e) {
     size_t end = args_.size();
     while (end > at_ && Closes(args_[end - 1])) --end;
-    const std::vector<std::string> inner(args_.begin() + static_cast<long>(at_), args_.begin() + static_cast<long>(end));
+    const std::vector<std::string> inner(args_.begin() + static_cast<long>(at_),
+                                         args_.begin() + static_cast<long>(end));
     Put(std::string(e.open) + Line(inner, name_).Text({}) + std::string(e.close));
     at_ = end;
     Words();

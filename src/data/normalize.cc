@@ -17,7 +17,8 @@ namespace genflow::data {
 namespace {
 
 bool IsAscii(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0x80) != 0; });
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return (static_cast<unsigned char>(c) & 0x80) != 0; });
 }
 
 UChar32 NextCharacter(std::string_view text, size_t* at) {
@@ -42,8 +43,8 @@ bool IsStripped(UChar32 c) {
   if (c < 0x20) return c != '\n' && c != '\t' && c != '\r';
   if (c < 0x7F) return false;
   if (c <= 0x9F) return c != 0x85;
-  return c == 0xAD || c == 0x200B || (c >= 0x200E && c <= 0x200F) || (c >= 0x202A && c <= 0x202E) || c == 0x2060 ||
-         (c >= 0x2066 && c <= 0x2069) || c == 0xFEFF;
+  return c == 0xAD || c == 0x200B || (c >= 0x200E && c <= 0x200F) || (c >= 0x202A && c <= 0x202E) ||
+         c == 0x2060 || (c >= 0x2066 && c <= 0x2069) || c == 0xFEFF;
 }
 
 std::string StripControl(std::string_view text) {
@@ -144,7 +145,8 @@ void ForEachWord(std::string_view text, F&& f) {
 std::string Normalize(std::string_view text, const NormalizeOptions& options) {
   std::string out;
   const bool ascii = IsAscii(text);
-  const bool has_control = !ascii || std::any_of(text.begin(), text.end(), [](char c) { return IsStripped(c); });
+  const bool has_control =
+      !ascii || std::any_of(text.begin(), text.end(), [](char c) { return IsStripped(c); });
   out = options.strip_control && has_control ? StripControl(text) : std::string(text);
   if (options.nfc && !ascii) out = Nfc(std::move(out));
   if (options.whitespace == Whitespace::kLines) return Lines(out);
@@ -209,7 +211,8 @@ std::string DedupKey(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const size_t from = at;
     const UChar32 c = NextCharacter(text, &at);
-    const bool keep = c < 0x80 ? ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c >= '0' && c <= '9') : u_isalnum(c) != 0;
+    const bool keep =
+        c < 0x80 ? ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c >= '0' && c <= '9') : u_isalnum(c) != 0;
     if (!keep) {
       pending = !out.empty();
       continue;

@@ -1,5 +1,5 @@
-// Text normalisation and the numbers that filters look at. All functions are idempotent where they return text,
-// and take UTF-8.
+// Text normalisation and the numbers that filters look at. All functions are idempotent where they return
+// text, and take UTF-8.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,9 @@ enum class Whitespace {
 };
 
 struct NormalizeOptions {
-  bool nfc = true;            // Unicode normalisation form C
-  bool strip_control = true;  // control characters but line end and tab, zero-width and direction marks, soft hyphens
+  bool nfc = true;  // Unicode normalisation form C
+  bool strip_control =
+      true;  // control characters but line end and tab, zero-width and direction marks, soft hyphens
   Whitespace whitespace = Whitespace::kLines;
 };
 
@@ -25,9 +26,9 @@ std::string Normalize(std::string_view text, const NormalizeOptions& options);
 // What a filter needs to know about a text, found in one pass.
 struct TextNumbers {
   uint64_t characters = 0;
-  uint64_t letters = 0;      // Unicode letters
+  uint64_t letters = 0;  // Unicode letters
   uint64_t not_spaces = 0;
-  uint64_t words = 0;        // runs without white space
+  uint64_t words = 0;  // runs without white space
   bool ascii = true;
 };
 TextNumbers Measure(std::string_view text);

@@ -176,8 +176,8 @@ class ArrowRows : public ParquetRows {
       GF_ARROW_OK(what_, batches_->ReadNext(&next));
       if (next == nullptr) {
         if (done_ != rows_) {
-          return MakeError(Code::kCorrupt, what_ + ": it holds " + std::to_string(done_) + " rows where its footer says " +
-                                               std::to_string(rows_));
+          return MakeError(Code::kCorrupt, what_ + ": it holds " + std::to_string(done_) +
+                                               " rows where its footer says " + std::to_string(rows_));
         }
         return false;
       }

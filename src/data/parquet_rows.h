@@ -15,8 +15,9 @@ class ParquetRows {
   static Result<std::unique_ptr<ParquetRows>> Open(const std::filesystem::path& file);
   virtual ~ParquetRows() = default;
 
-  // Replaces `json` by the next row: {"column":value,...}, nulls left out; false at the end. Strings, numbers,
-  // booleans, lists, maps and structs keep their JSON type; other values (dates, decimals) become text.
+  // Replaces `json` by the next row: {"column":value,...}, nulls left out; false at the end. Strings,
+  // numbers, booleans, lists, maps and structs keep their JSON type; other values (dates, decimals) become
+  // text.
   virtual Result<bool> Next(std::string* json) = 0;
   virtual uint64_t rows() const = 0;
 };

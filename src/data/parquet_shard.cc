@@ -35,14 +35,15 @@ std::shared_ptr<arrow::Schema> SchemaOf(Kind kind) {
   const auto message = arrow::struct_({arrow::field("role", text), arrow::field("content", text)});
   switch (kind) {
     case Kind::kText:
-      return arrow::schema({arrow::field("id", text), arrow::field("text", text), arrow::field("source", text),
-                            arrow::field("meta", text)});
+      return arrow::schema({arrow::field("id", text), arrow::field("text", text),
+                            arrow::field("source", text), arrow::field("meta", text)});
     case Kind::kMessages:
       return arrow::schema({arrow::field("id", text), arrow::field("messages", arrow::list(message)),
                             arrow::field("meta", text)});
     case Kind::kPreference:
-      return arrow::schema({arrow::field("id", text), arrow::field("prompt", text), arrow::field("chosen", text),
-                            arrow::field("rejected", text), arrow::field("meta", text)});
+      return arrow::schema({arrow::field("id", text), arrow::field("prompt", text),
+                            arrow::field("chosen", text), arrow::field("rejected", text),
+                            arrow::field("meta", text)});
   }
   return nullptr;
 }
@@ -97,7 +98,8 @@ class ArrowShardWriter : public ShardWriter {
           static_cast<const arrow::ListType&>(*list_type).value_type(), pool,
           std::vector<std::shared_ptr<arrow::ArrayBuilder>>{role_, content_});
       list_ = std::make_shared<arrow::ListBuilder>(pool, message_, list_type);
-      columns_ = {std::make_shared<arrow::StringBuilder>(pool), list_, std::make_shared<arrow::StringBuilder>(pool)};
+      columns_ = {std::make_shared<arrow::StringBuilder>(pool), list_,
+                  std::make_shared<arrow::StringBuilder>(pool)};
     } else {
       for (int i = 0; i < schema_->num_fields(); ++i) {
         columns_.push_back(std::make_shared<arrow::StringBuilder>(pool));

@@ -35,9 +35,10 @@ Result<Format> FormatOf(const fs::path& file) {
     if (name.ends_with(packed)) name.resize(name.size() - packed.size());
   }
   static const std::map<std::string_view, Format> kByEnding = {
-      {".jsonl", Format::kJsonl}, {".ndjson", Format::kJsonl}, {".json", Format::kJson},  {".csv", Format::kCsv},
-      {".tsv", Format::kCsv},     {".parquet", Format::kParquet}, {".txt", Format::kText}, {".md", Format::kText},
-      {".rst", Format::kText},    {".text", Format::kText}};
+      {".jsonl", Format::kJsonl}, {".ndjson", Format::kJsonl}, {".json", Format::kJson},
+      {".csv", Format::kCsv},     {".tsv", Format::kCsv},      {".parquet", Format::kParquet},
+      {".txt", Format::kText},    {".md", Format::kText},      {".rst", Format::kText},
+      {".text", Format::kText}};
   const size_t dot = name.rfind('.');
   if (dot != std::string::npos) {
     if (const auto found = kByEnding.find(std::string_view(name).substr(dot)); found != kByEnding.end()) {
@@ -78,9 +79,9 @@ class FilesReader {
     std::vector<fs::path> files;
     for (const auto& file : given) {
       const std::string name = file.filename().string();
-      const bool excluded = std::any_of(options_.exclude.begin(), options_.exclude.end(), [&](const std::string& p) {
-        return fnmatch(p.c_str(), name.c_str(), 0) == 0;
-      });
+      const bool excluded =
+          std::any_of(options_.exclude.begin(), options_.exclude.end(),
+                      [&](const std::string& p) { return fnmatch(p.c_str(), name.c_str(), 0) == 0; });
       if (!excluded) files.push_back(file);
     }
     if (files.empty()) return InvalidError("there are no files to read");
@@ -309,8 +310,8 @@ class FilesReader {
     for (const auto& [key, row] : kept_) GF_CHECK_OK(Write(row));
     if (!writer_) {
       if (!stats_.problems.empty()) {
-        return InvalidError("no row could be read from " + std::to_string(stats_.files) + " files; the first reason: " +
-                            stats_.problems.front());
+        return InvalidError("no row could be read from " + std::to_string(stats_.files) +
+                            " files; the first reason: " + stats_.problems.front());
       }
       return InvalidError("the files hold no rows");
     }
@@ -345,14 +346,15 @@ class FilesReader {
 
 std::optional<Format> FormatFromName(std::string_view name) {
   static const std::map<std::string_view, Format> kFormats = {
-      {"auto", Format::kAuto}, {"jsonl", Format::kJsonl}, {"json", Format::kJson}, {"csv", Format::kCsv},
-      {"parquet", Format::kParquet}, {"text", Format::kText}, {"man", Format::kMan}};
+      {"auto", Format::kAuto}, {"jsonl", Format::kJsonl},     {"json", Format::kJson},
+      {"csv", Format::kCsv},   {"parquet", Format::kParquet}, {"text", Format::kText},
+      {"man", Format::kMan}};
   const auto found = kFormats.find(name);
   return found == kFormats.end() ? std::nullopt : std::optional(found->second);
 }
 
-Result<ReadStats> ReadFiles(const std::vector<fs::path>& files, const ReadOptions& options, const fs::path& folder,
-                            const ReadProgress& progress) {
+Result<ReadStats> ReadFiles(const std::vector<fs::path>& files, const ReadOptions& options,
+                            const fs::path& folder, const ReadProgress& progress) {
   return FilesReader(options, folder, progress).Read(files);
 }
 

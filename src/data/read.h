@@ -33,7 +33,7 @@ struct ReadOptions {
 
 struct ReadStats {
   uint64_t files = 0;
-  uint64_t bytes = 0;    // of the files as stored
+  uint64_t bytes = 0;  // of the files as stored
   uint64_t rows = 0;
   uint64_t skipped = 0;  // malformed records left out
   uint64_t links = 0;    // man pages that only point to another one, or say again what another said

@@ -57,7 +57,8 @@ std::string FieldNames(object record) {
 
 Result<std::string> TextField(object record, std::string_view key) {
   const auto value = Find(record, key);
-  if (!value) return InvalidError("no field '" + std::string(key) + "' (the record has " + FieldNames(record) + ")");
+  if (!value)
+    return InvalidError("no field '" + std::string(key) + "' (the record has " + FieldNames(record) + ")");
   std::string_view text;
   if (value->get(text) != simdjson::SUCCESS) {
     return InvalidError("field '" + std::string(key) + "' is " + TypeName(value->type()) + ", not a string");
@@ -85,7 +86,8 @@ Result<std::string> ContentText(element content, const std::string& where) {
 
 std::string RoleOf(std::string_view from) {
   if (from == "human") return "user";
-  if (from == "gpt" || from == "chatgpt" || from == "bing" || from == "bard" || from == "model") return "assistant";
+  if (from == "gpt" || from == "chatgpt" || from == "bing" || from == "bard" || from == "model")
+    return "assistant";
   if (from == "function_response" || from == "observation" || from == "function") return "tool";
   return std::string(from);
 }
@@ -93,7 +95,8 @@ std::string RoleOf(std::string_view from) {
 Result<Message> MessageOf(element item, size_t index) {
   const std::string where = "message " + std::to_string(index);
   object fields;
-  if (item.get(fields) != simdjson::SUCCESS) return InvalidError(where + " is " + TypeName(item.type()) + ", not an object");
+  if (item.get(fields) != simdjson::SUCCESS)
+    return InvalidError(where + " is " + TypeName(item.type()) + ", not an object");
   auto role = Find(fields, "role");
   if (!role) role = Find(fields, "from");
   std::string_view role_text;
@@ -106,7 +109,8 @@ Result<Message> MessageOf(element item, size_t index) {
   }
   Message message;
   message.role = RoleOf(role_text);
-  if (message.role != "system" && message.role != "user" && message.role != "assistant" && message.role != "tool") {
+  if (message.role != "system" && message.role != "user" && message.role != "assistant" &&
+      message.role != "tool") {
     return InvalidError(where + " has the role '" + std::string(role_text) +
                         "', which is none of system, user, assistant, tool");
   }
@@ -117,7 +121,8 @@ Result<Message> MessageOf(element item, size_t index) {
 Result<std::vector<Message>> MessagesOf(object record, std::string_view key) {
   const auto value = Find(record, key);
   simdjson::dom::array items;
-  if (!value) return InvalidError("no field '" + std::string(key) + "' (the record has " + FieldNames(record) + ")");
+  if (!value)
+    return InvalidError("no field '" + std::string(key) + "' (the record has " + FieldNames(record) + ")");
   if (value->get(items) != simdjson::SUCCESS) {
     return InvalidError("field '" + std::string(key) + "' is " + TypeName(value->type()) + ", not a list");
   }
@@ -173,18 +178,20 @@ struct RecordMapper::Impl {
   Error NoShape(object record) const {
     const std::string has = "the record has " + FieldNames(record);
     if (!kind) {
-      return InvalidError("cannot tell what the record is: no '" + options.text_field +
-                              "', 'messages', 'conversations', 'chosen' and 'rejected', or 'prompt' and 'completion' (" +
-                              has + ")",
-                          "set text_field to the field that holds the text");
+      return InvalidError(
+          "cannot tell what the record is: no '" + options.text_field +
+              "', 'messages', 'conversations', 'chosen' and 'rejected', or 'prompt' and 'completion' (" +
+              has + ")",
+          "set text_field to the field that holds the text");
     }
     if (*kind == Kind::kText) {
       return InvalidError("no field '" + options.text_field + "' (" + has + ")",
                           "set text_field to the field that holds the text");
     }
     if (*kind == Kind::kPreference) return InvalidError("no 'chosen' and 'rejected' (" + has + ")");
-    return InvalidError("no 'messages', 'conversations', 'prompt' and 'completion', or 'instruction' and 'output' (" +
-                        has + ")");
+    return InvalidError(
+        "no 'messages', 'conversations', 'prompt' and 'completion', or 'instruction' and 'output' (" + has +
+        ")");
   }
 
   Status MapText(object record, TextRow* row, std::vector<std::string_view>* used) const {
@@ -211,7 +218,8 @@ struct RecordMapper::Impl {
     return Ok();
   }
 
-  static Status MapMessages(object record, Shape shape, MessagesRow* row, std::vector<std::string_view>* used) {
+  static Status MapMessages(object record, Shape shape, MessagesRow* row,
+                            std::vector<std::string_view>* used) {
     if (shape == Shape::kMessages || shape == Shape::kConversations) {
       const std::string_view key = shape == Shape::kMessages ? "messages" : "conversations";
       GF_TRY(row->messages, MessagesOf(record, key));
@@ -248,7 +256,8 @@ struct RecordMapper::Impl {
     std::string_view text;
     if (value->get(text) == simdjson::SUCCESS) return std::optional<std::string>(text);
     if (value->is_array() || value->is_object()) {
-      return InvalidError("field '" + options.id_field + "' is " + TypeName(value->type()) + ", not a string or number");
+      return InvalidError("field '" + options.id_field + "' is " + TypeName(value->type()) +
+                          ", not a string or number");
     }
     return std::optional<std::string>(simdjson::minify(*value));
   }
@@ -303,7 +312,8 @@ struct RecordMapper::Impl {
 
   Status Map(std::string_view text, const std::string& source, const std::string& position, AnyRow* row) {
     element root;
-    if (const auto error = parser.parse(text.data(), text.size(), false).get(root); error != simdjson::SUCCESS) {
+    if (const auto error = parser.parse(text.data(), text.size(), false).get(root);
+        error != simdjson::SUCCESS) {
       return InvalidError(std::string("not valid JSON: ") + simdjson::error_message(error));
     }
     object record;
@@ -354,12 +364,14 @@ struct RecordMapper::Impl {
 
 RecordMapper::RecordMapper(RecordOptions options) : impl_(std::make_unique<Impl>()) {
   impl_->kind = options.kind;
-  impl_->all_meta = std::find(options.meta_fields.begin(), options.meta_fields.end(), "*") != options.meta_fields.end();
+  impl_->all_meta =
+      std::find(options.meta_fields.begin(), options.meta_fields.end(), "*") != options.meta_fields.end();
   impl_->options = std::move(options);
 }
 RecordMapper::~RecordMapper() = default;
 
-Status RecordMapper::Map(std::string_view record, const std::string& source, const std::string& position, AnyRow* row) {
+Status RecordMapper::Map(std::string_view record, const std::string& source, const std::string& position,
+                         AnyRow* row) {
   return impl_->Map(record, source, position, row);
 }
 std::optional<Kind> RecordMapper::kind() const { return impl_->kind; }

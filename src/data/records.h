@@ -15,9 +15,9 @@
 namespace genflow::data {
 
 struct RecordOptions {
-  std::optional<Kind> kind;                    // nothing: decided by the first record
-  std::string text_field = "text";             // text rows
-  std::string id_field = "id";                 // taken where it is there; else ids are made of file and line
+  std::optional<Kind> kind;         // nothing: decided by the first record
+  std::string text_field = "text";  // text rows
+  std::string id_field = "id";      // taken where it is there; else ids are made of file and line
   std::vector<std::string> meta_fields = {"*"};  // other fields kept in meta; "*" is all of them
 };
 
@@ -27,9 +27,9 @@ class RecordMapper {
   explicit RecordMapper(RecordOptions options);
   ~RecordMapper();
 
-  // `record`: one JSON object, followed by LineReader::kPadding readable bytes. `source` is the row's file and
-  // `position` its place there, as in "file.jsonl:12". An error's message says what is wrong with the record
-  // without saying where.
+  // `record`: one JSON object, followed by LineReader::kPadding readable bytes. `source` is the row's file
+  // and `position` its place there, as in "file.jsonl:12". An error's message says what is wrong with the
+  // record without saying where.
   Status Map(std::string_view record, const std::string& source, const std::string& position, AnyRow* row);
 
   // Decided by the options or by the first good record.

@@ -18,7 +18,8 @@ struct Known {
 };
 
 constexpr Known kKnown[] = {
-    {"email", "[EMAIL]", "@", R"((?<![\w.+-])[A-Za-z0-9][\w.+-]*@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})"},
+    {"email", "[EMAIL]", "@",
+     R"((?<![\w.+-])[A-Za-z0-9][\w.+-]*@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})"},
     // Keys of well-known services, private keys in PEM, JSON web tokens.
     {"key", "[KEY]", "-_AaejsgGx",
      R"(-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]|-(?!----END))*-----END [A-Z ]*PRIVATE KEY-----)"
@@ -43,8 +44,9 @@ Result<Redactor> Redactor::Create(const std::vector<std::string>& kinds) {
   for (const auto& kind : kinds) {
     if (std::find(names.begin(), names.end(), kind) != names.end()) continue;
     const auto near = NearestName(kind, names);
-    return InvalidError("'" + kind + "' is nothing that can be redacted",
-                        near ? "did you mean '" + *near + "'?" : "what can be redacted: " + Join(names, ", "));
+    return InvalidError(
+        "'" + kind + "' is nothing that can be redacted",
+        near ? "did you mean '" + *near + "'?" : "what can be redacted: " + Join(names, ", "));
   }
   Redactor out;
   // In the order of the table, so that the result does not depend on how the kinds are listed.

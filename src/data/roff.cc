@@ -62,7 +62,8 @@ void SkipSize(std::string_view raw, size_t* i) {
   } else if (raw[*i] == '\'') {
     Delimited(raw, i);
   } else {
-    const bool two = raw[*i] >= '1' && raw[*i] <= '3' && *i + 1 < raw.size() && raw[*i + 1] >= '0' && raw[*i + 1] <= '9';
+    const bool two =
+        raw[*i] >= '1' && raw[*i] <= '3' && *i + 1 < raw.size() && raw[*i + 1] >= '0' && raw[*i + 1] <= '9';
     *i = std::min(*i + (two ? 2 : 1), raw.size());
   }
 }
@@ -90,9 +91,10 @@ bool ParseInt(std::string_view text, int64_t* value) {
 
 RoffReader::RoffReader(std::string_view page)
     : page_(page),
-      strings_{{"Aq", "'"}, {"R", "®"}, {"Tm", "™"}, {"lq", "“"}, {"rq", "”"}, {"L\"", "\""}, {"R\"", "\""},
-               {"C'", "'"}, {"C`", "'"}, {"--", "--"}, {"PI", "π"}, {"C+", "C++"}, {"q", "\""}, {"Lq", "“"},
-               {"Rq", "”"}, {"Ba", "|"}, {"Le", "≤"}, {"Ge", "≥"}, {"Am", "&"}, {"Lt", "<"}, {"Gt", ">"}},
+      strings_{{"Aq", "'"},   {"R", "®"},  {"Tm", "™"}, {"lq", "“"},  {"rq", "”"}, {"L\"", "\""},
+               {"R\"", "\""}, {"C'", "'"}, {"C`", "'"}, {"--", "--"}, {"PI", "π"}, {"C+", "C++"},
+               {"q", "\""},   {"Lq", "“"}, {"Rq", "”"}, {"Ba", "|"},  {"Le", "≤"}, {"Ge", "≥"},
+               {"Am", "&"},   {"Lt", "<"}, {"Gt", ">"}},
       registers_{{".g", 1}} {}
 
 bool RoffReader::NextInput(std::string* line) {
@@ -371,7 +373,8 @@ std::string RoffReader::Render(std::string_view raw, bool* joins_next, int depth
       case '*': {
         std::string_view name = EscapeName(raw, &i);
         name = name.substr(0, name.find(' '));
-        if (const auto found = strings_.find(name); found != strings_.end() && depth < 8) out += found->second;
+        if (const auto found = strings_.find(name); found != strings_.end() && depth < 8)
+          out += found->second;
         break;
       }
       case 'n': {
@@ -401,7 +404,8 @@ std::string RoffReader::Render(std::string_view raw, bool* joins_next, int depth
         break;
       case 'o':
       case 'Z':
-        out += Render(Delimited(raw, &i).substr(0, e == 'o' ? 1 : std::string_view::npos), joins_next, depth + 1);
+        out += Render(Delimited(raw, &i).substr(0, e == 'o' ? 1 : std::string_view::npos), joins_next,
+                      depth + 1);
         break;
       case 'h':
       case 'v':

@@ -12,10 +12,10 @@ namespace genflow::data {
 
 // One line of a page after comments, definitions and conditionals are gone.
 struct RoffLine {
-  std::string request;             // "SH", "Nm", "br"; "" for a line of text
-  std::vector<std::string> args;   // of a request, as plain text
-  std::string text;                // of a line of text, as plain text
-  bool joins_next = false;         // ended in \c: no space before the next text
+  std::string request;            // "SH", "Nm", "br"; "" for a line of text
+  std::vector<std::string> args;  // of a request, as plain text
+  std::string text;               // of a line of text, as plain text
+  bool joins_next = false;        // ended in \c: no space before the next text
 };
 
 class RoffReader {

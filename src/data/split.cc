@@ -28,15 +28,17 @@ Result<std::vector<uint64_t>> Targets(const std::vector<SplitPart>& parts, uint6
     if (part.size >= 1) {
       target = static_cast<uint64_t>(part.size);
     } else if (part.size > 0) {
-      target = std::max<uint64_t>(1, static_cast<uint64_t>(std::llround(part.size * static_cast<double>(rows))));
+      target =
+          std::max<uint64_t>(1, static_cast<uint64_t>(std::llround(part.size * static_cast<double>(rows))));
     }
     if (part.size > 0) words.push_back(part.name + " " + WithCommas(static_cast<int64_t>(target)));
     sum += target;
     targets.push_back(target);
   }
   if (sum > rows) {
-    return InvalidError("the parts want " + WithCommas(static_cast<int64_t>(sum)) + " rows (" + Join(words, ", ") +
-                            ") where the dataset has " + WithCommas(static_cast<int64_t>(rows)),
+    return InvalidError("the parts want " + WithCommas(static_cast<int64_t>(sum)) + " rows (" +
+                            Join(words, ", ") + ") where the dataset has " +
+                            WithCommas(static_cast<int64_t>(rows)),
                         "ask for fewer rows, or for shares such as 0.1");
   }
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -46,13 +48,15 @@ Result<std::vector<uint64_t>> Targets(const std::vector<SplitPart>& parts, uint6
 }
 
 // The part of each group. Parts with a size choose first.
-std::unordered_map<uint64_t, uint32_t> Deal(const std::vector<Group>& groups, const std::vector<SplitPart>& parts,
+std::unordered_map<uint64_t, uint32_t> Deal(const std::vector<Group>& groups,
+                                            const std::vector<SplitPart>& parts,
                                             const std::vector<uint64_t>& targets, SplitStats* stats) {
   std::vector<size_t> order;
   for (size_t i = 0; i < parts.size(); ++i) order.push_back(i);
   // Test and validation sets stay the same when the training set's size is changed.
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return (parts[a].name == "train" || parts[a].size == 0) < (parts[b].name == "train" || parts[b].size == 0);
+    return (parts[a].name == "train" || parts[a].size == 0) <
+           (parts[b].name == "train" || parts[b].size == 0);
   });
   std::unordered_map<uint64_t, uint32_t> part_of;
   part_of.reserve(groups.size());
@@ -121,7 +125,8 @@ Result<SplitStats> SplitDataset(const std::filesystem::path& from, const std::ve
     stats.unused -= stats.part_rows[i];
     if (stats.part_rows[i] == 0) {
       return InvalidError("the part '" + parts[i].name + "' would be empty: the dataset has " +
-                              WithCommas(static_cast<int64_t>(rows)) + (rows == 1 ? " row in " : " rows in ") +
+                              WithCommas(static_cast<int64_t>(rows)) +
+                              (rows == 1 ? " row in " : " rows in ") +
                               WithCommas(static_cast<int64_t>(groups.size())) +
                               (groups.size() == 1 ? " group" : " groups") + " of " + options.group_by,
                           "give it a larger size, more data, or group by another field");
@@ -138,7 +143,8 @@ Result<SplitStats> SplitDataset(const std::filesystem::path& from, const std::ve
     GF_TRY(const bool more, reader.Next(&row));
     if (!more) break;
     GF_TRY(const uint64_t key, key_of());
-    if (const auto found = part_of.find(key); found != part_of.end()) GF_CHECK_OK(writers[found->second].Append(row));
+    if (const auto found = part_of.find(key); found != part_of.end())
+      GF_CHECK_OK(writers[found->second].Append(row));
     GF_CHECK_OK(tick());
   }
   for (auto& writer : writers) GF_CHECK_OK(writer.Finish());

@@ -13,9 +13,9 @@
 namespace genflow::data {
 namespace {
 
-constexpr const char* kFilterNames[] = {"lower",     "upper",  "capitalize",     "uncapitalize", "trim",   "oneline",
-                                        "period",    "no_period", "sentence",    "first_sentence", "truncate",
-                                        "default"};
+constexpr const char* kFilterNames[] = {"lower",    "upper",          "capitalize", "uncapitalize",
+                                        "trim",     "oneline",        "period",     "no_period",
+                                        "sentence", "first_sentence", "truncate",   "default"};
 
 std::string FromUnicode(const icu::UnicodeString& text) {
   std::string out;

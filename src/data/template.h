@@ -32,14 +32,24 @@ class Template {
   std::vector<std::string> Paths() const;
   bool empty() const { return pieces_.empty(); }
 
-  // The text for the row that `fields` is set to; nothing when a field is missing or empty and has no default.
-  // `missing` (may be null) gets that field's path.
+  // The text for the row that `fields` is set to; nothing when a field is missing or empty and has no
+  // default. `missing` (may be null) gets that field's path.
   std::optional<std::string> Expand(FieldReader* fields, std::string* missing) const;
 
  private:
   enum class FilterKind {
-    kLower, kUpper, kCapitalize, kUncapitalize, kTrim, kOneline, kPeriod, kNoPeriod, kSentence, kFirstSentence,
-    kTruncate, kDefault,
+    kLower,
+    kUpper,
+    kCapitalize,
+    kUncapitalize,
+    kTrim,
+    kOneline,
+    kPeriod,
+    kNoPeriod,
+    kSentence,
+    kFirstSentence,
+    kTruncate,
+    kDefault,
   };
   struct Filter {
     FilterKind kind;

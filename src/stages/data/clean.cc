@@ -55,18 +55,22 @@ eval::Report ReportOf(const data::CleanStats& stats) {
 
 void DataClean::Declare(Spec& spec) {
   spec.Doc(
-      "Works on text, messages and preference rows. First every text is normalised and redacted, then the filters look "
-      "at all text of the row, then repeats go. Each row that goes is counted under one reason, and the first ones are "
+      "Works on text, messages and preference rows. First every text is normalised and redacted, then the "
+      "filters look "
+      "at all text of the row, then repeats go. Each row that goes is counted under one reason, and the "
+      "first ones are "
       "shown in the report. Cleaning what was cleaned changes nothing.\n\n"
-      "Near duplicates are found by MinHash: two texts are near when at least `near_dedup.threshold` of their runs of "
+      "Near duplicates are found by MinHash: two texts are near when at least `near_dedup.threshold` of "
+      "their runs of "
       "`near_dedup.shingle_words` words are the same; the first stays.");
   spec.Param("nfc", &nfc, true, "Bring text into Unicode normalisation form C.");
   spec.Param("strip_control", &strip_control, true,
              "Remove control characters, zero-width and direction marks, soft hyphens.");
-  spec.Param("whitespace", &whitespace, "lines",
-             "keep: as it is. lines: no spaces at line ends, at most one empty line in a row. collapse: one space "
-             "between words.",
-             {.choices = {"keep", "lines", "collapse"}});
+  spec.Param(
+      "whitespace", &whitespace, "lines",
+      "keep: as it is. lines: no spaces at line ends, at most one empty line in a row. collapse: one space "
+      "between words.",
+      {.choices = {"keep", "lines", "collapse"}});
   spec.Param("redact", &redact, "[]", "What to replace by its name in brackets: email, phone, ip, key.");
   spec.Param("min_chars", &min_chars, 1, "Characters that a row has at least.", {.min = 0, .max = 1e9});
   spec.Param("max_chars", &max_chars, "Characters that a row has at most.", {.min = 1, .max = 1e9});
@@ -76,20 +80,24 @@ void DataClean::Declare(Spec& spec) {
   spec.Param("max_repeated_lines", &max_repeated_lines, 1.0,
              "Share of the text in lines that stood in the same row before, at most.", {.min = 0, .max = 1});
   spec.Param("max_repeated_words", &max_repeated_words, 1.0,
-             "Share of the runs of three words that stood in the same row before, at most.", {.min = 0, .max = 1});
+             "Share of the runs of three words that stood in the same row before, at most.",
+             {.min = 0, .max = 1});
   spec.Param("ascii_only", &ascii_only, false, "Drop rows with other characters than ASCII.");
-  spec.Param("drop_patterns", &drop_patterns, "[]", "Regular expressions (PCRE2); rows whose text matches one go.");
+  spec.Param("drop_patterns", &drop_patterns, "[]",
+             "Regular expressions (PCRE2); rows whose text matches one go.");
   spec.Param("require_patterns", &require_patterns, "[]",
              "Regular expressions (PCRE2); rows whose text does not match every one go.");
   spec.Param("drop_ids", &drop_ids, "[]", "Regular expressions (PCRE2); rows whose id matches one go.");
-  spec.Param("unique_by", &unique_by, "", "A field, such as meta.name; of rows with the same value the first stays.");
-  spec.Param("dedup", &dedup, true, "Drop texts seen before; case, punctuation and white space do not count.");
+  spec.Param("unique_by", &unique_by, "",
+             "A field, such as meta.name; of rows with the same value the first stays.");
+  spec.Param("dedup", &dedup, true,
+             "Drop texts seen before; case, punctuation and white space do not count.");
   spec.Param("near_dedup.enabled", &near, false, "Drop near duplicates.");
-  spec.Param("near_dedup.threshold", &near_threshold, 0.8, "Share of equal word runs from which a text is a copy.",
-             {.min = 0.1, .max = 1});
+  spec.Param("near_dedup.threshold", &near_threshold, 0.8,
+             "Share of equal word runs from which a text is a copy.", {.min = 0.1, .max = 1});
   spec.Param("near_dedup.shingle_words", &near_shingle_words, 5, "Words a run.", {.min = 1, .max = 100});
-  spec.Param("near_dedup.permutations", &near_permutations, 64, "Hashes a text; more are more exact and slower.",
-             {.min = 8, .max = 1024});
+  spec.Param("near_dedup.permutations", &near_permutations, 64,
+             "Hashes a text; more are more exact and slower.", {.min = 8, .max = 1024});
   spec.Input("dataset", "dataset", "Rows of any kind.");
   spec.Output("dataset", "dataset", "The rows that stay, in their order.");
   spec.Output("report", "report", "How many rows went and why, with samples.");
@@ -123,15 +131,16 @@ data::CleanOptions DataClean::Options() const {
 
 std::string DataClean::Check() const {
   if (max_chars && *max_chars < min_chars) {
-    return "max_chars (" + std::to_string(*max_chars) + ") is less than min_chars (" + std::to_string(min_chars) + ")";
+    return "max_chars (" + std::to_string(*max_chars) + ") is less than min_chars (" +
+           std::to_string(min_chars) + ")";
   }
   return CheckText(data::CheckClean(Options()));
 }
 
 Outcome DataClean::Run(Context& context) {
-  const auto stats = ValueUnlessStopped(data::CleanDataset(context.GetInput("dataset").path, Options(),
-                                                           context.OutputPath("dataset"),
-                                                           ProgressOf(context, "rows")));
+  const auto stats =
+      ValueUnlessStopped(data::CleanDataset(context.GetInput("dataset").path, Options(),
+                                            context.OutputPath("dataset"), ProgressOf(context, "rows")));
   if (!stats) return Outcome::kInterrupted;
   const eval::Report report = ReportOf(*stats);
   Require(eval::WriteReport(report, context.OutputPath("report")));

@@ -13,7 +13,8 @@ namespace genflow::stages {
 struct DataClean {
   static constexpr const char* kName = "data.clean";
   static constexpr const char* kVersion = "1.0.0";
-  static constexpr const char* kSummary = "Normalises, filters, redacts and deduplicates rows, and reports what went.";
+  static constexpr const char* kSummary =
+      "Normalises, filters, redacts and deduplicates rows, and reports what went.";
 
   bool nfc = true, strip_control = true, ascii_only = false, dedup = true, near = false;
   std::string whitespace, unique_by;

@@ -12,7 +12,8 @@ namespace genflow::stages {
 struct DataFormat {
   static constexpr const char* kName = "data.format";
   static constexpr const char* kVersion = "1.0.0";
-  static constexpr const char* kSummary = "Turns rows into chat messages (or preferences, or text) by templates.";
+  static constexpr const char* kSummary =
+      "Turns rows into chat messages (or preferences, or text) by templates.";
 
   std::string to, system, assistant, prompt, chosen, rejected, text, on_empty;
   std::vector<std::string> user;

@@ -12,7 +12,8 @@ namespace genflow::stages {
 struct DataRead {
   static constexpr const char* kName = "data.read";
   static constexpr const char* kVersion = "1.0.0";
-  static constexpr const char* kSummary = "Reads JSONL, JSON, CSV, Parquet, text and manual pages into a dataset.";
+  static constexpr const char* kSummary =
+      "Reads JSONL, JSON, CSV, Parquet, text and manual pages into a dataset.";
 
   std::vector<std::string> files, exclude, meta_fields, sections;
   std::string format, kind, text_field, id_field, text_unit, delimiter, on_error;

@@ -11,15 +11,19 @@ namespace genflow::stages {
 
 void DataSplit::Declare(Spec& spec) {
   spec.Doc(
-      "A size of 1 or more is a number of rows, a smaller one a share of all rows. Rows with the same value of "
-      "`group_by` are never parted. Which part a group falls into hangs on its key and the seed alone, not on the "
+      "A size of 1 or more is a number of rows, a smaller one a share of all rows. Rows with the same value "
+      "of "
+      "`group_by` are never parted. Which part a group falls into hangs on its key and the seed alone, not "
+      "on the "
       "order of rows. A part that would be empty, or sizes beyond all rows, fail the stage.");
   spec.Param("train", &train, 0.0, "Size of the training part; 0: what the other parts leave.",
              {.min = 0, .max = 1e12});
   spec.Param("test", &test, 0.1, "Size of the test part.", {.min = 0, .max = 1e12});
-  spec.Param("validation", &validation, 0.0, "Size of the validation part; 0: none.", {.min = 0, .max = 1e12});
-  spec.Param("group_by", &group_by, "id",
-             "Field whose equal values stay together: id, content, text, or a path below meta such as meta.name.");
+  spec.Param("validation", &validation, 0.0, "Size of the validation part; 0: none.",
+             {.min = 0, .max = 1e12});
+  spec.Param(
+      "group_by", &group_by, "id",
+      "Field whose equal values stay together: id, content, text, or a path below meta such as meta.name.");
   spec.Param("seed", &seed, 0, "Another seed deals the groups out anew.", {.min = 0, .max = 9e15});
   spec.Input("dataset", "dataset", "Rows of any kind.");
   spec.Output("train", "dataset", "The training part.");
@@ -30,8 +34,8 @@ void DataSplit::Declare(Spec& spec) {
 std::string DataSplit::Check() const {
   if (test == 0) return "test must be more than 0";
   double shares = 0;
-  for (const auto& [name, size] : {std::pair("train", train), std::pair("test", test),
-                                   std::pair("validation", validation)}) {
+  for (const auto& [name, size] :
+       {std::pair("train", train), std::pair("test", test), std::pair("validation", validation)}) {
     if (size >= 1 && size != std::floor(size)) {
       return std::string(name) + " must be a whole number of rows, or a share below 1";
     }

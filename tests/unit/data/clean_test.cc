@@ -19,7 +19,8 @@ std::vector<std::string> Ids(const std::vector<TextRow>& rows) {
 
 class CleanTest : public FolderTest {
  protected:
-  CleanStats Clean(const std::filesystem::path& from, const CleanOptions& options, const std::string& to = "out") {
+  CleanStats Clean(const std::filesystem::path& from, const CleanOptions& options,
+                   const std::string& to = "out") {
     EXPECT_TRUE(RemoveTree(root_ / to).ok());
     auto stats = CleanDataset(from, options, root_ / to);
     EXPECT_TRUE(stats.ok()) << stats.error().ToString();
@@ -38,14 +39,32 @@ TEST(NormalizeTest, Whitespace) {
 
 TEST(NormalizeTest, UnicodeAndControlCharacters) {
   EXPECT_EQ(Normalize("e\xCC\x81", {}), "\xC3\xA9");
-  EXPECT_EQ(Normalize("a\x01\x7F\xE2\x80\x8B" "b\xEF\xBB\xBF\xC2\xAD" "c", {}), "abc");
+  EXPECT_EQ(Normalize("a\x01\x7F\xE2\x80\x8B"
+                      "b\xEF\xBB\xBF\xC2\xAD"
+                      "c",
+                      {}),
+            "abc");
   EXPECT_EQ(Normalize("e\x01\xCC\x81", {}), "\xC3\xA9");  // composes once nothing stands between
   EXPECT_EQ(Normalize("e\xCC\x81", {.nfc = false}), "e\xCC\x81");
 }
 
 TEST(NormalizeTest, IsIdempotent) {
-  const char* const kPieces[] = {"a", "e\xCC\x81", " ", "\n", "\r\n", "\r", "\t", "\xC2\xA0", "\x01", "\xE2\x80\x8B",
-                                 "\xCC\x88", "\xE1\x84\x80\xE1\x85\xA1", "\xF0\x9F\x98\x80", "\xE2\x80\xA8", "\v", "\xC2\x85"};
+  const char* const kPieces[] = {"a",
+                                 "e\xCC\x81",
+                                 " ",
+                                 "\n",
+                                 "\r\n",
+                                 "\r",
+                                 "\t",
+                                 "\xC2\xA0",
+                                 "\x01",
+                                 "\xE2\x80\x8B",
+                                 "\xCC\x88",
+                                 "\xE1\x84\x80\xE1\x85\xA1",
+                                 "\xF0\x9F\x98\x80",
+                                 "\xE2\x80\xA8",
+                                 "\v",
+                                 "\xC2\x85"};
   uint64_t state = 7;
   for (int round = 0; round < 3000; ++round) {
     std::string text;
@@ -107,10 +126,10 @@ TEST_F(CleanTest, EveryFilterHasItsReason) {
   const CleanStats stats = Clean(from, options);
   EXPECT_THAT(Ids(RowsOf<TextRow>(root_ / "out")), ElementsAre("ok"));
   EXPECT_THAT(stats.dropped,
-              ElementsAre(Pair("duplicate", 1), Pair("few_letters", 1), Pair("id_pattern", 1), Pair("lacks_pattern", 1),
-                          Pair("not_ascii", 1), Pair("not_unique", 1), Pair("pattern", 1), Pair("repeated_lines", 1),
-                          Pair("repeated_words", 1), Pair("too_few_words", 1), Pair("too_long", 1),
-                          Pair("too_short", 1)));
+              ElementsAre(Pair("duplicate", 1), Pair("few_letters", 1), Pair("id_pattern", 1),
+                          Pair("lacks_pattern", 1), Pair("not_ascii", 1), Pair("not_unique", 1),
+                          Pair("pattern", 1), Pair("repeated_lines", 1), Pair("repeated_words", 1),
+                          Pair("too_few_words", 1), Pair("too_long", 1), Pair("too_short", 1)));
   EXPECT_EQ(stats.samples.at("pattern")[0].id, "spam");
   EXPECT_EQ(stats.samples.at("pattern")[0].detail, "(?i)CLICK here");
   EXPECT_EQ(stats.samples.at("not_unique")[0].detail, "meta.k 1");
@@ -119,8 +138,14 @@ TEST_F(CleanTest, EveryFilterHasItsReason) {
 }
 
 TEST_F(CleanTest, MessagesAreCleanedOneByOne) {
-  const auto from = PutDataset("in", std::vector<MessagesRow>{{"a", {{"user", " mail me@x.org "}, {"assistant", "a\x01" "b"}}, "{}"},
-                                                              {"b", {{"user", "mail other@x.org"}, {"assistant", "ab"}}, "{}"}});
+  const auto from = PutDataset(
+      "in", std::vector<MessagesRow>{{"a",
+                                      {{"user", " mail me@x.org "},
+                                       {"assistant",
+                                        "a\x01"
+                                        "b"}},
+                                      "{}"},
+                                     {"b", {{"user", "mail other@x.org"}, {"assistant", "ab"}}, "{}"}});
   CleanOptions options;
   options.redact = {"email"};
   options.normalize.whitespace = Whitespace::kCollapse;
@@ -132,8 +157,9 @@ TEST_F(CleanTest, MessagesAreCleanedOneByOne) {
 }
 
 std::vector<TextRow> Documents(int count) {
-  static const char* const kWords[] = {"kernel", "module", "loads", "from", "disk", "when", "user", "asks", "for",
-                                       "driver", "list", "of", "files", "the", "in", "order", "network", "packet"};
+  static const char* const kWords[] = {"kernel", "module", "loads", "from",   "disk",    "when",
+                                       "user",   "asks",   "for",   "driver", "list",    "of",
+                                       "files",  "the",    "in",    "order",  "network", "packet"};
   std::vector<TextRow> rows;
   uint64_t state = 3;
   for (int i = 0; i < count; ++i) {
@@ -167,7 +193,8 @@ TEST(NearTextsTest, BandsFollowTheThreshold) {
 
 TEST_F(CleanTest, CleaningTwiceChangesNothingAndIsDeterministic) {
   std::vector<TextRow> rows = Documents(60);
-  rows.push_back({"pii", "call +49 170 1234567 or 10.0.0.1, key AKIAABCDEFGHIJKLMNOP, x@y.io555-123-4567", "", "{}"});
+  rows.push_back(
+      {"pii", "call +49 170 1234567 or 10.0.0.1, key AKIAABCDEFGHIJKLMNOP, x@y.io555-123-4567", "", "{}"});
   CleanOptions options;
   options.near = NearOptions{};
   options.redact = {"email", "phone", "ip", "key"};
@@ -199,12 +226,15 @@ TEST(RedactorTest, FindsWhatItShouldAndLeavesTheRest) {
     return text;
   };
   EXPECT_EQ(apply("Mail jo.doe+x@mail.example.com."), "Mail [EMAIL].");
-  EXPECT_EQ(apply("call +1 (555) 123-4567 or 555-123-4567 or (555) 123-4567"), "call [PHONE] or [PHONE] or [PHONE]");
+  EXPECT_EQ(apply("call +1 (555) 123-4567 or 555-123-4567 or (555) 123-4567"),
+            "call [PHONE] or [PHONE] or [PHONE]");
   EXPECT_EQ(apply("at 192.168.0.1:80, 2001:db8::1 and fe80:0:0:0:1:2:3:4"), "at [IP]:80, [IP] and [IP]");
-  EXPECT_EQ(apply("AKIAABCDEFGHIJKLMNOP sk-proj-abcdefghij0123456789 ghp_" + std::string(36, 'a')), "[KEY] [KEY] [KEY]");
+  EXPECT_EQ(apply("AKIAABCDEFGHIJKLMNOP sk-proj-abcdefghij0123456789 ghp_" + std::string(36, 'a')),
+            "[KEY] [KEY] [KEY]");
   EXPECT_EQ(apply("-----BEGIN RSA PRIVATE KEY-----\nab-c\n-----END RSA PRIVATE KEY-----"), "[KEY]");
-  const char* const kKept[] = {"version 1.2.3", "a@b", "std::vector", "2024-05-01 12:30:15", "1234567890", "ls -l",
-                               "9.1.2.3.4", "page 100-200", "task-force", "10:20", "300.1.1.1"};
+  const char* const kKept[] = {"version 1.2.3", "a@b",   "std::vector", "2024-05-01 12:30:15",
+                               "1234567890",    "ls -l", "9.1.2.3.4",   "page 100-200",
+                               "task-force",    "10:20", "300.1.1.1"};
   for (const char* text : kKept) EXPECT_EQ(apply(text), text);
 }
 
@@ -221,7 +251,8 @@ TEST_F(CleanTest, Errors) {
   const auto from = PutDataset("in", std::vector<TextRow>{{"a", "b", "", "{}"}, {"c", "d", "", "{}"}});
   const auto none = CleanDataset(from, options, root_ / "out");
   ASSERT_FALSE(none.ok());
-  EXPECT_EQ(none.error().ToString(), "no row is left (2 too_short)\n  hint: loosen the filter that took most of them");
+  EXPECT_EQ(none.error().ToString(),
+            "no row is left (2 too_short)\n  hint: loosen the filter that took most of them");
   options = {};
   options.unique_by = "txt";
   const auto field = CleanDataset(from, options, root_ / "out2");

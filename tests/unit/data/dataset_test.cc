@@ -162,30 +162,33 @@ TEST_F(DatasetTest, UnfinishedFolderIsNoDataset) {
   ASSERT_FALSE(reader.ok());
   EXPECT_EQ(reader.error().code, Code::kNotFound);
   EXPECT_EQ(reader.error().ToString(),
-            "'" + (root_ / "d").string() + "' is not a dataset: it holds no manifest.json\n"
-            "  hint: data.read makes a dataset of JSONL, CSV, Parquet and text files");
+            "'" + (root_ / "d").string() +
+                "' is not a dataset: it holds no manifest.json\n"
+                "  hint: data.read makes a dataset of JSONL, CSV, Parquet and text files");
 }
 
 TEST_F(DatasetTest, MissingFolder) {
   const auto reader = DatasetReader::Open(root_ / "none");
   ASSERT_FALSE(reader.ok());
-  EXPECT_EQ(reader.error().message, "dataset '" + (root_ / "none").string() + "' does not exist or is not a folder");
+  EXPECT_EQ(reader.error().message,
+            "dataset '" + (root_ / "none").string() + "' does not exist or is not a folder");
 }
 
 TEST_F(DatasetTest, FullFolderIsRefused) {
   ASSERT_TRUE(WriteFileAtomic(root_ / "d.txt", "x").ok());
   const auto writer = DatasetWriter::Create(root_, Kind::kText);
   ASSERT_FALSE(writer.ok());
-  EXPECT_EQ(writer.error().message, "cannot make a dataset in '" + root_.string() + "': the folder is not empty");
+  EXPECT_EQ(writer.error().message,
+            "cannot make a dataset in '" + root_.string() + "': the folder is not empty");
 }
 
 TEST_F(DatasetTest, WrongKind) {
   WriteRows(root_ / "d", 1);
   const auto opened = DatasetReader::Open(root_ / "d", Kind::kMessages);
   ASSERT_FALSE(opened.ok());
-  EXPECT_EQ(opened.error().ToString(),
-            "dataset '" + (root_ / "d").string() + "' holds text rows where messages rows are wanted\n"
-            "  hint: data.format turns text rows into messages");
+  EXPECT_EQ(opened.error().ToString(), "dataset '" + (root_ / "d").string() +
+                                           "' holds text rows where messages rows are wanted\n"
+                                           "  hint: data.format turns text rows into messages");
   auto reader = DatasetReader::Open(root_ / "d");
   ASSERT_TRUE(reader.ok());
   PreferenceRow row;
@@ -225,14 +228,16 @@ TEST_F(DatasetTest, TruncatedShard) {
   const auto reader = DatasetReader::Open(root_ / "d");
   ASSERT_FALSE(reader.ok());
   EXPECT_EQ(reader.error().code, Code::kCorrupt);
-  EXPECT_EQ(reader.error().ToString(), "dataset shard '" + shard.string() + "' has " + std::to_string(size - 7) +
-                                           " bytes where manifest.json says " + std::to_string(size) +
-                                           "\n  hint: it was cut short or changed; run the stage that made the "
-                                           "dataset again");
+  EXPECT_EQ(reader.error().ToString(),
+            "dataset shard '" + shard.string() + "' has " + std::to_string(size - 7) +
+                " bytes where manifest.json says " + std::to_string(size) +
+                "\n  hint: it was cut short or changed; run the stage that made the "
+                "dataset again");
   fs::remove(shard);
   const auto missing = DatasetReader::Open(root_ / "d");
   ASSERT_FALSE(missing.ok());
-  EXPECT_EQ(missing.error().message, "dataset '" + (root_ / "d").string() + "' lacks its shard 'part-00000.parquet'");
+  EXPECT_EQ(missing.error().message,
+            "dataset '" + (root_ / "d").string() + "' lacks its shard 'part-00000.parquet'");
 }
 
 // Whatever byte is changed, reading ends in an error or in the rows that were written; never in other rows.
@@ -330,7 +335,8 @@ TEST_F(DatasetTest, FullDiskIsSaid) {
   }
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   ASSERT_FALSE(status.ok());
-  EXPECT_EQ(status.error().message, "cannot write '" + (root_ / "d/part-00000.parquet").string() + "': File too large");
+  EXPECT_EQ(status.error().message,
+            "cannot write '" + (root_ / "d/part-00000.parquet").string() + "': File too large");
 }
 
 }  // namespace

@@ -27,7 +27,8 @@ TEST(ManPageTest, ManMacros) {
   EXPECT_EQ(page.section, "1");
   EXPECT_EQ(page.description, "pick lines that match");
   EXPECT_EQ(page.paragraph,
-            "sift prints each line that isn't refused by PATTERN, a “regular” expression; see regex(7) for what \\- "
+            "sift prints each line that isn't refused by PATTERN, a “regular” expression; see regex(7) for "
+            "what \\- "
             "means. It costs 3 €.");
 }
 
@@ -78,8 +79,10 @@ std::string Text(const std::string& source) {
   RoffLine line;
   std::string out;
   while (reader.Next(&line)) {
-    if (line.request.empty()) out += line.text + "|";
-    else out += "." + line.request + "(" + testing::PrintToString(line.args) + ")|";
+    if (line.request.empty())
+      out += line.text + "|";
+    else
+      out += "." + line.request + "(" + testing::PrintToString(line.args) + ")|";
   }
   return out;
 }
@@ -109,8 +112,9 @@ TEST(RoffTest, ConditionalsStringsAndDefinitions) {
 
 // Whatever bytes a page has, reading ends.
 TEST(RoffTest, AnyBytesAreRead) {
-  const char* const kPieces[] = {".if ", "\\{", "\\}", ".de x", "..", "\n", "\\", "\\*(", "\\n[", "\"", ".ie n ", ".el ",
-                                 "'", "\\h'", "x", " ", "\\c", ".ds a \\*a", "\\[u", ".so ", "\\s", "\\(", ".TS", "\xff"};
+  const char* const kPieces[] = {".if ", "\\{",        "\\}",    ".de x", "..",  "\n",   "\\",  "\\*(",
+                                 "\\n[", "\"",         ".ie n ", ".el ",  "'",   "\\h'", "x",   " ",
+                                 "\\c",  ".ds a \\*a", "\\[u",   ".so ",  "\\s", "\\(",  ".TS", "\xff"};
   uint64_t state = 1;
   for (int round = 0; round < 3000; ++round) {
     std::string source = ".SH NAME\n";

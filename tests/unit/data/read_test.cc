@@ -66,11 +66,13 @@ TEST_F(ReadTest, FieldNamesAreConfigurable) {
   options.records.id_field = "key";
   options.records.meta_fields = {"c"};
   ASSERT_TRUE(Read({file}, options).ok());
-  EXPECT_THAT(RowsOf<TextRow>(root_ / "out"), testing::ElementsAre(TextRow{"k1", "b", "x.jsonl", R"({"c":2})"}));
+  EXPECT_THAT(RowsOf<TextRow>(root_ / "out"),
+              testing::ElementsAre(TextRow{"k1", "b", "x.jsonl", R"({"c":2})"}));
 }
 
 TEST_F(ReadTest, ChatsOfEveryForm) {
-  const auto file = Put("c.jsonl", R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"k":1}
+  const auto file =
+      Put("c.jsonl", R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"k":1}
 {"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"}],"system":"s"}
 {"prompt":"q","completion":"a"}
 {"instruction":"q","input":"i","output":"a"}
@@ -100,7 +102,8 @@ TEST_F(ReadTest, PreferencesAsTextAndAsConversations) {
 
 TEST_F(ReadTest, CompressedFilesReadTheSame) {
   std::string text;
-  for (int i = 0; i < 20000; ++i) text += "{\"id\":" + std::to_string(i) + ",\"text\":\"row " + std::to_string(i * i) + "\"}\n";
+  for (int i = 0; i < 20000; ++i)
+    text += "{\"id\":" + std::to_string(i) + ",\"text\":\"row " + std::to_string(i * i) + "\"}\n";
   ASSERT_TRUE(Read({Put("a/x.jsonl", text)}).ok());
   const auto plain = RowsOf<TextRow>(root_ / "out");
   ASSERT_EQ(plain.size(), 20000u);
@@ -117,7 +120,8 @@ TEST_F(ReadTest, CompressedFilesReadTheSame) {
 
 TEST_F(ReadTest, CutCompressedFilesAreCorrupt) {
   const std::string text(100000, 'x');
-  for (const auto& [name, bytes] : {std::pair("x.jsonl.gz", Gzip(text)), std::pair("x.jsonl.zst", Zstd(text))}) {
+  for (const auto& [name, bytes] :
+       {std::pair("x.jsonl.gz", Gzip(text)), std::pair("x.jsonl.zst", Zstd(text))}) {
     const auto file = Put(name, bytes.substr(0, bytes.size() - 5));
     EXPECT_EQ(ErrorOf({file}), "cannot decompress '" + file.string() +
                                    "': it ends in the middle of the compressed data\n"
@@ -151,7 +155,8 @@ TEST_F(ReadTest, RecordsThatDoNotFit) {
   };
   EXPECT_EQ(error(R"([1])"), "1: the record is a list, not an object");
   EXPECT_EQ(error(R"({"body":"b","n":1})"),
-            "1: cannot tell what the record is: no 'text', 'messages', 'conversations', 'chosen' and 'rejected', or "
+            "1: cannot tell what the record is: no 'text', 'messages', 'conversations', 'chosen' and "
+            "'rejected', or "
             "'prompt' and 'completion' (the record has fields 'body', 'n')");
   EXPECT_EQ(error("{\"text\":\"a\"}\n{\"txt\":\"b\"}"), "2: no field 'text' (the record has fields 'txt')");
   EXPECT_EQ(error(R"({"text":5})"), "1: field 'text' is a number, not a string");
@@ -163,14 +168,16 @@ TEST_F(ReadTest, RecordsThatDoNotFit) {
             "1: message 0 has the role 'boss', which is none of system, user, assistant, tool");
   EXPECT_EQ(error(R"({"messages":[{"role":"assistant","content":null,"tool_calls":[]}]})"),
             "1: message 0 is a tool call, which datasets do not carry");
-  EXPECT_EQ(error(R"({"chosen":"a","rejected":"b"})"), "1: no field 'prompt' (the record has fields 'chosen', 'rejected')");
+  EXPECT_EQ(error(R"({"chosen":"a","rejected":"b"})"),
+            "1: no field 'prompt' (the record has fields 'chosen', 'rejected')");
 }
 
 TEST_F(ReadTest, JsonArray) {
   const auto file = Put("x.json", R"([{"text":"a"},{"text":"b","k":"é"}])");
   ASSERT_TRUE(Read({file}).ok());
-  EXPECT_THAT(RowsOf<TextRow>(root_ / "out"), testing::ElementsAre(TextRow{"x.json:1", "a", "x.json", "{}"},
-                                                                   TextRow{"x.json:2", "b", "x.json", R"({"k":"é"})"}));
+  EXPECT_THAT(RowsOf<TextRow>(root_ / "out"),
+              testing::ElementsAre(TextRow{"x.json:1", "a", "x.json", "{}"},
+                                   TextRow{"x.json:2", "b", "x.json", R"({"k":"é"})"}));
 }
 
 TEST_F(ReadTest, CsvWithQuotesAndLineEnds) {
@@ -181,7 +188,8 @@ TEST_F(ReadTest, CsvWithQuotesAndLineEnds) {
                                    TextRow{"2", "plain", "x.csv", R"({"note":"n"})"}));
   const auto tabs = Put("x.tsv", "text\tn\na,b\t1\n");
   ASSERT_TRUE(Read({tabs}).ok());
-  EXPECT_THAT(RowsOf<TextRow>(root_ / "out"), testing::ElementsAre(TextRow{"x.tsv:2", "a,b", "x.tsv", R"({"n":"1"})"}));
+  EXPECT_THAT(RowsOf<TextRow>(root_ / "out"),
+              testing::ElementsAre(TextRow{"x.tsv:2", "a,b", "x.tsv", R"({"n":"1"})"}));
 }
 
 TEST_F(ReadTest, CsvErrors) {
@@ -203,13 +211,15 @@ TEST_F(ReadTest, TextUnits) {
               testing::ElementsAre(TextRow{"x.txt", "one\ntwo\n\n  \nthree\n", "x.txt", "{}"}));
   options.text_unit = TextUnit::kParagraph;
   ASSERT_TRUE(Read({file}, options).ok());
-  EXPECT_THAT(RowsOf<TextRow>(root_ / "out"), testing::ElementsAre(TextRow{"x.txt:1", "one\ntwo", "x.txt", "{}"},
-                                                                   TextRow{"x.txt:5", "three", "x.txt", "{}"}));
+  EXPECT_THAT(RowsOf<TextRow>(root_ / "out"),
+              testing::ElementsAre(TextRow{"x.txt:1", "one\ntwo", "x.txt", "{}"},
+                                   TextRow{"x.txt:5", "three", "x.txt", "{}"}));
   options.text_unit = TextUnit::kLine;
   ASSERT_TRUE(Read({file}, options).ok());
   EXPECT_EQ(RowsOf<TextRow>(root_ / "out").size(), 3u);
   const auto latin = Put("y.txt", "caf\xe9");
-  EXPECT_EQ(ErrorOf({latin}), latin.string() + ": the text is not UTF-8\n  hint: on_error: skip leaves such records out");
+  EXPECT_EQ(ErrorOf({latin}),
+            latin.string() + ": the text is not UTF-8\n  hint: on_error: skip leaves such records out");
 }
 
 TEST_F(ReadTest, DatasetsOfGenflowAreReadableAsParquet) {
@@ -220,16 +230,19 @@ TEST_F(ReadTest, DatasetsOfGenflowAreReadableAsParquet) {
   EXPECT_EQ(RowsOf<MessagesRow>(root_ / "out"), rows);
 }
 
-// Written by pyarrow with what Hugging Face data sets have: large strings, dictionaries, dates, nested lists, nulls.
+// Written by pyarrow with what Hugging Face data sets have: large strings, dictionaries, dates, nested lists,
+// nulls.
 TEST_F(ReadTest, ParquetOfOtherTools) {
   const auto stats = Read({fs::path(GENFLOW_SOURCE_DIR) / "tests/parity/fixtures/data/foreign.parquet"});
   ASSERT_TRUE(stats.ok()) << stats.error().ToString();
   EXPECT_THAT(
       RowsOf<MessagesRow>(root_ / "out"),
       testing::ElementsAre(
-          MessagesRow{"11", {{"system", "Be brief."}, {"user", "Hi"}, {"assistant", "Hello \"you\""}},
+          MessagesRow{"11",
+                      {{"system", "Be brief."}, {"user", "Hi"}, {"assistant", "Hello \"you\""}},
                       R"({"lang":"en","score":0.5,"date":"2024-02-29","tags":["a","b"],"ok":true})"},
-          MessagesRow{"12", {{"user", "Grüß"}, {"assistant", "Gott"}}, R"({"lang":"de","tags":[],"ok":false})"}));
+          MessagesRow{
+              "12", {{"user", "Grüß"}, {"assistant", "Gott"}}, R"({"lang":"de","tags":[],"ok":false})"}));
 }
 
 TEST_F(ReadTest, TruncatedParquet) {
@@ -266,8 +279,9 @@ TEST_F(ReadTest, WhatCannotBeRead) {
   const auto missing = root_ / "none.jsonl";
   EXPECT_EQ(ErrorOf({missing}), "cannot read '" + missing.string() + "': No such file or directory");
   const auto unknown = Put("x.bin", "x");
-  EXPECT_EQ(ErrorOf({unknown}), "cannot tell the format of '" + unknown.string() +
-                                    "' by its name\n  hint: set format to jsonl, json, csv, parquet, text or man");
+  EXPECT_EQ(ErrorOf({unknown}),
+            "cannot tell the format of '" + unknown.string() +
+                "' by its name\n  hint: set format to jsonl, json, csv, parquet, text or man");
   EXPECT_EQ(ErrorOf({Put("e.jsonl", "\n\n")}), "the files hold no rows");
   ReadOptions options;
   options.exclude = {"x.*"};
@@ -298,7 +312,8 @@ TEST_F(ReadTest, ManualPages) {
   ASSERT_TRUE(stats.ok()) << stats.error().ToString();
   std::vector<std::string> lines;
   for (const auto& row : RowsOf<TextRow>(root_ / "out")) lines.push_back(row.id + ": " + row.text);
-  EXPECT_THAT(lines, testing::ElementsAre("knot(1ssl): tie \"keys\" together — safely", "pod(1): a page made by pod2man",
+  EXPECT_THAT(lines, testing::ElementsAre("knot(1ssl): tie \"keys\" together — safely",
+                                          "pod(1): a page made by pod2man",
                                           "quench(8): OpenBSD-style daemon that cools [hosts]",
                                           "sift(1): pick lines that match"));
   EXPECT_EQ(stats->links, 2u);    // a .so page, and a second file of sift(1)

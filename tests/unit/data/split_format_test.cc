@@ -21,13 +21,15 @@ class SplitTest : public FolderTest {
     std::vector<TextRow> rows;
     for (int i = 0; i < count; ++i) {
       const std::string group = "g" + std::to_string(i % 3 == 0 ? i / 9 : i);
-      rows.push_back({"r" + std::to_string(i), "text " + std::to_string(i), "", R"({"name":")" + group + "\"}"});
+      rows.push_back(
+          {"r" + std::to_string(i), "text " + std::to_string(i), "", R"({"name":")" + group + "\"}"});
     }
     return rows;
   }
   Result<SplitStats> Split(const std::filesystem::path& from, double train, double test, double validation,
                            const SplitOptions& options, const std::string& to) {
-    std::vector<SplitPart> parts = {{"train", root_ / to / "train", train}, {"test", root_ / to / "test", test}};
+    std::vector<SplitPart> parts = {{"train", root_ / to / "train", train},
+                                    {"test", root_ / to / "test", test}};
     if (validation > 0) parts.push_back({"validation", root_ / to / "validation", validation});
     return SplitDataset(from, parts, options);
   }
@@ -86,7 +88,8 @@ TEST_F(SplitTest, TestPartStaysWhenTheTrainingPartGrows) {
 }
 
 TEST_F(SplitTest, GroupByContent) {
-  const auto from = PutDataset("in", std::vector<TextRow>{{"a", "x", "", "{}"}, {"b", "x", "", "{}"}, {"c", "y", "", "{}"}});
+  const auto from = PutDataset(
+      "in", std::vector<TextRow>{{"a", "x", "", "{}"}, {"b", "x", "", "{}"}, {"c", "y", "", "{}"}});
   const auto stats = Split(from, 0, 1, 0, {"content", 0}, "o");
   ASSERT_TRUE(stats.ok()) << stats.error().ToString();
   EXPECT_EQ(stats->groups, 2u);
@@ -94,7 +97,8 @@ TEST_F(SplitTest, GroupByContent) {
 }
 
 TEST_F(SplitTest, Refusals) {
-  const auto from = PutDataset("in", std::vector<TextRow>{{"a", "x", "", R"({"k":1})"}, {"b", "x", "", "{}"}});
+  const auto from =
+      PutDataset("in", std::vector<TextRow>{{"a", "x", "", R"({"k":1})"}, {"b", "x", "", "{}"}});
   const auto error = [&](double train, double test, const std::string& group) {
     const auto stats = Split(from, train, test, 0, {group, 0}, "o");
     return stats.ok() ? "no error" : stats.error().ToString();
@@ -147,19 +151,24 @@ TEST_F(FormatTest, PlaceholdersAndFilters) {
 
 TEST_F(FormatTest, TemplateErrors) {
   const TextRow row;
-  EXPECT_EQ(Expand("a {text", row), "'{' is never closed in the template 'a {text'\n  hint: write {{ for a brace");
+  EXPECT_EQ(Expand("a {text", row),
+            "'{' is never closed in the template 'a {text'\n  hint: write {{ for a brace");
   EXPECT_EQ(Expand("a }", row), "'}' closes nothing in the template 'a }'\n  hint: write }} for a brace");
   EXPECT_EQ(Expand("{}", row), "'{}' names no field in the template '{}'");
-  EXPECT_EQ(Expand("{text|sentense}", row),
-            "there is no filter 'sentense' in the template '{text|sentense}'\n  hint: did you mean 'sentence'?");
-  EXPECT_EQ(Expand("{text|truncate}", row),
-            "filter 'truncate' wants a number of characters, as in truncate:80 in the template '{text|truncate}'");
-  EXPECT_EQ(Expand("{text|lower:x}", row), "filter 'lower' takes no argument in the template '{text|lower:x}'");
+  EXPECT_EQ(
+      Expand("{text|sentense}", row),
+      "there is no filter 'sentense' in the template '{text|sentense}'\n  hint: did you mean 'sentence'?");
+  EXPECT_EQ(
+      Expand("{text|truncate}", row),
+      "filter 'truncate' wants a number of characters, as in truncate:80 in the template '{text|truncate}'");
+  EXPECT_EQ(Expand("{text|lower:x}", row),
+            "filter 'lower' takes no argument in the template '{text|lower:x}'");
 }
 
 TEST_F(FormatTest, MessagesWithVariants) {
   std::vector<TextRow> rows;
-  for (int i = 0; i < 40; ++i) rows.push_back({"p" + std::to_string(i), "do it", "", R"({"name":"n)" + std::to_string(i) + "\"}"});
+  for (int i = 0; i < 40; ++i)
+    rows.push_back({"p" + std::to_string(i), "do it", "", R"({"name":"n)" + std::to_string(i) + "\"}"});
   rows.push_back({"empty", " ", "", R"({"name":"e"})"});
   rows.push_back({"nameless", "x", "", "{}"});
   FormatOptions options;
@@ -201,7 +210,8 @@ TEST_F(FormatTest, PreferencesBecomeMessagesAndBack) {
   options.user = {"{prompt}"};
   options.assistant = "{chosen}";
   ASSERT_TRUE(FormatDataset(pairs, options, root_ / "m").ok());
-  EXPECT_THAT(RowsOf<MessagesRow>(root_ / "m"), ElementsAre(MessagesRow{"a", {{"user", "q"}, {"assistant", "good"}}, "{}"}));
+  EXPECT_THAT(RowsOf<MessagesRow>(root_ / "m"),
+              ElementsAre(MessagesRow{"a", {{"user", "q"}, {"assistant", "good"}}, "{}"}));
   FormatOptions back;
   back.to = Kind::kPreference;
   back.prompt = "{user}";
