@@ -109,13 +109,18 @@ Result<at::Device> ResolveDevice(std::string_view name) {
   return InvalidError("device '" + std::string(name) + "' is not known", kDeviceHint);
 }
 
+bool MultipliesBf16() {
+  static const bool supported =
+      __builtin_cpu_supports("avx512bf16") != 0 || __builtin_cpu_supports("amx-bf16") != 0;
+  return supported;
+}
+
 Result<at::ScalarType> ResolveDtype(std::string_view name, at::Device device) {
   if (name == "fp32") return at::kFloat;
   if (name == "bf16") return at::kBFloat16;
   if (name == "auto") {
     if (device.is_cuda()) return at::kBFloat16;
-    const bool multiplies_bf16 = __builtin_cpu_supports("avx512bf16") || __builtin_cpu_supports("amx-bf16");
-    return multiplies_bf16 ? at::kBFloat16 : at::kFloat;
+    return MultipliesBf16() ? at::kBFloat16 : at::kFloat;
   }
   return InvalidError("number format '" + std::string(name) + "' is not known", "use auto, fp32 or bf16");
 }

@@ -15,6 +15,9 @@ namespace genflow::nn {
 // falls back to the CPU where CUDA does not come up. Safe to call more than once.
 Result<at::Device> ResolveDevice(std::string_view name);
 
+// Whether this CPU has instructions that multiply bf16 (AVX512_BF16, AMX).
+bool MultipliesBf16();
+
 // "auto", "fp32" or "bf16". "auto" is bf16 on CUDA and on CPUs that multiply bf16 in hardware
 // (AVX512_BF16, AMX), else fp32.
 Result<at::ScalarType> ResolveDtype(std::string_view name, at::Device device);

@@ -18,6 +18,9 @@ struct LoraSlot {
   bool training = false;  // dropout acts only while true
 };
 
+// x [..., in] times the transpose of weight [out, in] -> [..., out].
+at::Tensor Project(const at::Tensor& x, const at::Tensor& weight);
+
 struct Linear {
   at::Tensor weight;  // [out, in]
   at::Tensor bias;    // [out], undefined without one

@@ -18,7 +18,7 @@ namespace {
 std::string ShapeText(at::IntArrayRef shape) {
   std::vector<std::string> parts;
   for (const int64_t size : shape) parts.push_back(std::to_string(size));
-  return "[" + Join(parts, ", ") + "]";
+  return std::string("[").append(Join(parts, ", ")).append("]");
 }
 
 // Buffers that old checkpoints carry and no model reads.

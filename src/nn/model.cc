@@ -86,7 +86,7 @@ AttentionContext CausalLM::MakeContext(const Batch& batch, KvCache* cache) const
     }
     positions = at::tensor(counted, at::kLong).to(device());
   }
-  context.angles = rope_.At(positions.flatten());
+  context.angles = rope_.At(positions.flatten().to(device()));
   if (cache == nullptr) return context;
 
   cache->Reserve(batch.first_cache_row, lengths);
@@ -109,7 +109,7 @@ AttentionContext CausalLM::MakeContext(const Batch& batch, KvCache* cache) const
 }
 
 at::Tensor CausalLM::Embed(const at::Tensor& input_ids) const {
-  return at::embedding(embed_tokens, input_ids.flatten());
+  return at::embedding(embed_tokens, input_ids.flatten().to(device()));
 }
 
 at::Tensor CausalLM::Hidden(const Batch& batch, KvCache* cache) const {
@@ -121,7 +121,7 @@ at::Tensor CausalLM::Hidden(const Batch& batch, KvCache* cache) const {
   return x.view({batch.input_ids.size(0), batch.input_ids.size(1), x.size(1)});
 }
 
-at::Tensor CausalLM::Logits(const at::Tensor& hidden) const { return at::linear(hidden, head_weight()); }
+at::Tensor CausalLM::Logits(const at::Tensor& hidden) const { return Project(hidden, head_weight()); }
 
 void CausalLM::ForEachLinear(const std::function<void(const std::string&, Linear&)>& visitor) {
   for (size_t i = 0; i < layers.size(); ++i) {

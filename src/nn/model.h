@@ -25,7 +25,7 @@ namespace genflow::nn {
 
 // Tokens of one forward pass.
 struct Batch {
-  at::Tensor input_ids;  // [B, T] int64
+  at::Tensor input_ids;  // [B, T] int64, on any device
   // [B, T] int64. Undefined: counted from 0 in each sequence, or from what the cache holds of it.
   at::Tensor position_ids;
   // Empty: each of the B rows is one sequence. Rows may be padded on the right: a pad

@@ -106,6 +106,17 @@ TEST(Mlp, EqualsItsDefinitionForwardAndBackward) {
   EXPECT_LT(MaxDifference(a.grad(), b.grad()), 5e-4);
 }
 
+TEST(Linear, AnyNumberOfRows) {
+  at::manual_seed(10);
+  const at::Tensor weight = at::randn({9, 7});
+  for (const int64_t rows : {1, 2, 15, 16, 17, 40}) {
+    const at::Tensor x = at::randn({rows, 7});
+    const at::Tensor y = Project(x, weight);
+    EXPECT_TRUE(y.is_contiguous());
+    EXPECT_LT(MaxDifference(y, at::matmul(x.to(at::kDouble), weight.t().to(at::kDouble))), 1e-5);
+  }
+}
+
 TEST(Linear, LoraAddsItsScaledProduct) {
   at::manual_seed(8);
   Linear linear;

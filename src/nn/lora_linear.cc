@@ -1,0 +1,65 @@
+#include "nn/lora_linear.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "nn/device.h"
+
+namespace genflow::nn {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+bool IsWide(const at::Tensor& x) { return x.scalar_type() == at::kFloat; }
+
+// x W^T + bias in fp32, whatever the types of x and W, if that is how this machine multiplies them best; else
+// in their own type.
+at::Tensor BaseProduct(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const bool wide = !IsWide(x) && x.is_cpu() && !MultipliesBf16();
+  at::Tensor y = wide ? at::mm(x.to(at::kFloat), weight.to(at::kFloat).t()) : at::mm(x, weight.t());
+  if (bias.defined()) y += bias;
+  return y;
+}
+
+struct LoraFunction : torch::autograd::Function<LoraFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& a,
+                            const at::Tensor& b, const at::Tensor& weight, const at::Tensor& bias,
+                            double scaling) {
+    const at::Tensor down = at::mm(x.to(at::kFloat), a.t());  // [N, r]
+    const at::Tensor base = BaseProduct(x, weight, bias);     // [N, out]
+    at::Tensor y = base.to(at::kFloat);                       // the same tensor when it is fp32
+    y.addmm_(down, b.t(), /*beta=*/1, scaling);
+    context->save_for_backward({x, a, b, weight, down});
+    context->saved_data["scaling"] = scaling;
+    return y.to(x.scalar_type());
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list grads) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &a = saved[1], &b = saved[2], &weight = saved[3], &down = saved[4];
+    const double scaling = context->saved_data["scaling"].toDouble();
+    const at::Tensor& dy = grads[0];
+    const at::Tensor wide_dy = dy.to(at::kFloat);
+    const at::Tensor ddown = at::mm(wide_dy, b).mul_(scaling);      // [N, r]
+    const at::Tensor db = at::mm(wide_dy.t(), down).mul_(scaling);  // [out, r]
+    const at::Tensor da = at::mm(ddown.t(), x.to(at::kFloat));      // [r, in]
+    at::Tensor dx;
+    if (context->needs_input_grad(0)) {
+      const bool in_fp32 = IsWide(x) || (x.is_cpu() && !MultipliesBf16());
+      dx = in_fp32 ? at::mm(wide_dy, weight.to(at::kFloat)) : at::mm(dy, weight).to(at::kFloat);
+      dx.addmm_(ddown, a);
+      dx = dx.to(x.scalar_type());
+    }
+    return {dx, da, db, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor LoraLinear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                      const LoraSlot& lora) {
+  return LoraFunction::apply(x, lora.a, lora.b, weight, bias, lora.scaling);
+}
+
+}  // namespace genflow::nn
