@@ -1,4 +1,4 @@
-// Result<T> inside a stage: an error becomes the stage's reason.
+// Result<T> inside a stage: an error becomes the stage's reason, and kInterrupted its outcome.
 #pragma once
 
 #include <string>
@@ -20,7 +20,11 @@ inline gf_error ErrorCode(Code code) {
   }
 }
 
+// Ends the stage as stopped on request; caught by Interruptible().
+struct Interrupted {};
+
 [[noreturn]] inline void Throw(const Error& error) {
+  if (error.code == Code::kInterrupted) throw Interrupted{};
   throw StageError(ErrorCode(error.code), error.message, error.hint);
 }
 
@@ -32,6 +36,16 @@ T ValueOf(Result<T> result) {
 }
 inline void Require(const Status& status) {
   if (!status.ok()) Throw(status.error());
+}
+
+// Body of a stage's Run that may call ValueOf() on what can be interrupted.
+template <class Body>
+Outcome Interruptible(const Body& body) {
+  try {
+    return body();
+  } catch (const Interrupted&) {
+    return Outcome::kInterrupted;
+  }
 }
 
 // "quality" of "quality.report"; "" when the source has no dot.

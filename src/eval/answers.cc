@@ -1,0 +1,65 @@
+#include "eval/answers.h"
+
+#include "eval/statistics.h"
+#include "eval/text_metrics.h"
+
+namespace genflow::eval {
+
+Result<std::vector<nn::Generation>> Answer(const TunedModel& model,
+                                           const std::vector<std::vector<text::Message>>& prompts,
+                                           const AnswerOptions& options) {
+  GF_TRY(const text::ChatEncoder* chat, model.Chat());
+  std::vector<std::vector<int32_t>> ids;
+  for (const auto& prompt : prompts) {
+    GF_TRY(ids.emplace_back(), chat->EncodePrompt(prompt));
+  }
+  nn::GenerateOptions generate;
+  generate.max_new_tokens = options.max_new_tokens;
+  generate.max_batch = options.batch;
+  generate.stop_tokens = chat->stop_ids();
+  generate.logprobs = options.top_logprobs > 0;
+  generate.top_logprobs = options.top_logprobs;
+  generate.progress = options.progress;
+  return nn::Generate(model.model(), &model.tokenizer(), ids, generate);
+}
+
+Result<AnswerScores> ScoreAnswer(const nn::Generation& answer, const std::string& reference,
+                                 const std::vector<Pattern>& patterns) {
+  AnswerScores out;
+  out.exact_match = ExactMatch(answer.text, reference) ? 1 : 0;
+  out.prefix_match = PrefixMatch(answer.text, reference);
+  out.rouge_l = RougeL(answer.text, reference);
+  out.token_f1 = TokenF1(answer.text, reference);
+  out.match = 1;
+  for (const auto& pattern : patterns) {
+    GF_TRY(const auto found, pattern.Find(answer.text));
+    if (!found) out.match = 0;
+  }
+  out.stopped = answer.finish == nn::FinishReason::kStopToken ? 1 : 0;
+  out.words = static_cast<double>(Words(answer.text).size());
+  return out;
+}
+
+void AddAnswerMetrics(const std::vector<AnswerScores>& scores, bool with_patterns, const std::string& prefix,
+                      const std::string& group, Report* report) {
+  const auto add = [&](const char* name, double AnswerScores::*member, std::optional<bool> higher_is_better) {
+    std::vector<double> values;
+    for (const auto& score : scores) values.push_back(score.*member);
+    const Estimate mean = Mean(values);
+    report->Set({.name = prefix + name,
+                 .value = mean.value,
+                 .stderr_value = mean.stderr_value,
+                 .n = mean.n,
+                 .higher_is_better = higher_is_better,
+                 .group = group});
+  };
+  add("exact_match", &AnswerScores::exact_match, true);
+  add("prefix_match", &AnswerScores::prefix_match, true);
+  add("rouge_l", &AnswerScores::rouge_l, true);
+  add("token_f1", &AnswerScores::token_f1, true);
+  if (with_patterns) add("match_rate", &AnswerScores::match, true);
+  add("stopped", &AnswerScores::stopped, true);
+  add("words", &AnswerScores::words, std::nullopt);
+}
+
+}  // namespace genflow::eval

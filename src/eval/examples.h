@@ -1,0 +1,41 @@
+// Rows of a dataset, chosen and made ready for a model.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "data/dataset.h"
+#include "text/chat_template.h"
+
+namespace genflow::eval {
+
+struct ChatExample {
+  std::string id;
+  std::vector<text::Message> messages;
+};
+
+struct TextExample {
+  std::string id, text;
+};
+
+// At most `limit` rows (0: all), evenly spaced over the dataset, in its order.
+Result<std::vector<ChatExample>> ReadChats(const std::filesystem::path& dataset, int64_t limit);
+Result<std::vector<TextExample>> ReadTexts(const std::filesystem::path& dataset, int64_t limit);
+
+// A conversation cut before its last assistant message: what a model is asked, and what it should say.
+struct Question {
+  std::string id;
+  std::vector<text::Message> prompt;
+  std::string reference;
+
+  // The user's last words before the answer.
+  const std::string& Asked() const;
+};
+
+// Refuses a conversation without an assistant message, or whose only message it is, by id.
+Result<std::vector<Question>> ToQuestions(std::vector<ChatExample> examples);
+
+}  // namespace genflow::eval

@@ -1,0 +1,41 @@
+#include "eval/tuned_model.h"
+
+#include "formats/model_source.h"
+#include "nn/device.h"
+#include "nn/train/adapter.h"
+
+namespace genflow::eval {
+
+Result<TunedModel> TunedModel::Load(const std::filesystem::path& path, const std::filesystem::path& adapter,
+                                    const LoadOptions& options) {
+  nn::SetThreads(options.threads);
+  GF_TRY(const at::Device device, nn::ResolveDevice(options.device));
+  GF_TRY(const at::ScalarType dtype, nn::ResolveDtype(options.dtype, device));
+  GF_TRY(const formats::ModelSource source, formats::ModelSource::Open(path));
+  GF_TRY(text::Tokenizer tokenizer, text::Tokenizer::FromModel(path));
+  GF_TRY(auto model, nn::LoadCausalLM(source, {.dtype = dtype, .device = device, .progress = options.progress}));
+  TunedModel out(std::move(model), std::move(tokenizer), text::ChatEncoder::FromModel(path));
+  if (adapter.empty()) return out;
+  GF_TRY(out.lora_, nn::train::LoadAdapter(*out.model_, adapter));
+  for (const auto& module : out.lora_->modules()) {
+    out.slots_.push_back(std::move(*module.linear->lora));
+    module.linear->lora.reset();
+  }
+  return out;
+}
+
+void TunedModel::ApplyAdapter() {
+  if (slots_.empty()) return;
+  for (size_t i = 0; i < slots_.size(); ++i) lora_->modules()[i].linear->lora = std::move(slots_[i]);
+  slots_.clear();
+  if (model_->dtype() == at::kFloat) nn::train::MergeLora(*lora_);
+}
+
+Result<const text::ChatEncoder*> TunedModel::Chat() const {
+  if (!chat_.ok()) return chat_.error();
+  return &chat_.value();
+}
+
+std::string TunedModel::dtype() const { return nn::DtypeName(model_->dtype()); }
+
+}  // namespace genflow::eval

@@ -1,0 +1,48 @@
+#include "stages/eval/common.h"
+
+#include <filesystem>
+
+namespace genflow::stages {
+
+void ModelParams::Declare(Spec& spec) {
+  spec.Param("device", &device, "auto", "`auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes a GPU where there is one.");
+  spec.Param("dtype", &dtype, "auto", "Number format of the weights; `auto` is bf16 where the hardware multiplies it.",
+             {.choices = {"auto", "fp32", "bf16"}});
+  spec.Input("model", "model", "The base model: a Hugging Face folder or a GGUF file.");
+  spec.Input("adapter", "adapter", "A PEFT adapter of the base model.", GF_PORT_OPTIONAL);
+}
+
+eval::TunedModel ModelParams::Load(const Context& context) const {
+  const Input* adapter = context.FindInput("adapter");
+  eval::LoadOptions options;
+  options.device = device;
+  options.dtype = dtype;
+  options.threads = context.Threads();
+  options.progress = [&context](int64_t done, int64_t total) {
+    context.Progress(static_cast<uint64_t>(done), static_cast<uint64_t>(total), "tensors", "loading the model");
+    return !context.ShouldStop();
+  };
+  auto model = ValueOf(eval::TunedModel::Load(context.GetInput("model").path, adapter ? adapter->path : "", options));
+  context.Info("model on " + model.device() + " in " + model.dtype());
+  return model;
+}
+
+std::string ArtifactName(const Input& input) {
+  const std::string stage = StageOfSource(input.source);
+  return stage.empty() ? std::filesystem::path(input.path).filename().string() : stage;
+}
+
+std::function<bool(size_t done, size_t total)> ProgressOf(const Context& context, std::string what,
+                                                          std::string message) {
+  return [&context, what = std::move(what), message = std::move(message)](size_t done, size_t total) {
+    context.Progress(done, total, what, message);
+    return !context.ShouldStop();
+  };
+}
+
+void Publish(const eval::Report& report, const Context& context) {
+  Require(eval::WriteReport(report, context.OutputPath("report")));
+  for (const auto& metric : report.metrics) context.Metric(metric.name, metric.value);
+}
+
+}  // namespace genflow::stages
