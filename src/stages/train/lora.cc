@@ -124,7 +124,7 @@ void TrainLora::Declare(Spec& spec) {
              {.min = 0, .max = 9e15});
   spec.Duration("checkpoint_interval", &checkpoint_interval, 60,
                 "Time between two checkpoints; 0: only when stopped.",
-                {.min = 0, .max = 1e7, .is_volatile = true});
+                {.is_volatile = true, .min = 0, .max = 1e7});
 }
 
 Result<nn::train::LoraConfig> TrainLora::Lora() const {
