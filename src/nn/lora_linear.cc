@@ -22,15 +22,20 @@ at::Tensor BaseProduct(const at::Tensor& x, const at::Tensor& weight, const at::
   return y;
 }
 
+// What the function does not differentiate. Not tensors of its own: autograd asks every tensor argument for its
+// device, and the bias may be undefined.
+struct Frozen {
+  at::Tensor weight, bias;
+};
+
 struct LoraFunction : torch::autograd::Function<LoraFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& a,
-                            const at::Tensor& b, const at::Tensor& weight, const at::Tensor& bias,
-                            double scaling) {
+                            const at::Tensor& b, const Frozen& frozen, double scaling) {
     const at::Tensor down = at::mm(x.to(at::kFloat), a.t());  // [N, r]
-    const at::Tensor base = BaseProduct(x, weight, bias);     // [N, out]
+    const at::Tensor base = BaseProduct(x, frozen.weight, frozen.bias);  // [N, out]
     at::Tensor y = base.to(at::kFloat);                       // the same tensor when it is fp32
     y.addmm_(down, b.t(), /*beta=*/1, scaling);
-    context->save_for_backward({x, a, b, weight, down});
+    context->save_for_backward({x, a, b, frozen.weight, down});
     context->saved_data["scaling"] = scaling;
     return y.to(x.scalar_type());
   }
@@ -51,7 +56,7 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
       dx.addmm_(ddown, a);
       dx = dx.to(x.scalar_type());
     }
-    return {dx, da, db, at::Tensor(), at::Tensor(), at::Tensor()};
+    return {dx, da, db, at::Tensor(), at::Tensor()};
   }
 };
 
@@ -59,7 +64,7 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
 
 at::Tensor LoraLinear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                       const LoraSlot& lora) {
-  return LoraFunction::apply(x, lora.a, lora.b, weight, bias, lora.scaling);
+  return LoraFunction::apply(x, lora.a, lora.b, Frozen{weight, bias}, lora.scaling);
 }
 
 }  // namespace genflow::nn
