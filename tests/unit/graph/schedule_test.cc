@@ -65,6 +65,18 @@ TEST_F(ScheduleTest, StartsWhatFits) {
   EXPECT_EQ(grant->cpus, 4);
 }
 
+TEST_F(ScheduleTest, AShareLimitsCpusButNeverBelowTheMinimum) {
+  Edges(3, {});
+  demands[0] = {.cpus_min = 1, .cpus_max = 8};
+  demands[1] = {.cpus_min = 2, .cpus_max = 8};
+  demands[2] = {.cpus_min = 1, .cpus_max = 1};
+  Schedule s = Make();
+  EXPECT_EQ(s.TryStart(0, 1)->cpus, 1);
+  EXPECT_EQ(s.TryStart(1, 1)->cpus, 2);
+  EXPECT_EQ(s.TryStart(2, 3)->cpus, 1);
+  EXPECT_EQ(s.free().cpus, 0);
+}
+
 TEST_F(ScheduleTest, MemoryIsShared) {
   Edges(2, {});
   demands[0].memory = 600;
