@@ -2,7 +2,10 @@
 PRESET ?= release
 BUILD  := build/$(PRESET)
 
-.PHONY: all quickstart test deps configure install clean
+.PHONY: program all quickstart test deps configure install clean
+
+program: configure
+	@cmake --build $(BUILD) --target program
 
 all: configure
 	@cmake --build $(BUILD)
@@ -13,13 +16,13 @@ deps:
 configure: deps
 	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
 
-install: all
+install: program
 	cmake --install $(BUILD)
 
 test: all
 	ctest --test-dir $(BUILD) --output-on-failure
 
-quickstart: all
+quickstart: program
 	@manpages=$$(tools/manpages) && $(BUILD)/bin/genflow run pipelines/quickstart.yaml -p manpages="$$manpages"
 
 clean:
