@@ -94,7 +94,7 @@ void AddLogsCommand(CLI::App& app, Action& action) {
   auto options = std::make_shared<Options>();
   logs->add_option("RUN/STAGE", options->ref, "The stage; without RUN/ of the latest run")->required();
   logs->add_flag("-f,--follow", options->follow, "Go on while the stage is running");
-  logs->add_option("--attempt", options->attempt, "Which attempt (default: the last)")->check(CLI::PositiveNumber);
+  logs->add_option("--attempt", options->attempt, "Which attempt (default: the last)")->check(AtLeastOne());
   AddStoreOption(*logs, options->store);
   logs->add_flag("--json", options->json, "What is known of the attempt, with the path of its log, as JSON");
   logs->footer("Examples:\n  genflow logs tune\n  genflow logs -f latest/tune");

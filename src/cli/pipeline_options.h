@@ -7,6 +7,16 @@
 
 namespace genflow::cli {
 
+// For options that count something.
+inline CLI::Validator AtLeastOne() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        const bool digits = !text.empty() && text.size() <= 9 && text.find_first_not_of("0123456789") == std::string::npos;
+        return digits && text.find_first_not_of('0') != std::string::npos ? std::string() : text + " is not a number from 1 up";
+      },
+      "N");
+}
+
 inline void AddPipelineOptions(CLI::App& command, PipelineOptions& options) {
   command.add_option("PIPELINE", options.file, "The pipeline file (default: pipeline.yaml)");
   command.add_option("-p,--param", options.params, "NAME=VALUE: sets a parameter of the pipeline; may be repeated")

@@ -202,8 +202,8 @@ void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>
   auto options = std::make_shared<Options>();
   AddRunOptions(*run, *options);
   run->add_flag("-k,--keep-going", options->keep_going, "After a failure, go on with what does not depend on it");
-  run->add_option("-j,--jobs", options->jobs, "At most this many stages at once")->check(CLI::PositiveNumber);
-  run->add_option("--cpus", options->cpus, "Size of the CPU pool (default: all CPUs)")->check(CLI::PositiveNumber);
+  run->add_option("-j,--jobs", options->jobs, "At most this many stages at once")->check(AtLeastOne());
+  run->add_option("--cpus", options->cpus, "Size of the CPU pool (default: all CPUs)")->check(AtLeastOne());
   run->add_option("--grace", options->grace, "Time that stages have to save their state when stopped")->capture_default_str();
   run->add_flag("-n,--dry-run", options->dry_run, "Say what would run and why, and run nothing");
   run->add_flag("--json", options->json, "Events as JSON lines on stdout");

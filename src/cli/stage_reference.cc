@@ -35,6 +35,22 @@ std::string PortText(const PortInfo& port) {
   return out;
 }
 
+constexpr size_t kTextCells = 100;
+
+// Words in lines of at most `cells`, each behind `indent`.
+std::string Wrapped(const std::string& text, const std::string& indent, size_t cells) {
+  std::string out, line;
+  for (const auto word : Split(text, ' ')) {
+    if (!line.empty() && DisplayWidth(indent) + DisplayWidth(line) + 1 + DisplayWidth(word) > cells) {
+      out += indent + line + "\n";
+      line.clear();
+    }
+    if (!line.empty()) line += ' ';
+    line += word;
+  }
+  return line.empty() ? out : out + indent + line + "\n";
+}
+
 std::string Notes(const ParamInfo& param) {
   std::string out = param.doc;
   if (param.secret) out += " Secret.";
@@ -86,10 +102,15 @@ std::string DescribeStage(const StageInfo& stage, bool color) {
   };
   ports("input", stage.inputs);
   ports("output", stage.outputs);
-  if (!stage.params.empty()) {
-    Table table({"parameter", "type", "default", ""});
-    for (const auto& param : stage.params) table.Add({param.name, TypeText(param), DefaultText(param), Notes(param)});
-    out += "\n" + table.Render("", color);
+  for (size_t i = 0; i < stage.params.size(); ++i) {
+    const ParamInfo& param = stage.params[i];
+    if (i == 0) out += "\n" + Styled("parameters", Style::kBold, color) + "\n";
+    out += "  " + Styled(param.name, Style::kCyan, color) + "  " + ParamTypeName(param.type) +
+           (param.min && param.max ? ", " + NumberText(*param.min) + ".." + NumberText(*param.max) : "") + ", " +
+           (param.required ? "" : "default ") + DefaultText(param) + "\n";
+    std::string text = Notes(param);
+    if (!param.choices.empty()) text += " One of: " + Join(param.choices, ", ") + ".";
+    out += Wrapped(text, "      ", kTextCells);
   }
   return out;
 }

@@ -111,7 +111,7 @@ void AddGcCommand(CLI::App& app, Action& action) {
   auto arguments = std::make_shared<GcArguments>();
   gc->add_flag("-n,--dry-run", arguments->dry_run, "Say what would go, and remove nothing");
   gc->add_option("--keep-last", arguments->keep_last, "First remove all runs but this many of each pipeline (tagged ones stay)")
-      ->check(CLI::PositiveNumber);
+      ->check(AtLeastOne());
   AddStoreOption(*gc, arguments->store);
   gc->add_flag("--json", arguments->json, "JSON on stdout");
   gc->footer("Example:\n  genflow gc --keep-last 10 --dry-run");

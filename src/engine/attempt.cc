@@ -97,12 +97,9 @@ Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int>
   using Kind = Verdict::Kind;
   const auto failed = [](Error error, bool retry = true) { return Verdict{Kind::kFailed, std::move(error), retry}; };
   const ExitStatus& exit = attempt.exit;
-  if (!attempt.broken.empty()) {
-    return failed(MakeError(Code::kInternal, "its worker " + attempt.broken,
-                            "a plugin must leave descriptor 3 alone; the log may say more"));
-  }
-  if (stage.exec ? exit.Succeeded() : outcome == GF_OK && exit.Succeeded()) return {Kind::kSucceeded, {}, false};
-  if (!stage.exec && outcome == GF_GATE && exit.signal == 0) {
+  const bool broken = !attempt.broken.empty();
+  if (!broken && (stage.exec ? exit.Succeeded() : outcome == GF_OK && exit.Succeeded())) return {Kind::kSucceeded, {}, false};
+  if (!broken && outcome == GF_GATE && exit.signal == 0) {
     Error error = attempt.failure.value_or(MakeError(Code::kGate, "the gate said no"));
     error.code = Code::kGate;
     return {Kind::kGated, std::move(error), false};
@@ -111,6 +108,10 @@ Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int>
   if (attempt.timed_out) {
     return failed(MakeError(Code::kExhausted, "ran longer than its timeout of " + HumanDuration(*stage.timeout),
                             "raise its `timeout:`"));
+  }
+  if (broken) {
+    return failed(MakeError(Code::kInternal, "its worker " + attempt.broken,
+                            "a plugin must leave descriptor 3 alone; the log may say more"));
   }
   if (exit.signal == SIGKILL) {
     return failed(MakeError(Code::kExhausted, "was killed by signal 9 (Killed)",

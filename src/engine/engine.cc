@@ -126,12 +126,21 @@ class Runner {
           changed = true;  // its dependents may be ready now
           continue;
         }
-        // What is free is shared among those that could start now.
-        const int64_t share = std::max<int64_t>(1, schedule_->free().cpus / static_cast<int64_t>(ready.size() - i));
-        if (auto grant = schedule_->TryStart(ready[i], share)) GF_CHECK_OK(StartAttempt(ready[i], *std::move(grant)));
+        if (auto grant = schedule_->TryStart(ready[i], CpuShare(ready, i))) GF_CHECK_OK(StartAttempt(ready[i], *std::move(grant)));
       }
     }
     return Ok();
+  }
+
+  // CPUs for ready[at]: an equal part of what is free, and what the others that could start now leave over.
+  int64_t CpuShare(const std::vector<size_t>& ready, size_t at) const {
+    int64_t count = static_cast<int64_t>(ready.size() - at);
+    if (options_.jobs) count = std::min(count, *options_.jobs - static_cast<int64_t>(schedule_->running()));
+    count = std::max<int64_t>(1, count);
+    const int64_t free = schedule_->free().cpus, part = std::max<int64_t>(1, free / count);
+    int64_t others = 0;
+    for (int64_t i = 1; i < count; ++i) others += std::min(part, demands_[ready[at + static_cast<size_t>(i)]].cpus_max);
+    return std::max(part, free - others);
   }
 
   // Finishes a ready node whose answer is in the store, or that cannot be run at all.

@@ -1,0 +1,66 @@
+// A folder of its own for a test, and the real binary run in it.
+#pragma once
+
+#include <csignal>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/subprocess.h"
+
+namespace genflow {
+
+struct CommandResult {
+  int code = -1;  // 128 + signal when a signal ended it
+  std::string out, err;
+};
+
+// A command that is running.
+class RunningCommand {
+ public:
+  RunningCommand(Process process, Fd out, Fd err);
+  pid_t pid() const { return process_.pid(); }
+  void Signal(int signal) const { ::kill(process_.pid(), signal); }
+  // Until its standard error holds `text`; false when it ends before, or after ten seconds.
+  bool WaitForError(const std::string& text);
+  CommandResult Wait();
+
+ private:
+  bool ReadSome(int timeout_ms);
+
+  Process process_;
+  Fd out_, err_;
+  CommandResult result_;
+};
+
+class Sandbox {
+ public:
+  Sandbox();
+  ~Sandbox();
+
+  const std::filesystem::path& dir() const { return dir_; }
+  void Write(const std::string& name, const std::string& text) const;
+  std::string Read(const std::string& name) const;
+  bool Exists(const std::string& name) const;
+  void SetEnv(const std::string& name, const std::string& value) { env_[name] = value; }
+
+  RunningCommand Start(const std::vector<std::string>& args) const;
+  // `genflow` with these arguments.
+  CommandResult Genflow(const std::vector<std::string>& args) const { return Start(args).Wait(); }
+  CommandResult Shell(const std::string& text) const;
+
+  // Replaces what differs from run to run: the sandbox's path by DIR, run ids by RUN, durations by TIME.
+  std::string Normal(std::string text) const;
+  // Text of the artifact at "stage.port" of the latest run.
+  std::string Artifact(const std::string& ref) const;
+
+ private:
+  RunningCommand StartProgram(std::vector<std::string> argv) const;
+
+  std::filesystem::path dir_;
+  std::map<std::string, std::string> env_;
+};
+
+}  // namespace genflow

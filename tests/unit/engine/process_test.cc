@@ -1,0 +1,218 @@
+// Real processes: groups, descriptors, deaths. And the executor over them.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+#include "base/subprocess.h"
+#include "engine/process_executor.h"
+
+namespace genflow {
+namespace {
+
+namespace fs = std::filesystem;
+
+ProcessOptions Bash(const std::string& text) {
+  ProcessOptions options;
+  options.argv = {"bash", "-c", text};
+  options.env = {"PATH=/usr/bin:/bin"};
+  return options;
+}
+
+// Runs to the end; what it wrote to its descriptor `number` comes back.
+std::string Output(ProcessOptions options, int number = 1) {
+  auto pipe = MakePipe();
+  EXPECT_TRUE(pipe.ok());
+  options.fds.emplace_back(pipe->second.get(), number);
+  auto process = Process::Start(options);
+  EXPECT_TRUE(process.ok()) << process.error().ToString();
+  pipe->second.Reset();
+  std::string text;
+  char buffer[4096];
+  for (ssize_t n; (n = ::read(pipe->first.get(), buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<size_t>(n));
+  process->Wait();
+  return text;
+}
+
+bool Alive(pid_t pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("State:")) return line.find('Z') == std::string::npos;
+  }
+  return false;
+}
+
+bool DiesWithin(pid_t pid, double seconds) {
+  for (double waited = 0; waited < seconds; waited += 0.01) {
+    if (!Alive(pid)) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+TEST(Process, ExitCodeSignalAndUsage) {
+  auto exits = Process::Start(Bash("exit 7"));
+  ASSERT_TRUE(exits.ok());
+  EXPECT_EQ(exits->Wait().ToString(), "exit code 7");
+  auto killed = Process::Start(Bash("kill -SEGV $$"));
+  ASSERT_TRUE(killed.ok());
+  EXPECT_EQ(killed->Wait().ToString(), "killed by signal 11 (Segmentation fault)");
+  auto busy = Process::Start(Bash("for i in $(seq 20000); do :; done"));
+  ASSERT_TRUE(busy.ok());
+  const ExitStatus status = busy->Wait();
+  EXPECT_TRUE(status.Succeeded());
+  EXPECT_GT(status.cpu_seconds, 0);
+  EXPECT_GT(status.peak_rss_bytes, 1u << 20);
+}
+
+TEST(Process, MissingProgramAndFolderAreErrors) {
+  ProcessOptions options;
+  options.argv = {"/no/such/program"};
+  EXPECT_EQ(Process::Start(options).error().message, "cannot run '/no/such/program': No such file or directory");
+  options = Bash("true");
+  options.cwd = "/no/such/folder";
+  EXPECT_FALSE(Process::Start(options).ok());
+}
+
+TEST(Process, DescriptorsEnvironmentAndFolder) {
+  auto options = Bash("echo \"$NAME $PWD\" >&5; ls /proc/self/fd | tr '\\n' ' ' >&5");
+  options.env.push_back("NAME=value");
+  options.cwd = "/usr";
+  // 0, 1 and 2 are /dev/null; 3 is `ls` itself reading the folder.
+  EXPECT_EQ(Output(options, 5), "value /usr\n0 1 2 3 5 ");
+}
+
+TEST(Process, OneDescriptorUnderSeveralNumbers) {
+  auto pipe = MakePipe();
+  auto options = Bash("echo out; echo err >&2");
+  options.fds = {{pipe->second.get(), 2}, {pipe->second.get(), 1}};
+  auto process = Process::Start(options);
+  ASSERT_TRUE(process.ok());
+  process->Wait();
+  char buffer[64];
+  const ssize_t n = ::read(pipe->first.get(), buffer, sizeof buffer);
+  EXPECT_EQ(std::string(buffer, static_cast<size_t>(n)), "out\nerr\n");
+}
+
+TEST(Process, SignalsReachTheWholeGroupAndItsEndKillsTheRest) {
+  const std::string text = Output(Bash("sleep 60 >/dev/null & echo $!"));
+  EXPECT_TRUE(DiesWithin(std::stoi(text), 5)) << "a child in the group outlives its leader";
+  auto process = Process::Start(Bash("sleep 60"));
+  ASSERT_TRUE(process.ok());
+  EXPECT_EQ(process->TryWait(), std::nullopt);
+  process->SignalGroup(SIGTERM);
+  EXPECT_EQ(process->Wait().signal, SIGTERM);
+}
+
+TEST(Process, DestructionKills) {
+  pid_t pid = 0;
+  {
+    auto process = Process::Start(Bash("sleep 60"));
+    ASSERT_TRUE(process.ok());
+    pid = process->pid();
+  }
+  EXPECT_FALSE(Alive(pid));
+}
+
+TEST(Guardian, KillsTheListedGroupsWhenItsOwnerEnds) {
+  auto listed = Process::Start(Bash("sleep 60")), unlisted = Process::Start(Bash("sleep 60"));
+  ASSERT_TRUE(listed.ok() && unlisted.ok());
+  {
+    auto guardian = Guardian::Start();
+    ASSERT_TRUE(guardian.ok());
+    guardian->Add(listed->pid());
+    guardian->Add(unlisted->pid());
+    guardian->Remove(unlisted->pid());
+  }
+  EXPECT_TRUE(DiesWithin(listed->pid(), 5));
+  EXPECT_TRUE(Alive(unlisted->pid()));
+}
+
+// Runs a job of bash to its end; its events come back as text.
+class ExecutorTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto executor = ProcessExecutor::Create(clock_);
+    ASSERT_TRUE(executor.ok()) << executor.error().ToString();
+    executor_ = *std::move(executor);
+  }
+  Job Exec(const std::string& run) {
+    Job job;
+    job.id = 1;
+    job.stage = "s";
+    job.tag = "run/s/1";
+    ExecRequest request;
+    request.run = run;
+    request.inputs["my-in"] = "/in/path";
+    request.outputs["out"] = "/out/path";
+    job.request = request;
+    return job;
+  }
+  std::string Events(double patience = 20) {
+    std::string text;
+    const double until = clock_.Now() + patience;
+    while (clock_.Now() < until) {
+      const Event event = executor_->Wait(until);
+      if (const auto* log = std::get_if<event::Log>(&event)) text += log->level + " " + log->text + "\n";
+      if (const auto* broken = std::get_if<event::Broken>(&event)) text += "broken: " + broken->what + "\n";
+      if (std::holds_alternative<event::Worked>(event)) text += "worked\n";
+      if (const auto* signal = std::get_if<event::Signal>(&event)) text += "signal " + std::to_string(signal->number) + "\n";
+      if (const auto* exited = std::get_if<event::Exited>(&event)) return text + exited->status.ToString();
+    }
+    return text + "timed out";
+  }
+  SystemClock clock_;
+  std::unique_ptr<ProcessExecutor> executor_;
+};
+
+TEST_F(ExecutorTest, OutputComesAsLinesAndPortsAsVariables) {
+  ASSERT_TRUE(executor_->Start(Exec("echo $GENFLOW_IN_MY_IN; printf \"$GENFLOW_OUT_OUT\"; exit 3")).ok());
+  EXPECT_EQ(Events(), "output /in/path\noutput /out/path\nexit code 3");
+}
+
+TEST_F(ExecutorTest, AFailingCommandInAPipeFails) {
+  ASSERT_TRUE(executor_->Start(Exec("false | cat; echo not reached")).ok());
+  EXPECT_EQ(Events(), "exit code 1");
+}
+
+TEST_F(ExecutorTest, StopAsksAndKills) {
+  ASSERT_TRUE(executor_->Start(Exec("trap 'echo asked' TERM; echo up; while true; do sleep 0.02; done")).ok());
+  while (true) {
+    const Event event = executor_->Wait(clock_.Now() + 20);
+    const auto* log = std::get_if<event::Log>(&event);
+    ASSERT_NE(log, nullptr);
+    if (log->text == "up") executor_->Stop(1, StopKind::kAsk);
+    if (log->text == "asked") break;
+  }
+  executor_->Stop(1, StopKind::kKill);
+  EXPECT_EQ(Events(), "killed by signal 9 (Killed)");
+}
+
+TEST_F(ExecutorTest, AnEndIsNotHeldUpByADaemonWithTheOutput) {
+  ASSERT_TRUE(executor_->Start(Exec("setsid sleep 30 & echo started")).ok());
+  const double before = clock_.Now();
+  EXPECT_EQ(Events(), "output started\nexit code 0");
+  EXPECT_LT(clock_.Now() - before, 15);
+}
+
+TEST_F(ExecutorTest, BackgroundWorkAndSignalsWakeTheLoop) {
+  executor_->Background(4, [] { return Ok(); });
+  Event event = executor_->Wait(clock_.Now() + 20);
+  ASSERT_TRUE(std::holds_alternative<event::Worked>(event));
+  EXPECT_EQ(std::get<event::Worked>(event).job, 4);
+  ::kill(::getpid(), SIGTERM);
+  event = executor_->Wait(clock_.Now() + 20);
+  ASSERT_TRUE(std::holds_alternative<event::Signal>(event));
+  EXPECT_EQ(std::get<event::Signal>(event).number, SIGTERM);
+}
+
+TEST_F(ExecutorTest, DeadlineWithoutEvents) {
+  const double before = clock_.Now();
+  EXPECT_TRUE(std::holds_alternative<event::Deadline>(executor_->Wait(before + 0.05)));
+  EXPECT_GE(clock_.Now(), before + 0.05);
+}
+
+}  // namespace
+}  // namespace genflow
