@@ -22,8 +22,8 @@ at::Tensor BaseProduct(const at::Tensor& x, const at::Tensor& weight, const at::
   return y;
 }
 
-// What the function does not differentiate. Not tensors of its own: autograd asks every tensor argument for its
-// device, and the bias may be undefined.
+// What the function does not differentiate. Not tensors of its own: autograd asks every tensor argument for
+// its device, and the bias may be undefined.
 struct Frozen {
   at::Tensor weight, bias;
 };
@@ -31,9 +31,9 @@ struct Frozen {
 struct LoraFunction : torch::autograd::Function<LoraFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& a,
                             const at::Tensor& b, const Frozen& frozen, double scaling) {
-    const at::Tensor down = at::mm(x.to(at::kFloat), a.t());  // [N, r]
+    const at::Tensor down = at::mm(x.to(at::kFloat), a.t());             // [N, r]
     const at::Tensor base = BaseProduct(x, frozen.weight, frozen.bias);  // [N, out]
-    at::Tensor y = base.to(at::kFloat);                       // the same tensor when it is fp32
+    at::Tensor y = base.to(at::kFloat);                                  // the same tensor when it is fp32
     y.addmm_(down, b.t(), /*beta=*/1, scaling);
     context->save_for_backward({x, a, b, frozen.weight, down});
     context->saved_data["scaling"] = scaling;

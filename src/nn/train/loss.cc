@@ -5,11 +5,57 @@
 
 #include <algorithm>
 
+#include "nn/device.h"
+
 namespace genflow::nn::train {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+// Calls work(begin, slice) for the rows of the head in the type in which this machine multiplies them best:
+// the head itself, or fp32 copies of a few rows at a time.
+template <class Work>
+void ForHeadSlices(const at::Tensor& head, const Work& work) {
+  constexpr int64_t kSliceBytes = 16 << 20;
+  if (head.scalar_type() != at::kBFloat16 || !head.is_cpu() || MultipliesBf16()) {
+    work(0, head);
+    return;
+  }
+  const int64_t slice = std::max<int64_t>(1, kSliceBytes / (4 * head.size(1)));
+  for (int64_t begin = 0; begin < head.size(0); begin += slice) {
+    work(begin, head.narrow(0, begin, std::min(slice, head.size(0) - begin)).to(at::kFloat));
+  }
+}
+
+// x [size, H] -> its logits [size, V] in fp32.
+at::Tensor Logits(const at::Tensor& x, const at::Tensor& head) {
+  at::Tensor logits;
+  ForHeadSlices(head, [&](int64_t begin, const at::Tensor& slice) {
+    if (slice.size(0) == head.size(0)) {
+      logits = at::mm(x.to(slice.scalar_type()), slice.t()).to(at::kFloat);
+      return;
+    }
+    if (begin == 0) logits = at::empty({x.size(0), head.size(0)}, x.options().dtype(at::kFloat));
+    at::Tensor part = logits.narrow(1, begin, slice.size(0));
+    at::mm_out(part, x.to(at::kFloat), slice.t());
+  });
+  return logits;
+}
+
+// The gradient of x [size, H] from that of its logits.
+at::Tensor LogitsBackward(const at::Tensor& gradient, const at::Tensor& head) {
+  at::Tensor out;
+  ForHeadSlices(head, [&](int64_t begin, const at::Tensor& slice) {
+    const at::Tensor part = gradient.narrow(1, begin, slice.size(0)).to(slice.scalar_type());
+    if (begin == 0) {
+      out = at::mm(part, slice);
+    } else {
+      out.addmm_(part, slice);
+    }
+  });
+  return out.to(head.scalar_type());
+}
 
 struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& hidden, const at::Tensor& head,
@@ -26,7 +72,7 @@ struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
       const at::Tensor index = rows.narrow(0, begin, size);
       const at::Tensor target = targets.narrow(0, begin, size).unsqueeze(1);  // [size, 1]
       const at::Tensor inputs = hidden.index_select(0, index);                // [size, H]
-      at::Tensor logits = at::linear(inputs, head).to(at::kFloat);            // [size, V]
+      at::Tensor logits = Logits(inputs, head);                               // [size, V]
       const at::Tensor at_target = logits.gather(1, target);                  // [size, 1]
       if (!wants_gradient) {
         total += (logits.logsumexp(1, /*keepdim=*/true) - at_target).sum(at::kDouble);
@@ -39,7 +85,7 @@ struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
       total += (sum.log() + peak - at_target).sum(at::kDouble);
       logits.mul_(scale / sum);
       logits.scatter_add_(1, target, at::full({size, 1}, -scale, logits.options()));
-      gradient.index_copy_(0, index, at::mm(logits.to(head.scalar_type()), head));
+      gradient.index_copy_(0, index, LogitsBackward(logits, head));
     }
     if (wants_gradient) ctx->save_for_backward({gradient});
     return (total * scale).to(at::kFloat);

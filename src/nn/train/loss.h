@@ -13,7 +13,7 @@ struct LossOptions {
 
 // Sum over i of -log softmax(hidden[rows[i]] head^T)[targets[i]], times `scale`, as a scalar in fp32.
 //   hidden [N, H], differentiable; head [V, H], frozen; rows [M] int64, without repeats; targets [M] int64.
-// Logits are rounded to the type of the head, as the model's own head does; softmax and sums are in fp32.
+// Softmax and sums are in fp32, and so are the products with a bf16 head on a CPU without bf16 instructions.
 // While a gradient is wanted, that of `hidden` is computed here, chunk by chunk, so that neither logits nor
 // probabilities outlive their chunk. With M == 0 the result is 0, and so is the gradient.
 at::Tensor LabelledCrossEntropy(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& rows,

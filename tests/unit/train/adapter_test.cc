@@ -25,7 +25,8 @@ fs::path Changed(const std::string& key, const json& value) {
   json config = json::parse(Bytes(PeftFolder("peft_adapter") / "adapter_config.json"));
   config[key] = value;
   EXPECT_TRUE(WriteFileAtomic(folder / "adapter_config.json", config.dump()).ok());
-  fs::copy_file(PeftFolder("peft_adapter") / "adapter_model.safetensors", folder / "adapter_model.safetensors");
+  fs::copy_file(PeftFolder("peft_adapter") / "adapter_model.safetensors",
+                folder / "adapter_model.safetensors");
   return folder;
 }
 
@@ -44,7 +45,8 @@ TEST_P(PeftFolders, LoadComputeAndSaveAgainUnchanged) {
   const auto model = TinyModel();
   auto lora = LoadAdapter(*model, folder);
   ASSERT_TRUE(lora.ok()) << lora.error().ToString();
-  EXPECT_LE((LogitsOf(*model, expected.Get("ids")) - expected.Get("logits")).abs().max().item<double>(), 1e-4);
+  EXPECT_LE((LogitsOf(*model, expected.Get("ids")) - expected.Get("logits")).abs().max().item<double>(),
+            1e-4);
 
   const fs::path saved = TestFolder("saved");
   ASSERT_TRUE(SaveAdapter(*lora, saved).ok());
@@ -60,7 +62,8 @@ TEST_P(PeftFolders, MergeAsPeft) {
   auto lora = LoadAdapter(*model, folder);
   ASSERT_TRUE(lora.ok()) << lora.error().ToString();
   MergeLora(*lora);
-  EXPECT_LE((LogitsOf(*model, expected.Get("ids")) - expected.Get("logits")).abs().max().item<double>(), 1e-4);
+  EXPECT_LE((LogitsOf(*model, expected.Get("ids")) - expected.Get("logits")).abs().max().item<double>(),
+            1e-4);
 
   const auto source = formats::ModelSource::Open(TinyModelPath());
   ASSERT_TRUE(source.ok());
@@ -69,7 +72,8 @@ TEST_P(PeftFolders, MergeAsPeft) {
   size_t compared = 0;
   for (const auto& [name, weight] : model->NamedWeights()) {
     const at::Tensor filled = at::empty_like(*weight);
-    ASSERT_TRUE((*filler)(name, formats::DType::kF32, filled.mutable_data_ptr(), filled.nbytes()).ok()) << name;
+    ASSERT_TRUE((*filler)(name, formats::DType::kF32, filled.mutable_data_ptr(), filled.nbytes()).ok())
+        << name;
     EXPECT_LE((filled - *weight).abs().max().item<double>(), 1e-6) << name;
     if (!expected.Has(name)) continue;
     EXPECT_LE((filled - expected.Get(name)).abs().max().item<double>(), 1e-6) << name;
@@ -97,8 +101,10 @@ TEST(Adapter, SwitchesOffAndOn) {
 
 TEST(Adapter, SaysWhichKeysItDoesNotCompute) {
   const auto model = TinyModel();
-  const std::pair<const char*, json> cases[] = {
-      {"use_dora", true}, {"modules_to_save", {"lm_head"}}, {"fan_in_fan_out", true}, {"layers_to_transform", {0}}};
+  const std::pair<const char*, json> cases[] = {{"use_dora", true},
+                                                {"modules_to_save", {"lm_head"}},
+                                                {"fan_in_fan_out", true},
+                                                {"layers_to_transform", {0}}};
   for (const auto& [key, value] : cases) {
     const fs::path folder = Changed(key, value);
     const auto lora = LoadAdapter(*model, folder);
@@ -117,16 +123,18 @@ TEST(Adapter, RefusesTensorsThatDoNotFit) {
   const fs::path rank = Changed("r", 5);
   const auto misshapen = LoadAdapter(*model, rank);
   ASSERT_FALSE(misshapen.ok());
-  EXPECT_EQ(misshapen.error().message,
-            "'" + (rank / "adapter_model.safetensors").string() +
-                "': tensor 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight' has shape [4, 48], "
-                "expected [5, 48]");
+  EXPECT_EQ(
+      misshapen.error().message,
+      "'" + (rank / "adapter_model.safetensors").string() +
+          "': tensor 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight' has shape [4, 48], "
+          "expected [5, 48]");
   const fs::path fewer = Changed("target_modules", {"q_proj"});
   const auto extra = LoadAdapter(*model, fewer);
   ASSERT_FALSE(extra.ok());
   EXPECT_EQ(extra.error().message,
             "'" + (fewer / "adapter_model.safetensors").string() +
-                "': tensor 'base_model.model.model.layers.0.mlp.down_proj.lora_A.weight' has no place in the model");
+                "': tensor 'base_model.model.model.layers.0.mlp.down_proj.lora_A.weight' has no place in the "
+                "model");
   // What was refused leaves the model as it was.
   model->ForEachLinear([](const std::string& name, Linear& linear) { EXPECT_FALSE(linear.lora) << name; });
 }

@@ -32,8 +32,9 @@ TEST(LabelledCrossEntropy, EqualsCrossEntropyForEveryChunkSize) {
   const Problem p = MakeProblem(11, 8, 29, {0, 2, 3, 7, 8, 9, 10});
   const auto [expected, gradient] = Plain(p, 0.125);
   for (const int64_t buffer : {1, 2 * 4 * 29, 3 * 4 * 29 + 5, 1 << 20}) {
-    p.hidden.mutable_grad() = {};
-    const at::Tensor loss = LabelledCrossEntropy(p.hidden, p.head, p.rows, p.targets, 0.125, {.buffer_bytes = buffer});
+    p.hidden.mutable_grad().reset();
+    const at::Tensor loss =
+        LabelledCrossEntropy(p.hidden, p.head, p.rows, p.targets, 0.125, {.buffer_bytes = buffer});
     (loss * 2).backward();
     EXPECT_NEAR(loss.item<double>(), expected.item<double>(), 1e-5) << buffer;
     EXPECT_LE(RelativeDifference(p.hidden.grad(), gradient * 2), 1e-6) << buffer;

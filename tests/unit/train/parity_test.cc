@@ -50,7 +50,8 @@ TEST_P(GradientParity, EqualsPeftWithin1e4) {
   const auto model = TinyModel();
   auto lora = AttachLora(*model, ConfigOf(setting), /*trainable=*/true);
   ASSERT_TRUE(lora.ok()) << lora.error().ToString();
-  EXPECT_EQ(lora->modules().size() * 2, fixture.Names(prefix + "value/").size()) << "the same modules as PEFT";
+  EXPECT_EQ(lora->modules().size() * 2, fixture.Names(prefix + "value/").size())
+      << "the same modules as PEFT";
   FillLora(*lora, fixture, prefix + "value/");
 
   const at::Tensor loss = PackedLoss(*model, ReadExamples(fixture, prefix), recompute);
@@ -69,9 +70,11 @@ TEST_P(GradientParity, EqualsPeftWithin1e4) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Settings, GradientParity,
-                         testing::Combine(testing::Values("all_linear", "attention", "regex"), testing::Bool()),
+                         testing::Combine(testing::Values("all_linear", "attention", "regex"),
+                                          testing::Bool()),
                          [](const auto& info) {
-                           return std::string(std::get<0>(info.param)) + (std::get<1>(info.param) ? "_recomputed" : "");
+                           return std::string(std::get<0>(info.param)) +
+                                  (std::get<1>(info.param) ? "_recomputed" : "");
                          });
 
 TEST(CurveParity, TwentyUpdatesEqualAPeftLoopWithin1e4) {
@@ -111,8 +114,10 @@ TEST(CurveParity, TwentyUpdatesEqualAPeftLoopWithin1e4) {
   }
   EXPECT_LT(losses[19].item<double>(), losses[0].item<double>() - 0.5) << "the fixture must really learn";
   for (const auto& module : lora->modules()) {
-    EXPECT_LE(RelativeDifference(module.a, fixture.Get("final/" + PeftName(module.name, 'A'))), 2e-3) << module.name;
-    EXPECT_LE(RelativeDifference(module.b, fixture.Get("final/" + PeftName(module.name, 'B'))), 2e-3) << module.name;
+    EXPECT_LE(RelativeDifference(module.a, fixture.Get("final/" + PeftName(module.name, 'A'))), 2e-3)
+        << module.name;
+    EXPECT_LE(RelativeDifference(module.b, fixture.Get("final/" + PeftName(module.name, 'B'))), 2e-3)
+        << module.name;
   }
 }
 

@@ -40,7 +40,8 @@ fs::path Dataset(const std::vector<data::MessagesRow>& rows) {
 
 TEST(SftExamples, MarksAnswersAndTheirEndOfTurn) {
   const auto encoder = Encoder();
-  const auto examples = SftExamples::Read(Dataset({Row("a", "Lists files."), Row("b", "List.")}), encoder, {});
+  const auto examples =
+      SftExamples::Read(Dataset({Row("a", "Lists files."), Row("b", "List.")}), encoder, {});
   ASSERT_TRUE(examples.ok()) << examples.error().ToString();
   ASSERT_EQ(examples->size(), 2u);
   std::string learned;
@@ -60,7 +61,8 @@ TEST(SftExamples, MarksAnswersAndTheirEndOfTurn) {
 TEST(SftExamples, ThreadsChangeNothing) {
   const auto encoder = Encoder();
   std::vector<data::MessagesRow> rows;
-  for (int i = 0; i < 700; ++i) rows.push_back(Row(std::to_string(i), std::string(static_cast<size_t>(i % 37) + 1, 'x')));
+  for (int i = 0; i < 700; ++i)
+    rows.push_back(Row(std::to_string(i), std::string(static_cast<size_t>(i % 37) + 1, 'x')));
   const fs::path dataset = Dataset(rows);
   const auto one = SftExamples::Read(dataset, encoder, {.threads = 1});
   const auto four = SftExamples::Read(dataset, encoder, {.threads = 4});
@@ -68,7 +70,8 @@ TEST(SftExamples, ThreadsChangeNothing) {
   ASSERT_EQ(one->size(), 700u);
   ASSERT_EQ(four->size(), 700u);
   for (size_t i = 0; i < 700; ++i) {
-    EXPECT_TRUE(std::equal(one->ids(i).begin(), one->ids(i).end(), four->ids(i).begin(), four->ids(i).end())) << i;
+    EXPECT_TRUE(std::equal(one->ids(i).begin(), one->ids(i).end(), four->ids(i).begin(), four->ids(i).end()))
+        << i;
   }
 }
 
@@ -76,15 +79,18 @@ TEST(SftExamples, RefusesWhatCannotTeach) {
   const data::MessagesRow unanswered{"lonely", {{"user", "Anyone?"}}, "{}"};
   const auto no_answer = SftExamples::Read(Dataset({Row("a", "Yes."), unanswered}), Encoder(), {});
   ASSERT_FALSE(no_answer.ok());
-  EXPECT_EQ(no_answer.error().message,
-            "1 of 2 examples have no assistant tokens (first: 'lonely': the conversation has no message of role "
-            "'assistant', so there is nothing to learn)");
+  EXPECT_EQ(
+      no_answer.error().message,
+      "1 of 2 examples have no assistant tokens (first: 'lonely': the conversation has no message of role "
+      "'assistant', so there is nothing to learn)");
 
-  const auto masked = SftExamples::Read(Dataset({Row("empty", ""), Row("b", "Yes."), Row("c", "")}), Encoder(), {});
+  const auto masked =
+      SftExamples::Read(Dataset({Row("empty", ""), Row("b", "Yes."), Row("c", "")}), Encoder(), {});
   ASSERT_FALSE(masked.ok());
-  EXPECT_EQ(masked.error().message,
-            "2 of 3 examples have every label masked (first: 'empty': every label is masked: the conversation's "
-            "answers hold no text to learn)");
+  EXPECT_EQ(
+      masked.error().message,
+      "2 of 3 examples have every label masked (first: 'empty': every label is masked: the conversation's "
+      "answers hold no text to learn)");
   EXPECT_EQ(masked.error().hint, "remove examples with empty answers");
 
   const auto endless = SftExamples::Read(
@@ -94,17 +100,20 @@ TEST(SftExamples, RefusesWhatCannotTeach) {
       {});
   ASSERT_FALSE(endless.ok());
   EXPECT_EQ(endless.error().message,
-            "1 of 1 examples never train the end-of-turn token (first: 'a': no end-of-turn token closes message 2, so "
+            "1 of 1 examples never train the end-of-turn token (first: 'a': no end-of-turn token closes "
+            "message 2, so "
             "a model trained on it would never learn to stop)");
 
   const auto hidden = SftExamples::Read(
       Dataset({Row("a", "Yes.")}),
-      Encoder("{% for m in messages %}{% if m.role == 'user' %}<|im_start|>{{ m.content }}<|im_end|>{% endif %}"
-              "{% endfor %}"),
+      Encoder(
+          "{% for m in messages %}{% if m.role == 'user' %}<|im_start|>{{ m.content }}<|im_end|>{% endif %}"
+          "{% endfor %}"),
       {});
   ASSERT_FALSE(hidden.ok());
   EXPECT_EQ(hidden.error().message,
-            "1 of 1 examples have no assistant tokens (first: 'a': the chat template renders nothing for message 2, "
+            "1 of 1 examples have no assistant tokens (first: 'a': the chat template renders nothing for "
+            "message 2, "
             "of role 'assistant')");
 
   const auto nothing = SftExamples::Read(Dataset({}), Encoder(), {});
@@ -182,7 +191,8 @@ TEST(PackBestFit, HoldsEveryExampleOnceWithinTheLimit) {
   }
   EXPECT_TRUE(std::all_of(seen.begin(), seen.end(), [](int times) { return times == 1; }));
   const int64_t total = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
-  EXPECT_GT(static_cast<double>(total) / static_cast<double>(rows.size() * 512), 0.97) << "rows are nearly full";
+  EXPECT_GT(static_cast<double>(total) / static_cast<double>(rows.size() * 512), 0.97)
+      << "rows are nearly full";
   EXPECT_EQ(PackBestFit(lengths, 512, 7, 1000), rows) << "deterministic";
   EXPECT_NE(PackBestFit(lengths, 512, 8, 1000), rows) << "another seed, another packing";
 }
@@ -211,7 +221,8 @@ TEST(Collate, RestartsPositionsAndNeverPredictsAcrossSequences) {
   EXPECT_EQ(batch.positions, (std::vector<int64_t>{0, 1, 2, 0, 1, 0, 1}));
   EXPECT_EQ(batch.cu_seqlens, (std::vector<int64_t>{0, 3, 5, 7}));
   EXPECT_EQ(batch.rows, (std::vector<int64_t>{1, 3, 5}));
-  EXPECT_EQ(batch.targets, (std::vector<int64_t>{9, 4, 6})) << "a sequence's first token is predicted by nothing";
+  EXPECT_EQ(batch.targets, (std::vector<int64_t>{9, 4, 6}))
+      << "a sequence's first token is predicted by nothing";
   EXPECT_EQ(examples.labelled_tokens(), 3);
 }
 

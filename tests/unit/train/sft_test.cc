@@ -189,7 +189,8 @@ TEST(RunSft, RefusesExamplesThatDoNotFitTheModel) {
   foreign.Append(std::vector<int32_t>{1, 131}, std::vector<uint8_t>{0, 1});
   const auto vocabulary = RunSft(*model, *lora, foreign, nullptr, SmallRun(), {});
   ASSERT_FALSE(vocabulary.ok());
-  EXPECT_EQ(vocabulary.error().message, "the examples hold token 131, and the model's vocabulary ends at 130");
+  EXPECT_EQ(vocabulary.error().message,
+            "the examples hold token 131, and the model's vocabulary ends at 130");
 }
 
 TEST(RunSft, Bf16BaseKeepsAnFp32Adapter) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -110,7 +111,8 @@ inline SftExamples RandomExamples(const std::vector<int>& lengths, uint64_t seed
 // The largest difference as a share of the largest entry of `expected`.
 inline double RelativeDifference(const at::Tensor& actual, const at::Tensor& expected) {
   const double scale = expected.abs().max().item<double>();
-  return (actual.to(at::kDouble) - expected.to(at::kDouble)).abs().max().item<double>() / std::max(scale, 1e-12);
+  return (actual.to(at::kDouble) - expected.to(at::kDouble)).abs().max().item<double>() /
+         std::max(scale, 1e-12);
 }
 
 // A folder of its own for the running test.
