@@ -2,6 +2,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -30,6 +31,31 @@ Result<std::string> SecretSalt(const Store& store) {
   const std::string text = Sha256Hex({bytes, sizeof bytes});
   GF_CHECK_OK(WriteFileAtomic(file, text, 0600));
   return text;
+}
+
+// The store of this folder, or of the nearest one above, or of the only folder below that has one: a run of
+// pipelines/x.yaml leaves its store in pipelines/.
+Result<fs::path> FindStore() {
+  std::error_code ec;
+  const fs::path here = fs::current_path(ec);
+  for (fs::path folder = here;; folder = folder.parent_path()) {
+    if (fs::is_directory(folder / kStoreFolder, ec)) return folder / kStoreFolder;
+    if (folder == folder.parent_path()) break;
+  }
+  std::vector<std::string> below;
+  for (fs::directory_iterator it(here, ec), end; !ec && it != end; it.increment(ec)) {
+    std::error_code ignored;
+    const fs::path store = it->path() / kStoreFolder;
+    if (fs::is_directory(store, ignored)) below.push_back((it->path().filename() / kStoreFolder).string());
+  }
+  std::sort(below.begin(), below.end());
+  if (below.size() == 1) return here / below[0];
+  if (!below.empty()) {
+    return InvalidError("there is no store (.genflow) here or in a folder above, and several below",
+                        "say which one: --store " + Join(below, ", --store "));
+  }
+  return MakeError(Code::kNotFound, "there is no store (.genflow) here, in a folder above or in one right below",
+                   "go to the folder of a pipeline that has run, or give --store DIR");
 }
 
 }  // namespace
@@ -71,15 +97,7 @@ Result<Store> OpenStore(const std::string& option, bool read_only) {
     if (const char* variable = std::getenv("GENFLOW_STORE"); variable != nullptr) root = variable;
   }
   if (root.empty()) {
-    std::error_code ec;
-    for (fs::path folder = fs::current_path(ec); root.empty(); folder = folder.parent_path()) {
-      if (fs::is_directory(folder / kStoreFolder, ec)) root = folder / kStoreFolder;
-      if (folder == folder.parent_path()) break;
-    }
-  }
-  if (root.empty()) {
-    return MakeError(Code::kNotFound, "there is no store (.genflow) here or in a folder above",
-                     "go to the folder of a pipeline that has run, or give --store DIR");
+    GF_TRY(root, FindStore());
   }
   return Store::Open(root, options);
 }

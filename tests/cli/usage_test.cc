@@ -37,7 +37,7 @@ TEST(Usage, MistakesNameWhatWasMeantAndExitWith2) {
   expect({}, "error: A subcommand is required\n  hint: `genflow --help` shows what it takes\n");
   expect({"run"}, "error: no pipeline was given, and there is no pipeline.yaml here\n"
                   "  hint: name one: genflow run path/to/pipeline.yaml\n");
-  expect({"runs", "ls"}, "error: there is no store (.genflow) here or in a folder above\n"
+  expect({"runs", "ls"}, "error: there is no store (.genflow) here, in a folder above or in one right below\n"
                          "  hint: go to the folder of a pipeline that has run, or give --store DIR\n");
   expect({"stages", "show", "test.atc"}, "error: no stage is called 'test.atc'\n  hint: did you mean 'test.act'?\n");
 }
