@@ -18,8 +18,10 @@ set(GENFLOW_PLUGIN_DIR ${PROJECT_BINARY_DIR}/lib/genflow/plugins)
 
 find_program(GENFLOW_CCACHE ccache)
 if(GENFLOW_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # Precompiled headers are shared safely only with these two relaxations.
-  set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${GENFLOW_CCACHE})
+  # Precompiled headers are shared safely only with these two relaxations. Paths are taken relative to the
+  # clone, so that clones share what they compile.
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
+    CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${GENFLOW_CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
 endif()

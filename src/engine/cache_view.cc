@@ -25,6 +25,17 @@ Result<std::vector<size_t>> FindStages(const Pipeline& pipeline, const std::vect
   return nodes;
 }
 
+// What went into the attempt's key. A cached attempt keeps none: the attempt that computed the key has it.
+std::string ComponentsOf(Store& store, const AttemptInfo& attempt) {
+  if (attempt.source_run.empty()) return attempt.key_components_json;
+  const auto attempts = store.ListAttempts(attempt.source_run);
+  if (!attempts.ok()) return {};
+  for (const auto& other : *attempts) {
+    if (other.key == attempt.key && other.source_run.empty()) return other.key_components_json;
+  }
+  return {};
+}
+
 std::string RunPhrase(const AttemptInfo& attempt) { return "in run " + attempt.run; }
 
 }  // namespace
@@ -105,7 +116,7 @@ std::vector<std::string> CacheView::WhyNotCached(size_t node, const std::string&
     }
   }
   std::vector<std::string> changes;
-  if (key.ok()) changes = DescribeKeyChange(attempt.key_components_json, key->components);
+  if (key.ok()) changes = DescribeKeyChange(ComponentsOf(store_, attempt), key->components);
   if (changes.empty()) changes.push_back("no cache entry");
   return changes;
 }

@@ -20,6 +20,18 @@ constexpr double kKeyPoll = 0.2;
 constexpr double kMetricsFlush = 1.0;
 constexpr size_t kMetricsBatch = 1000;
 
+constexpr size_t kReasonsShown = 3;
+
+// "a; b; c; and 4 more"
+std::string JoinFirst(std::vector<std::string> sentences, size_t limit) {
+  if (sentences.size() > limit) {
+    const size_t more = sentences.size() - limit;
+    sentences.resize(limit);
+    sentences.push_back("and " + std::to_string(more) + " more");
+  }
+  return Join(sentences, "; ");
+}
+
 struct Node {
   bool looked_up = false;
   bool announced_wait = false;
@@ -175,7 +187,9 @@ class Runner {
   // No effect when the hit was collected a moment ago: the node stays ready.
   Status TakeHit(size_t node, const CacheHit& hit) {
     Node& n = nodes_[node];
-    auto recorded = store_.RecordCached(Describe(node, 1), hit);
+    AttemptStart start = Describe(node, 1);
+    start.key_components_json = "{}";  // the attempt that computed the key has them
+    auto recorded = store_.RecordCached(start, hit);
     if (!recorded.ok() && recorded.error().code == Code::kNotFound) return Ok();
     GF_CHECK_OK(recorded);
     n.result.summary = hit.summary;
@@ -230,7 +244,7 @@ class Runner {
     }
     std::string reason = n.attempts > 0                        ? "attempt " + std::to_string(n.attempts + 1)
                          : plan_.roles[node] == Role::kForce ? "forced"
-                                                             : Join(cache_.WhyNotCached(node, n.lookup_problem), "; ");
+                                                             : JoinFirst(cache_.WhyNotCached(node, n.lookup_problem), kReasonsShown);
     n.attempts += 1;
     n.result.attempts = n.attempts;
     n.wake_at = kNever;

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/sha256.h"
+#include "base/strings.h"
 #include "config/placeholder.h"
 
 namespace genflow {
@@ -10,6 +11,8 @@ namespace genflow {
 namespace {
 
 using nlohmann::json;
+
+constexpr size_t kNamesShown = 3;
 
 std::string Shown(const json& value) {
   std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -36,16 +39,18 @@ void DiffValues(const std::string& what, const std::string& name, const json& be
   else out->push_back(subject + " changed: " + Shown(before) + " -> " + Shown(after));
 }
 
-// {"port": [digest, ...]}: digests say nothing to people, so only the name is given.
+// {"port": [digest, ...]}: digests say nothing to people, so only the name is given, and of many the first.
 void DiffNames(const std::string& what, const json& before, const json& after, std::vector<std::string>* out) {
   std::set<std::string> names;
   for (const auto& [key, value] : before.items()) names.insert(key);
   for (const auto& [key, value] : after.items()) names.insert(key);
+  size_t differ = 0;
   for (const auto& key : names) {
-    if (!before.contains(key)) out->push_back(what + " '" + key + "' is new");
-    else if (!after.contains(key)) out->push_back(what + " '" + key + "' is gone");
-    else if (before[key] != after[key]) out->push_back(what + " '" + key + "' changed");
+    const char* how = !before.contains(key) ? "is new" : !after.contains(key) ? "is gone" : "changed";
+    if (before.contains(key) && after.contains(key) && before[key] == after[key]) continue;
+    if (++differ <= kNamesShown) out->push_back(what + " '" + key + "' " + how);
   }
+  if (differ > kNamesShown) out->push_back("and " + WithCommas(static_cast<int64_t>(differ - kNamesShown)) + " more " + what + "s differ");
 }
 
 json Object(const json& parent, const char* name) {

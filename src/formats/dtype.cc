@@ -90,16 +90,28 @@ void FloatsToBFloat(const float* from, uint16_t* to, size_t n) {
 
 void ToFloat(const void* from, DType type, float* to, size_t n) {
   switch (type) {
-    case DType::kF32: std::memcpy(to, from, n * 4); break;
-    case DType::kF16: HalfToFloats(static_cast<const uint16_t*>(from), to, n); break;
-    case DType::kBF16: BFloatsToFloat(static_cast<const uint16_t*>(from), to, n); break;
+    case DType::kF32:
+      std::memcpy(to, from, n * 4);
+      break;
+    case DType::kF16:
+      HalfToFloats(static_cast<const uint16_t*>(from), to, n);
+      break;
+    case DType::kBF16:
+      BFloatsToFloat(static_cast<const uint16_t*>(from), to, n);
+      break;
   }
 }
 void FromFloat(const float* from, void* to, DType type, size_t n) {
   switch (type) {
-    case DType::kF32: std::memcpy(to, from, n * 4); break;
-    case DType::kF16: FloatsToHalf(from, static_cast<uint16_t*>(to), n); break;
-    case DType::kBF16: FloatsToBFloat(from, static_cast<uint16_t*>(to), n); break;
+    case DType::kF32:
+      std::memcpy(to, from, n * 4);
+      break;
+    case DType::kF16:
+      FloatsToHalf(from, static_cast<uint16_t*>(to), n);
+      break;
+    case DType::kBF16:
+      FloatsToBFloat(from, static_cast<uint16_t*>(to), n);
+      break;
   }
 }
 

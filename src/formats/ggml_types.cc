@@ -36,7 +36,8 @@ Result<uint64_t> GgmlRowBytes(int32_t type, uint64_t columns) {
   }
   uint64_t bytes = 0;
   if (__builtin_mul_overflow(columns / block, static_cast<uint64_t>(traits->type_size), &bytes)) {
-    return MakeError(Code::kCorrupt, "a row of " + std::to_string(columns) + " elements does not fit 64 bits");
+    return MakeError(Code::kCorrupt,
+                     "a row of " + std::to_string(columns) + " elements does not fit 64 bits");
   }
   return bytes;
 }
@@ -48,7 +49,8 @@ Status DequantizeRows(int32_t type, const std::byte* data, uint64_t rows, uint64
     return Ok();
   }
   if (type == GGML_TYPE_F16 || type == GGML_TYPE_BF16) {
-    ConvertElements(data, type == GGML_TYPE_F16 ? DType::kF16 : DType::kBF16, to, DType::kF32, rows * columns);
+    ConvertElements(data, type == GGML_TYPE_F16 ? DType::kF16 : DType::kBF16, to, DType::kF32,
+                    rows * columns);
     return Ok();
   }
   const auto* traits = Traits(type);

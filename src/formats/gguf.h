@@ -21,13 +21,14 @@
 namespace genflow::formats {
 
 // Numbers of every width and sign arrive as int64, uint64 (only when above INT64_MAX) or double.
-using GgufArray = std::variant<std::vector<int64_t>, std::vector<double>, std::vector<bool>, std::vector<std::string_view>>;
+using GgufArray =
+    std::variant<std::vector<int64_t>, std::vector<double>, std::vector<bool>, std::vector<std::string_view>>;
 using GgufValue = std::variant<int64_t, uint64_t, double, bool, std::string_view, GgufArray>;
 
 struct GgufTensor {
   std::string name;
-  int32_t type = 0;             // enum ggml_type
-  std::vector<int64_t> shape;   // outermost first, as Hugging Face prints it: {rows, columns}
+  int32_t type = 0;            // enum ggml_type
+  std::vector<int64_t> shape;  // outermost first, as Hugging Face prints it: {rows, columns}
   uint64_t elements = 0;
   const std::byte* data = nullptr;  // into the map
   uint64_t bytes = 0;
@@ -72,7 +73,8 @@ class GgufFile {
 
 // Dequantises `rows` rows of `columns` elements of a ggml type into f32. Thread-safe.
 Status DequantizeRows(int32_t type, const std::byte* data, uint64_t rows, uint64_t columns, float* to);
-// Bytes of one row of `columns` elements, or an error when the type is unknown or `columns` is not whole blocks.
+// Bytes of one row of `columns` elements, or an error when the type is unknown or `columns` is not whole
+// blocks.
 Result<uint64_t> GgmlRowBytes(int32_t type, uint64_t columns);
 
 // Collects metadata and tensor shapes, then streams tensor bytes in the declared order.

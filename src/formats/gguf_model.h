@@ -1,11 +1,10 @@
 // GGUF's names and conventions against Hugging Face's. Used inside this library.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 #include "formats/gguf.h"
@@ -30,16 +29,17 @@ inline int64_t GgufRow(int64_t row, int64_t head_rows) {
 }
 
 Result<TokenizerFiles> TokenizerFromGguf(const GgufFile& file);
-// Sets the tokenizer.ggml.* keys and tokenizer.chat_template. `rows` is the number of embedding rows, which the
-// vocabulary is padded to.
-Status TokenizerToGguf(const TokenizerFiles& files, const nlohmann::json& config, int64_t rows, GgufWriter* writer);
+// Sets the tokenizer.ggml.* keys and tokenizer.chat_template. `rows` is the number of embedding rows, which
+// the vocabulary is padded to.
+Status TokenizerToGguf(const TokenizerFiles& files, const nlohmann::json& config, int64_t rows,
+                       GgufWriter* writer);
 
 // A split pattern of a pre-tokenizer and the names that llama.cpp has for it.
 struct PreTokenizerName {
-  std::string_view pattern;  // a regular expression; "" for GPT-2's, which ByteLevel brings
-  bool digits = false;       // each digit is split off first
+  std::string_view pattern;    // a regular expression; "" for GPT-2's, which ByteLevel brings
+  bool digits = false;         // each digit is split off first
   bool ignore_merges = false;  // a piece that is a token is taken whole, whatever the merges say
-  std::string_view gguf;     // tokenizer.ggml.pre
+  std::string_view gguf;       // tokenizer.ggml.pre
 };
 // The entry of a GGUF name, or nullptr.
 const PreTokenizerName* FindPreTokenizer(std::string_view gguf_name);

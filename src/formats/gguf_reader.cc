@@ -8,23 +8,47 @@
 namespace genflow::formats {
 namespace {
 
-constexpr uint64_t kMaxEntries = 1u << 20;      // metadata keys, tensors
-constexpr uint64_t kMaxElements = 1u << 26;     // of all arrays together
+constexpr uint64_t kMaxEntries = 1u << 20;   // metadata keys, tensors
+constexpr uint64_t kMaxElements = 1u << 26;  // of all arrays together
 constexpr uint64_t kMaxNameBytes = 1u << 16;
 
 enum GgufType : uint32_t {
-  kU8 = 0, kI8 = 1, kU16 = 2, kI16 = 3, kU32 = 4, kI32 = 5, kF32Value = 6, kBool = 7, kString = 8, kArray = 9,
-  kU64 = 10, kI64 = 11, kF64Value = 12,
+  kU8 = 0,
+  kI8 = 1,
+  kU16 = 2,
+  kI16 = 3,
+  kU32 = 4,
+  kI32 = 5,
+  kF32Value = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kU64 = 10,
+  kI64 = 11,
+  kF64Value = 12,
 };
 
 // Smallest number of bytes that a value takes; 0 for an unknown type.
 uint64_t MinBytes(uint32_t type) {
   switch (type) {
-    case kU8: case kI8: case kBool: return 1;
-    case kU16: case kI16: return 2;
-    case kU32: case kI32: case kF32Value: return 4;
-    case kString: case kU64: case kI64: case kF64Value: return 8;
-    default: return 0;
+    case kU8:
+    case kI8:
+    case kBool:
+      return 1;
+    case kU16:
+    case kI16:
+      return 2;
+    case kU32:
+    case kI32:
+    case kF32Value:
+      return 4;
+    case kString:
+    case kU64:
+    case kI64:
+    case kF64Value:
+      return 8;
+    default:
+      return 0;
   }
 }
 
@@ -41,9 +65,11 @@ class GgufParser {
     }
     position_ = 4;
     GF_TRY(const uint32_t version, Number<uint32_t>("the version"));
-    if ((version & 0xffff) == 0 && version != 0) return Corrupt("is a big-endian GGUF, which is not supported");
+    if ((version & 0xffff) == 0 && version != 0)
+      return Corrupt("is a big-endian GGUF, which is not supported");
     if (version < 2 || version > 3) {
-      return MakeError(Code::kUnsupported, Name() + ": GGUF version " + std::to_string(version) + " is not supported",
+      return MakeError(Code::kUnsupported,
+                       Name() + ": GGUF version " + std::to_string(version) + " is not supported",
                        "versions 2 and 3 are");
     }
     file_.version_ = version;
@@ -62,8 +88,9 @@ class GgufParser {
   std::string Name() const { return file_.path_.string(); }
   Error Corrupt(const std::string& what) const { return MakeError(Code::kCorrupt, Name() + ": " + what); }
   Error Truncated(const std::string& what) const {
-    return MakeError(Code::kCorrupt, Name() + ": ends inside " + what + " (at byte " + std::to_string(position_) +
-                                         " of " + std::to_string(bytes_.size()) + ")",
+    return MakeError(Code::kCorrupt,
+                     Name() + ": ends inside " + what + " (at byte " + std::to_string(position_) + " of " +
+                         std::to_string(bytes_.size()) + ")",
                      "the file is truncated or malformed; fetch it again");
   }
   uint64_t left() const { return bytes_.size() - position_; }
@@ -104,14 +131,22 @@ class GgufParser {
 
   Result<GgufValue> Value(uint32_t type, const std::string& what) {
     switch (type) {
-      case kU8: return Integer<uint8_t>(what);
-      case kI8: return Integer<int8_t>(what);
-      case kU16: return Integer<uint16_t>(what);
-      case kI16: return Integer<int16_t>(what);
-      case kU32: return Integer<uint32_t>(what);
-      case kI32: return Integer<int32_t>(what);
-      case kU64: return Integer<uint64_t>(what);
-      case kI64: return Integer<int64_t>(what);
+      case kU8:
+        return Integer<uint8_t>(what);
+      case kI8:
+        return Integer<int8_t>(what);
+      case kU16:
+        return Integer<uint16_t>(what);
+      case kI16:
+        return Integer<int16_t>(what);
+      case kU32:
+        return Integer<uint32_t>(what);
+      case kI32:
+        return Integer<int32_t>(what);
+      case kU64:
+        return Integer<uint64_t>(what);
+      case kI64:
+        return Integer<int64_t>(what);
       case kF32Value: {
         GF_TRY(const float value, Number<float>(what));
         return GgufValue(static_cast<double>(value));
@@ -128,8 +163,10 @@ class GgufParser {
         GF_TRY(const std::string_view value, Text(what));
         return GgufValue(value);
       }
-      case kArray: return Array(what);
-      default: return Corrupt(what + " has unknown type " + std::to_string(type));
+      case kArray:
+        return Array(what);
+      default:
+        return Corrupt(what + " has unknown type " + std::to_string(type));
     }
   }
 
@@ -139,8 +176,9 @@ class GgufParser {
     const uint64_t width = MinBytes(type);
     if (width == 0) return Corrupt(what + " is an array of unsupported type " + std::to_string(type));
     if (count > left() / width) {
-      return MakeError(Code::kCorrupt, Name() + ": " + what + " claims " + std::to_string(count) +
-                                           " elements, more than the rest of the file holds",
+      return MakeError(Code::kCorrupt,
+                       Name() + ": " + what + " claims " + std::to_string(count) +
+                           " elements, more than the rest of the file holds",
                        "the file is truncated or malformed; fetch it again");
     }
     elements_ += count;
@@ -165,8 +203,10 @@ class GgufParser {
     out.reserve(count);
     for (uint64_t i = 0; i < count; ++i) {
       GF_TRY(const GgufValue value, Value(type, what));
-      if (const T* element = std::get_if<T>(&value)) out.push_back(*element);
-      else return Corrupt(what + " holds an integer above 2^63");
+      if (const T* element = std::get_if<T>(&value))
+        out.push_back(*element);
+      else
+        return Corrupt(what + " holds an integer above 2^63");
     }
     return GgufValue(GgufArray(std::move(out)));
   }
@@ -223,7 +263,8 @@ class GgufParser {
     uint64_t alignment = 32;
     if (const GgufValue* value = file_.Find("general.alignment")) {
       const auto* number = std::get_if<int64_t>(value);
-      if (number == nullptr || *number < 8 || *number > (1 << 20) || !std::has_single_bit(static_cast<uint64_t>(*number))) {
+      if (number == nullptr || *number < 8 || *number > (1 << 20) ||
+          !std::has_single_bit(static_cast<uint64_t>(*number))) {
         return Corrupt("metadata key 'general.alignment' is not a power of two from 8 to 1048576");
       }
       alignment = static_cast<uint64_t>(*number);
@@ -240,8 +281,9 @@ class GgufParser {
       }
       if (start > size || offsets_[i] > size - start || tensor.bytes > size - start - offsets_[i]) {
         return MakeError(Code::kCorrupt,
-                         Name() + ": " + what + " needs " + std::to_string(tensor.bytes) + " bytes at offset " +
-                             std::to_string(offsets_[i]) + " of the data, but the file has " +
+                         Name() + ": " + what + " needs " + std::to_string(tensor.bytes) +
+                             " bytes at offset " + std::to_string(offsets_[i]) +
+                             " of the data, but the file has " +
                              std::to_string(start > size ? 0 : size - start) + " bytes of data",
                          "the file is truncated or malformed; fetch it again");
       }

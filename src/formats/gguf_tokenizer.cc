@@ -40,7 +40,8 @@ constexpr PreTokenizerName kPreTokenizers[] = {
 };
 
 json ByteLevel(bool use_regex) {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
+  return {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
 }
 
 json PreTokenizerJson(const PreTokenizerName& name) {
@@ -49,7 +50,8 @@ json PreTokenizerJson(const PreTokenizerName& name) {
             {"pretokenizers", {{{"type", "Digits"}, {"individual_digits", true}}, ByteLevel(true)}}};
   }
   if (name.pattern.empty()) return ByteLevel(true);
-  const json split = {{"type", "Split"}, {"pattern", {{"Regex", name.pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
+  const json split = {
+      {"type", "Split"}, {"pattern", {{"Regex", name.pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
   return {{"type", "Sequence"}, {"pretokenizers", {split, ByteLevel(false)}}};
 }
 
@@ -65,7 +67,8 @@ const PreTokenizerName* FindPreTokenizer(std::string_view gguf_name) {
 std::optional<std::string> GgufPreTokenizer(const json& pre_tokenizer) {
   if (!pre_tokenizer.is_object()) return std::nullopt;
   json steps = json::array({pre_tokenizer});
-  if (pre_tokenizer.value("type", "") == "Sequence") steps = pre_tokenizer.value("pretokenizers", json::array());
+  if (pre_tokenizer.value("type", "") == "Sequence")
+    steps = pre_tokenizer.value("pretokenizers", json::array());
   bool digits = false, byte_level = false, prefix_space = false;
   std::string pattern;
   for (const auto& step : steps) {
@@ -96,9 +99,12 @@ std::optional<std::string> GgufPreTokenizer(const json& pre_tokenizer) {
 Result<TokenizerFiles> TokenizerFromGguf(const GgufFile& file) {
   const std::string where = file.path().string() + ": ";
   const auto model = file.String("tokenizer.ggml.model");
-  if (!model) return MakeError(Code::kInvalid, where + "has no tokenizer (metadata key 'tokenizer.ggml.model' is missing)");
+  if (!model)
+    return MakeError(Code::kInvalid,
+                     where + "has no tokenizer (metadata key 'tokenizer.ggml.model' is missing)");
   if (*model != "gpt2") {
-    return MakeError(Code::kUnsupported, where + "tokenizer model '" + std::string(*model) + "' is not supported",
+    return MakeError(Code::kUnsupported,
+                     where + "tokenizer model '" + std::string(*model) + "' is not supported",
                      "byte-level BPE ('gpt2') is");
   }
   const std::string pre(file.String("tokenizer.ggml.pre").value_or("default"));
@@ -111,7 +117,8 @@ Result<TokenizerFiles> TokenizerFromGguf(const GgufFile& file) {
   const auto* merges = file.Strings("tokenizer.ggml.merges");
   const auto* types = file.Ints("tokenizer.ggml.token_type");
   if (tokens == nullptr || tokens->empty() || merges == nullptr) {
-    return MakeError(Code::kCorrupt, where + "metadata key 'tokenizer.ggml.tokens' or 'tokenizer.ggml.merges' is missing");
+    return MakeError(Code::kCorrupt,
+                     where + "metadata key 'tokenizer.ggml.tokens' or 'tokenizer.ggml.merges' is missing");
   }
   if (types != nullptr && types->size() != tokens->size()) {
     return MakeError(Code::kCorrupt, where + std::to_string(types->size()) + " token types for " +
@@ -124,12 +131,13 @@ Result<TokenizerFiles> TokenizerFromGguf(const GgufFile& file) {
     const std::string token((*tokens)[i]);
     const auto id = static_cast<int64_t>(i);
     if (!vocab.emplace(token, id).second) {
-      return MakeError(Code::kCorrupt, where + "token " + std::to_string(i) + " has the text of an earlier one");
+      return MakeError(Code::kCorrupt,
+                       where + "token " + std::to_string(i) + " has the text of an earlier one");
     }
     const int64_t type = types == nullptr ? 1 : (*types)[i];
     if (type != kControl && type != kUserDefined) continue;
-    json entry = {{"content", token}, {"single_word", false}, {"lstrip", false}, {"rstrip", false},
-                  {"normalized", false}, {"special", type == kControl}};
+    json entry = {{"content", token}, {"single_word", false}, {"lstrip", false},
+                  {"rstrip", false},  {"normalized", false},  {"special", type == kControl}};
     decoder[std::to_string(i)] = entry;
     entry["id"] = id;
     added.push_back(std::move(entry));
@@ -149,13 +157,14 @@ Result<TokenizerFiles> TokenizerFromGguf(const GgufFile& file) {
     return (*tokens)[static_cast<size_t>(*id)];
   };
   json single = json::array({{{"Sequence", {{"id", "A"}, {"type_id", 0}}}}});
-  json pair = json::array({{{"Sequence", {{"id", "A"}, {"type_id", 0}}}}, {{"Sequence", {{"id", "B"}, {"type_id", 1}}}}});
+  json pair = json::array(
+      {{{"Sequence", {{"id", "A"}, {"type_id", 0}}}}, {{"Sequence", {{"id", "B"}, {"type_id", 1}}}}});
   json specials = json::object();
   const auto add_special = [&](const char* flag, const char* key, bool front) {
     const json token = token_of(key);
     if (!file.Bool(flag).value_or(false) || token.is_null()) return;
-    specials[token.get<std::string>()] = {{"id", token}, {"ids", {*file.Int(std::string("tokenizer.ggml.") + key)}},
-                                          {"tokens", {token}}};
+    specials[token.get<std::string>()] = {
+        {"id", token}, {"ids", {*file.Int(std::string("tokenizer.ggml.") + key)}}, {"tokens", {token}}};
     const json item = {{"SpecialToken", {{"id", token}, {"type_id", 0}}}};
     const json second = {{"SpecialToken", {{"id", token}, {"type_id", 1}}}};
     single.insert(front ? single.begin() : single.end(), item);
@@ -169,13 +178,26 @@ Result<TokenizerFiles> TokenizerFromGguf(const GgufFile& file) {
   }
   const json normalizer = pre_tokenizer->pattern == kQwen2 ? json{{"type", "NFC"}} : json(nullptr);
   out.tokenizer = {
-      {"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", added},
-      {"normalizer", normalizer}, {"pre_tokenizer", PreTokenizerJson(*pre_tokenizer)}, {"post_processor", post},
-      {"decoder", {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}}},
+      {"version", "1.0"},
+      {"truncation", nullptr},
+      {"padding", nullptr},
+      {"added_tokens", added},
+      {"normalizer", normalizer},
+      {"pre_tokenizer", PreTokenizerJson(*pre_tokenizer)},
+      {"post_processor", post},
+      {"decoder",
+       {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}}},
       {"model",
-       {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}, {"continuing_subword_prefix", nullptr},
-        {"end_of_word_suffix", nullptr}, {"fuse_unk", false}, {"byte_fallback", false}, {"ignore_merges", pre_tokenizer->ignore_merges},
-        {"vocab", std::move(vocab)}, {"merges", std::move(pairs)}}}};
+       {{"type", "BPE"},
+        {"dropout", nullptr},
+        {"unk_token", nullptr},
+        {"continuing_subword_prefix", nullptr},
+        {"end_of_word_suffix", nullptr},
+        {"fuse_unk", false},
+        {"byte_fallback", false},
+        {"ignore_merges", pre_tokenizer->ignore_merges},
+        {"vocab", std::move(vocab)},
+        {"merges", std::move(pairs)}}}};
 
   out.chat_template = std::string(file.String("tokenizer.chat_template").value_or(""));
   const std::string arch(file.String("general.architecture").value_or("llama"));

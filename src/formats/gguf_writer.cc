@@ -98,7 +98,8 @@ Status GgufWriter::Begin(const std::filesystem::path& path) {
   for (const auto& entry : entries_) {
     PutText(&header, entry.name);
     Put<uint32_t>(&header, static_cast<uint32_t>(entry.shape.size()));
-    for (auto it = entry.shape.rbegin(); it != entry.shape.rend(); ++it) Put<uint64_t>(&header, static_cast<uint64_t>(*it));
+    for (auto it = entry.shape.rbegin(); it != entry.shape.rend(); ++it)
+      Put<uint64_t>(&header, static_cast<uint64_t>(*it));
     Put<uint32_t>(&header, TypeId(entry.type));
     Put<uint64_t>(&header, entry.offset);
   }
@@ -107,11 +108,13 @@ Status GgufWriter::Begin(const std::filesystem::path& path) {
 }
 
 Status GgufWriter::WriteTensor(const void* data, size_t bytes) {
-  if (next_ >= entries_.size()) return MakeError(Code::kInternal, path_.string() + ": more tensors than were declared");
+  if (next_ >= entries_.size())
+    return MakeError(Code::kInternal, path_.string() + ": more tensors than were declared");
   const Entry& entry = entries_[next_++];
   if (bytes != entry.bytes) {
-    return MakeError(Code::kInternal, path_.string() + ": tensor '" + entry.name + "' has " + std::to_string(bytes) +
-                                          " bytes, not " + std::to_string(entry.bytes));
+    return MakeError(Code::kInternal, path_.string() + ": tensor '" + entry.name + "' has " +
+                                          std::to_string(bytes) + " bytes, not " +
+                                          std::to_string(entry.bytes));
   }
   GF_CHECK_OK(WriteAll(fd_.get(), {static_cast<const char*>(data), bytes}));
   return WriteAll(fd_.get(), std::string(Padding(bytes), '\0'));
@@ -119,7 +122,8 @@ Status GgufWriter::WriteTensor(const void* data, size_t bytes) {
 
 Status GgufWriter::Finish() {
   if (next_ != entries_.size()) {
-    return MakeError(Code::kInternal, path_.string() + ": tensor '" + entries_[next_].name + "' was not written");
+    return MakeError(Code::kInternal,
+                     path_.string() + ": tensor '" + entries_[next_].name + "' was not written");
   }
   if (::fsync(fd_.get()) != 0) return ErrnoError(path_.string() + ": fsync", errno);
   fd_.Reset();

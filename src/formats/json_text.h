@@ -2,10 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
-
-#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 
@@ -17,7 +16,8 @@ struct JsonLimits {
 };
 
 // `name` stands in messages. kCorrupt with line and column when the text is not JSON.
-Result<nlohmann::json> ParseJson(std::string_view text, const std::string& name, const JsonLimits& limits = {});
+Result<nlohmann::json> ParseJson(std::string_view text, const std::string& name,
+                                 const JsonLimits& limits = {});
 Result<nlohmann::json> ReadJsonFile(const std::filesystem::path& path, const JsonLimits& limits = {});
 
 // The text of a JSON value with Python's separators and two-space indent, as Hugging Face writes its files.

@@ -33,7 +33,8 @@ Result<Location> Locate(const fs::path& path) {
     if (path.extension() == ".gguf") return Location{ModelSource::Format::kGguf, path};
     GF_TRY(const MappedFile map, MappedFile::Open(path));
     if (map.text().starts_with("GGUF")) return Location{ModelSource::Format::kGguf, path};
-    return InvalidError(path.string() + ": is not a GGUF file", "give a .gguf file or a Hugging Face model folder");
+    return InvalidError(path.string() + ": is not a GGUF file",
+                        "give a .gguf file or a Hugging Face model folder");
   }
   if (fs::exists(path / "config.json", ec)) return Location{ModelSource::Format::kHuggingFace, path};
   std::vector<fs::path> found;
@@ -54,9 +55,7 @@ Result<Location> Locate(const fs::path& path) {
 // Fills in what older and newer config.json files leave out or spell differently.
 Status Normalize(const fs::path& file, json* config) {
   if (!config->is_object()) return MakeError(Code::kCorrupt, file.string() + ": is not a JSON object");
-  const auto missing = [&](const char* key) {
-    return !config->contains(key) || (*config)[key].is_null();
-  };
+  const auto missing = [&](const char* key) { return !config->contains(key) || (*config)[key].is_null(); };
   if (missing("model_type") || !(*config)["model_type"].is_string()) {
     return MakeError(Code::kInvalid, file.string() + ": has no 'model_type'");
   }
@@ -65,13 +64,16 @@ Status Normalize(const fs::path& file, json* config) {
     json rope = (*config)["rope_parameters"];
     if (missing("rope_theta") && rope.contains("rope_theta")) (*config)["rope_theta"] = rope["rope_theta"];
     rope.erase("rope_theta");
-    if (missing("rope_scaling") && rope.value("rope_type", "default") != "default") (*config)["rope_scaling"] = rope;
+    if (missing("rope_scaling") && rope.value("rope_type", "default") != "default")
+      (*config)["rope_scaling"] = rope;
   }
   const std::string type = (*config)["model_type"];
   if (type != "llama" && type != "mistral" && type != "qwen2" && type != "qwen3") return Ok();
   for (const char* key : {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"}) {
-    if (missing(key) || !(*config)[key].is_number_integer() || (*config)[key] <= 0 || (*config)[key] > INT32_MAX) {
-      return MakeError(Code::kCorrupt, file.string() + ": '" + key + "' is missing or not a positive integer");
+    if (missing(key) || !(*config)[key].is_number_integer() || (*config)[key] <= 0 ||
+        (*config)[key] > INT32_MAX) {
+      return MakeError(Code::kCorrupt,
+                       file.string() + ": '" + key + "' is missing or not a positive integer");
     }
   }
   const int64_t heads = (*config)["num_attention_heads"];
@@ -88,9 +90,13 @@ Status Normalize(const fs::path& file, json* config) {
   };
   for (const auto& [key, value] : defaults) {
     if (missing(key)) (*config)[key] = value;
-    if ((*config)[key].is_number() != value.is_number() || (*config)[key].is_boolean() != value.is_boolean()) {
-      return MakeError(Code::kCorrupt, file.string() + ": '" + key + "' is " + (*config)[key].dump() + ", which is no " +
-                                           (value.is_number() ? "number" : value.is_boolean() ? "true or false" : "text"));
+    if ((*config)[key].is_number() != value.is_number() ||
+        (*config)[key].is_boolean() != value.is_boolean()) {
+      return MakeError(Code::kCorrupt, file.string() + ": '" + key + "' is " + (*config)[key].dump() +
+                                           ", which is no " +
+                                           (value.is_number()    ? "number"
+                                            : value.is_boolean() ? "true or false"
+                                                                 : "text"));
     }
   }
   return Ok();
@@ -120,7 +126,8 @@ Result<TokenizerFiles> TokenizerFromFolder(const fs::path& folder) {
   if (fs::exists(folder / "tokenizer_config.json", ec)) {
     GF_TRY(out.tokenizer_config, ReadJsonFile(folder / "tokenizer_config.json"));
     if (!out.tokenizer_config.is_object()) {
-      return MakeError(Code::kCorrupt, (folder / "tokenizer_config.json").string() + ": is not a JSON object");
+      return MakeError(Code::kCorrupt,
+                       (folder / "tokenizer_config.json").string() + ": is not a JSON object");
     }
   }
   if (fs::exists(folder / "chat_template.jinja", ec)) {
@@ -130,7 +137,8 @@ Result<TokenizerFiles> TokenizerFromFolder(const fs::path& folder) {
     if (it->is_array()) {  // [{"name": "default", "template": ...}, ...]
       for (const auto& entry : *it) {
         if (!entry.is_object() || !entry.contains("name") || !entry.contains("template")) continue;
-        if (entry["name"] == "default" && entry["template"].is_string()) out.chat_template = entry["template"];
+        if (entry["name"] == "default" && entry["template"].is_string())
+          out.chat_template = entry["template"];
       }
     }
   }
@@ -153,7 +161,7 @@ struct ModelSource::Impl {
     int32_t ggml_type = -1;     // GGUF
     std::optional<DType> type;  // plain elements
     uint64_t rows = 0, columns = 0, row_bytes = 0;
-    int64_t head_rows = 0;      // rows of one head of a permuted q or k, else 0
+    int64_t head_rows = 0;  // rows of one head of a permuted q or k, else 0
   };
   std::vector<Stored> stored;
 
@@ -175,8 +183,9 @@ struct ModelSource::Impl {
       if (tensor.name == "rope_freqs.weight") continue;  // stands in config as rope_scaling
       auto name = HfTensorName(tensor.name);
       if (!name) {
-        return MakeError(Code::kUnsupported, path.string() + ": tensor '" + tensor.name + "' has no place in a " +
-                                                 config.value("model_type", "") + " model");
+        return MakeError(Code::kUnsupported, path.string() + ": tensor '" + tensor.name +
+                                                 "' has no place in a " + config.value("model_type", "") +
+                                                 " model");
       }
       Stored at;
       at.data = tensor.data;
@@ -186,14 +195,16 @@ struct ModelSource::Impl {
       if (const int64_t heads = PermutedHeads(*name, config); heads > 0) {
         const int64_t rows = tensor.shape.front();
         if (rows % (heads * 2) != 0) {
-          return MakeError(Code::kCorrupt, path.string() + ": tensor '" + tensor.name + "' has " + std::to_string(rows) +
-                                               " rows, which " + std::to_string(heads) + " heads do not share evenly");
+          return MakeError(Code::kCorrupt, path.string() + ": tensor '" + tensor.name + "' has " +
+                                               std::to_string(rows) + " rows, which " +
+                                               std::to_string(heads) + " heads do not share evenly");
         }
         at.head_rows = rows / heads;
       }
       GF_CHECK_OK(AddTensor({std::move(*name), tensor.shape, type, tensor.elements}, at));
       Stored& added = stored.back();
-      if (added.head_rows > 0 && tensor.shape.size() == 1) added.rows = added.columns, added.columns = 1;  // a bias
+      if (added.head_rows > 0 && tensor.shape.size() == 1)
+        added.rows = added.columns, added.columns = 1;  // a bias
       GF_TRY(added.row_bytes, GgmlRowBytes(tensor.type, added.columns));
     }
     return Ok();
@@ -206,8 +217,9 @@ struct ModelSource::Impl {
     const fs::path whole = path / "model.safetensors", index = path / "model.safetensors.index.json";
     const bool has_whole = fs::exists(whole, ec);
     if (!has_whole && !fs::exists(index, ec)) {
-      return InvalidError(path.string() + ": has neither model.safetensors nor model.safetensors.index.json",
-                          "weights in other files, such as pytorch_model.bin, must be saved as safetensors first");
+      return InvalidError(
+          path.string() + ": has neither model.safetensors nor model.safetensors.index.json",
+          "weights in other files, such as pytorch_model.bin, must be saved as safetensors first");
     }
     GF_TRY(safetensors, SafetensorsFile::Open(has_whole ? whole : index));
     for (const auto& tensor : safetensors->tensors()) {
@@ -227,10 +239,12 @@ struct ModelSource::Impl {
     const uint64_t columns = at.columns, width = DTypeSize(type);
     auto* out = static_cast<std::byte*>(to);
     const auto source_row = [&](uint64_t row) {
-      return at.head_rows == 0 ? row : static_cast<uint64_t>(GgufRow(static_cast<int64_t>(row), at.head_rows));
+      return at.head_rows == 0 ? row
+                               : static_cast<uint64_t>(GgufRow(static_cast<int64_t>(row), at.head_rows));
     };
     if (at.type) {
-      if (reinterpret_cast<uintptr_t>(at.data) % DTypeSize(*at.type) != 0) {  // old files do not align their data
+      if (reinterpret_cast<uintptr_t>(at.data) % DTypeSize(*at.type) !=
+          0) {  // old files do not align their data
         std::vector<std::byte> aligned(at.row_bytes);
         for (uint64_t row = begin; row < end; ++row) {
           std::memcpy(aligned.data(), at.data + row * at.row_bytes, at.row_bytes);
@@ -239,11 +253,13 @@ struct ModelSource::Impl {
         return Ok();
       }
       if (at.head_rows == 0) {
-        ConvertElements(at.data + begin * at.row_bytes, *at.type, out + begin * columns * width, type, (end - begin) * columns);
+        ConvertElements(at.data + begin * at.row_bytes, *at.type, out + begin * columns * width, type,
+                        (end - begin) * columns);
         return Ok();
       }
       for (uint64_t row = begin; row < end; ++row) {
-        ConvertElements(at.data + source_row(row) * at.row_bytes, *at.type, out + row * columns * width, type, columns);
+        ConvertElements(at.data + source_row(row) * at.row_bytes, *at.type, out + row * columns * width, type,
+                        columns);
       }
       return Ok();
     }
@@ -291,7 +307,8 @@ uint64_t ModelSource::parameter_count() const {
 std::string ModelSource::dominant_type() const {
   std::map<std::string, uint64_t> count;
   for (const auto& tensor : impl_->tensors) count[tensor.stored_type] += tensor.elements;
-  const auto most = std::max_element(count.begin(), count.end(), [](auto& a, auto& b) { return a.second < b.second; });
+  const auto most =
+      std::max_element(count.begin(), count.end(), [](auto& a, auto& b) { return a.second < b.second; });
   return most == count.end() ? "" : most->first;
 }
 
@@ -312,12 +329,14 @@ Status ModelSource::ReadMany(const std::vector<ReadRequest>& requests, int threa
   for (const auto& request : requests) {
     const auto it = impl_->names.find(std::string(request.name));
     if (it == impl_->names.end()) {
-      return MakeError(Code::kNotFound, impl_->path.string() + ": has no tensor '" + std::string(request.name) + "'");
+      return MakeError(Code::kNotFound,
+                       impl_->path.string() + ": has no tensor '" + std::string(request.name) + "'");
     }
     const Impl::Stored& at = impl_->stored[it->second];
     if (!at.type && at.ggml_type < 0) {
-      return MakeError(Code::kUnsupported, impl_->path.string() + ": tensor '" + std::string(request.name) + "' has type " +
-                                               impl_->tensors[it->second].stored_type + ", not F32, F16 or BF16");
+      return MakeError(Code::kUnsupported, impl_->path.string() + ": tensor '" + std::string(request.name) +
+                                               "' has type " + impl_->tensors[it->second].stored_type +
+                                               ", not F32, F16 or BF16");
     }
     const uint64_t step = std::max<uint64_t>(1, kPieceElements / std::max<uint64_t>(1, at.columns));
     for (uint64_t row = 0; row < at.rows; row += step) {
@@ -330,14 +349,16 @@ Status ModelSource::ReadMany(const std::vector<ReadRequest>& requests, int threa
   const auto work = [&] {
     for (size_t i = next++; i < pieces.size(); i = next++) {
       const Piece& piece = pieces[i];
-      if (auto status = impl_->ReadRows(piece.tensor, piece.type, piece.to, piece.begin, piece.end); !status.ok()) {
+      if (auto status = impl_->ReadRows(piece.tensor, piece.type, piece.to, piece.begin, piece.end);
+          !status.ok()) {
         const std::lock_guard lock(mutex);
         if (first_error.ok()) first_error = std::move(status);
         next = pieces.size();
       }
     }
   };
-  const size_t cores = threads > 0 ? static_cast<size_t>(threads) : std::max(1u, std::thread::hardware_concurrency());
+  const size_t cores =
+      threads > 0 ? static_cast<size_t>(threads) : std::max(1u, std::thread::hardware_concurrency());
   std::vector<std::thread> helpers;
   for (size_t i = 1; i < std::min(cores, pieces.size()); ++i) helpers.emplace_back(work);
   work();

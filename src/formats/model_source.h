@@ -4,12 +4,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 #include "formats/dtype.h"
@@ -63,8 +62,8 @@ class ModelSource {
   // The type that holds most weights: "Q4_1", "BF16", ...
   std::string dominant_type() const;
 
-  // Converts or dequantises a whole tensor; the rows of q and k of a GGUF are put back in Hugging Face's order.
-  // Uses up to `threads` threads (0: one a core). Thread-safe.
+  // Converts or dequantises a whole tensor; the rows of q and k of a GGUF are put back in Hugging Face's
+  // order. Uses up to `threads` threads (0: one a core). Thread-safe.
   Status Read(std::string_view name, DType type, void* to, int threads = 0) const;
   // Many tensors in one go, spread over the threads.
   Status ReadMany(const std::vector<ReadRequest>& requests, int threads = 0) const;

@@ -19,8 +19,8 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 constexpr const char* kTokenizerFiles[] = {
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json",     "merges.txt",            "chat_template.jinja",     "chat_template.json"};
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "merges.txt",     "chat_template.jinja",   "chat_template.json"};
 
 // What config.json says of a model that came as a GGUF, in the order Hugging Face writes it.
 ordered_json ConfigFile(const json& config, DType type) {
@@ -85,7 +85,9 @@ Status WriteTokenizer(const fs::path& folder, const ModelSource& base) {
   return WriteFileAtomic(folder / "chat_template.jinja", files.chat_template);
 }
 
-std::string ArchitectureOf(const std::string& model_type) { return model_type == "mistral" ? "llama" : model_type; }
+std::string ArchitectureOf(const std::string& model_type) {
+  return model_type == "mistral" ? "llama" : model_type;
+}
 
 Status SetMetadata(const ModelSource& base, const GgufModelOptions& options, GgufWriter* writer) {
   const json& config = base.config();
@@ -93,7 +95,8 @@ Status SetMetadata(const ModelSource& base, const GgufModelOptions& options, Ggu
   const auto size = [&](const char* key) { return config.at(key).get<uint32_t>(); };
   std::string name = options.name;
   if (name.empty()) {
-    name = base.format() == ModelSource::Format::kGguf ? base.path().stem().string() : base.path().filename().string();
+    name = base.format() == ModelSource::Format::kGguf ? base.path().stem().string()
+                                                       : base.path().filename().string();
   }
   const uint32_t heads = size("num_attention_heads"), head_dim = size("head_dim");
   writer->Set("general.architecture", arch);
@@ -121,7 +124,8 @@ Status SetMetadata(const ModelSource& base, const GgufModelOptions& options, Ggu
     writer->Set(arch + ".rope.scaling.type", type);
     writer->SetF32(arch + ".rope.scaling.factor", scaling.at("factor").get<float>());
     if (scaling.contains("original_max_position_embeddings")) {
-      writer->SetU32(arch + ".rope.scaling.original_context_length", scaling["original_max_position_embeddings"].get<uint32_t>());
+      writer->SetU32(arch + ".rope.scaling.original_context_length",
+                     scaling["original_max_position_embeddings"].get<uint32_t>());
     }
   } else if (type != "llama3" && type != "default" && type != "") {
     return MakeError(Code::kUnsupported, "rope scaling '" + type + "' cannot be written to a GGUF");
@@ -133,12 +137,14 @@ Status SetMetadata(const ModelSource& base, const GgufModelOptions& options, Ggu
 std::vector<float> Llama3Factors(const json& config) {
   const json scaling = config.value("rope_scaling", json(nullptr));
   if (!scaling.is_object() || scaling.value("rope_type", scaling.value("type", "")) != "llama3") return {};
-  const double factor = scaling.at("factor"), low = scaling.at("low_freq_factor"), high = scaling.at("high_freq_factor"),
+  const double factor = scaling.at("factor"), low = scaling.at("low_freq_factor"),
+               high = scaling.at("high_freq_factor"),
                original = scaling.at("original_max_position_embeddings"), theta = config.at("rope_theta");
   const int64_t head_dim = config.at("head_dim");
   std::vector<float> out;
   for (int64_t i = 0; i < head_dim; i += 2) {
-    const double wavelength = 2 * std::numbers::pi * std::pow(theta, static_cast<double>(i) / static_cast<double>(head_dim));
+    const double wavelength =
+        2 * std::numbers::pi * std::pow(theta, static_cast<double>(i) / static_cast<double>(head_dim));
     const double smooth = (original / wavelength - low) / (high - low);
     out.push_back(static_cast<float>(wavelength < original / high  ? 1.0
                                      : wavelength > original / low ? factor
@@ -147,21 +153,27 @@ std::vector<float> Llama3Factors(const json& config) {
   return out;
 }
 
-Status WriteGguf(const fs::path& file, const ModelSource& base, const TensorFiller& fill, const GgufModelOptions& options) {
+Status WriteGguf(const fs::path& file, const ModelSource& base, const TensorFiller& fill,
+                 const GgufModelOptions& options) {
   const std::string type = base.model_type();
   if (type != "llama" && type != "mistral" && type != "qwen2" && type != "qwen3") {
-    return MakeError(Code::kUnsupported, "a '" + type + "' model cannot be written to a GGUF", "llama, mistral, qwen2 and qwen3 can");
+    return MakeError(Code::kUnsupported, "a '" + type + "' model cannot be written to a GGUF",
+                     "llama, mistral, qwen2 and qwen3 can");
   }
   const TensorInfo* embedding = base.Find("model.embed_tokens.weight");
-  if (embedding == nullptr) return InvalidError(base.path().string() + ": has no tensor 'model.embed_tokens.weight'");
+  if (embedding == nullptr)
+    return InvalidError(base.path().string() + ": has no tensor 'model.embed_tokens.weight'");
   GgufWriter writer;
   GF_CHECK_OK(SetMetadata(base, options, &writer));
   GF_TRY(const TokenizerFiles files, base.ReadTokenizerFiles());
   GF_CHECK_OK(TokenizerToGguf(files, base.config(), embedding->shape.front(), &writer));
 
   const std::vector<float> factors = Llama3Factors(base.config());
-  if (!factors.empty()) writer.AddTensor("rope_freqs.weight", {static_cast<int64_t>(factors.size())}, DType::kF32);
-  const auto type_of = [&](const TensorInfo& tensor) { return tensor.shape.size() > 1 ? options.type : DType::kF32; };
+  if (!factors.empty())
+    writer.AddTensor("rope_freqs.weight", {static_cast<int64_t>(factors.size())}, DType::kF32);
+  const auto type_of = [&](const TensorInfo& tensor) {
+    return tensor.shape.size() > 1 ? options.type : DType::kF32;
+  };
   for (const auto& tensor : base.tensors()) {
     const auto name = GgufTensorName(tensor.name);
     if (!name) return MakeError(Code::kUnsupported, "tensor '" + tensor.name + "' has no place in a GGUF");
@@ -177,7 +189,8 @@ Status WriteGguf(const fs::path& file, const ModelSource& base, const TensorFill
     const std::byte* data = buffer.data();
     if (const int64_t heads = PermutedHeads(tensor.name, base.config()); heads > 0) {
       const int64_t rows = tensor.shape.front();
-      if (rows % (heads * 2) != 0) return InvalidError("tensor '" + tensor.name + "' does not split into heads");
+      if (rows % (heads * 2) != 0)
+        return InvalidError("tensor '" + tensor.name + "' does not split into heads");
       const size_t row_bytes = buffer.size() / static_cast<size_t>(rows);
       permuted.resize(buffer.size());
       for (int64_t row = 0; row < rows; ++row) {
@@ -194,10 +207,12 @@ Status WriteGguf(const fs::path& file, const ModelSource& base, const TensorFill
 }  // namespace
 
 TensorFiller CopyTensors(const ModelSource& source) {
-  return [source](std::string_view name, DType type, void* to, size_t) { return source.Read(name, type, to); };
+  return
+      [source](std::string_view name, DType type, void* to, size_t) { return source.Read(name, type, to); };
 }
 
-Status WriteHuggingFaceModel(const fs::path& folder, const ModelSource& base, DType type, const TensorFiller& fill) {
+Status WriteHuggingFaceModel(const fs::path& folder, const ModelSource& base, DType type,
+                             const TensorFiller& fill) {
   GF_CHECK_OK(MakeDirectories(folder));
   GF_CHECK_OK(WriteConfig(folder, base, type));
   GF_CHECK_OK(WriteTokenizer(folder, base));
@@ -214,7 +229,8 @@ Status WriteHuggingFaceModel(const fs::path& folder, const ModelSource& base, DT
   return SyncPath(folder);
 }
 
-Status WriteGgufModel(const fs::path& file, const ModelSource& base, const TensorFiller& fill, const GgufModelOptions& options) {
+Status WriteGgufModel(const fs::path& file, const ModelSource& base, const TensorFiller& fill,
+                      const GgufModelOptions& options) {
   try {
     return WriteGguf(file, base, fill, options);
   } catch (const json::exception& e) {

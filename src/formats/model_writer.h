@@ -19,8 +19,8 @@ using TensorFiller = std::function<Status(std::string_view name, DType type, voi
 // A filler that copies the tensors of `source` unchanged.
 TensorFiller CopyTensors(const ModelSource& source);
 
-// Creates `folder` with config.json, generation_config.json, model.safetensors (all tensors in `type`) and the
-// tokenizer files: copied byte for byte when `base` is a Hugging Face folder, rebuilt when it is a GGUF.
+// Creates `folder` with config.json, generation_config.json, model.safetensors (all tensors in `type`) and
+// the tokenizer files: copied byte for byte when `base` is a Hugging Face folder, rebuilt when it is a GGUF.
 // Names and shapes of the tensors are those of `base`.
 Status WriteHuggingFaceModel(const std::filesystem::path& folder, const ModelSource& base, DType type,
                              const TensorFiller& fill);

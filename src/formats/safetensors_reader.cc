@@ -16,9 +16,9 @@ constexpr const char* kFetchAgain = "the file is truncated or malformed; fetch i
 // Bits of one element; 0 for an unknown type.
 uint64_t ElementBits(std::string_view dtype) {
   static constexpr std::pair<std::string_view, uint64_t> kBits[] = {
-      {"BOOL", 8},     {"U8", 8},  {"I8", 8},  {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"I16", 16}, {"U16", 16},
-      {"F16", 16},     {"BF16", 16}, {"I32", 32}, {"U32", 32},   {"F32", 32},    {"C64", 64},    {"F64", 64}, {"I64", 64},
-      {"U64", 64},     {"F4", 4},  {"F6_E2M3", 6}, {"F6_E3M2", 6}};
+      {"BOOL", 8}, {"U8", 8},   {"I8", 8},    {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"I16", 16},
+      {"U16", 16}, {"F16", 16}, {"BF16", 16}, {"I32", 32},    {"U32", 32},    {"F32", 32},    {"C64", 64},
+      {"F64", 64}, {"I64", 64}, {"U64", 64},  {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}};
   for (const auto& [name, bits] : kBits) {
     if (name == dtype) return bits;
   }
@@ -39,9 +39,9 @@ Status ParseEntry(const std::string& file, const std::string& name, const nlohma
     return MakeError(Code::kCorrupt, file + ": tensor '" + name + "' " + what);
   };
   tensor->name = name;
-  if (!entry.is_object() || !entry.contains("dtype") || !entry["dtype"].is_string() || !entry.contains("shape") ||
-      !entry["shape"].is_array() || !entry.contains("data_offsets") || !entry["data_offsets"].is_array() ||
-      entry["data_offsets"].size() != 2) {
+  if (!entry.is_object() || !entry.contains("dtype") || !entry["dtype"].is_string() ||
+      !entry.contains("shape") || !entry["shape"].is_array() || !entry.contains("data_offsets") ||
+      !entry["data_offsets"].is_array() || entry["data_offsets"].size() != 2) {
     return corrupt("lacks dtype, shape or data_offsets");
   }
   tensor->dtype = entry["dtype"].get<std::string>();
@@ -51,13 +51,16 @@ Status ParseEntry(const std::string& file, const std::string& name, const nlohma
   for (const auto& size : entry["shape"]) {
     uint64_t number = 0;
     if (!ReadSize(size, &number)) return corrupt("has a shape that is not a list of sizes");
-    if (__builtin_mul_overflow(tensor->elements, number, &tensor->elements)) return corrupt("has a shape that overflows");
+    if (__builtin_mul_overflow(tensor->elements, number, &tensor->elements))
+      return corrupt("has a shape that overflows");
     tensor->shape.push_back(static_cast<int64_t>(number));
   }
   uint64_t total_bits = 0;
-  if (__builtin_mul_overflow(tensor->elements, bits, &total_bits)) return corrupt("has a shape that overflows");
+  if (__builtin_mul_overflow(tensor->elements, bits, &total_bits))
+    return corrupt("has a shape that overflows");
   auto& [begin, end] = *range;
-  if (!ReadSize(entry["data_offsets"][0], &begin) || !ReadSize(entry["data_offsets"][1], &end) || begin > end) {
+  if (!ReadSize(entry["data_offsets"][0], &begin) || !ReadSize(entry["data_offsets"][1], &end) ||
+      begin > end) {
     return corrupt("has data_offsets that are not two increasing sizes");
   }
   if (end > data.size()) {
@@ -68,8 +71,8 @@ Status ParseEntry(const std::string& file, const std::string& name, const nlohma
   }
   tensor->bytes = end - begin;
   if (total_bits % 8 != 0 || total_bits / 8 != tensor->bytes) {
-    return corrupt("takes " + std::to_string(tensor->bytes) + " bytes, not the " + std::to_string(total_bits / 8) +
-                   " of its shape and type");
+    return corrupt("takes " + std::to_string(tensor->bytes) + " bytes, not the " +
+                   std::to_string(total_bits / 8) + " of its shape and type");
   }
   tensor->data = reinterpret_cast<const std::byte*>(data.data()) + begin;
   return Ok();
@@ -83,21 +86,27 @@ Status SafetensorsFile::AddFile(const fs::path& path) {
   const std::string file = path.string();
   const std::string_view bytes = map->text();
   if (bytes.size() < 8) {
-    return MakeError(Code::kCorrupt, file + ": has " + std::to_string(bytes.size()) +
-                                         " bytes, too few for a safetensors header", kFetchAgain);
+    return MakeError(
+        Code::kCorrupt,
+        file + ": has " + std::to_string(bytes.size()) + " bytes, too few for a safetensors header",
+        kFetchAgain);
   }
   uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, bytes.data(), 8);
   if (header_bytes > kMaxHeaderBytes) {
-    return MakeError(Code::kCorrupt, file + ": claims a header of " + std::to_string(header_bytes) +
-                                         " bytes, more than 100 MB", "is it a safetensors file?");
+    return MakeError(
+        Code::kCorrupt,
+        file + ": claims a header of " + std::to_string(header_bytes) + " bytes, more than 100 MB",
+        "is it a safetensors file?");
   }
   if (header_bytes > bytes.size() - 8) {
-    return MakeError(Code::kCorrupt, file + ": ends inside its header of " + std::to_string(header_bytes) + " bytes",
+    return MakeError(Code::kCorrupt,
+                     file + ": ends inside its header of " + std::to_string(header_bytes) + " bytes",
                      kFetchAgain);
   }
   const std::string_view text = bytes.substr(8, header_bytes);
-  if (text.empty() || text[0] != '{') return MakeError(Code::kCorrupt, file + ": its header does not start with '{'");
+  if (text.empty() || text[0] != '{')
+    return MakeError(Code::kCorrupt, file + ": its header does not start with '{'");
   GF_TRY(const nlohmann::json header, ParseJson(text, file, {.max_depth = 4, .unique_keys = true}));
   const std::string_view data = bytes.substr(8 + header_bytes);
 
@@ -106,7 +115,8 @@ Status SafetensorsFile::AddFile(const fs::path& path) {
     if (name == "__metadata__") {
       if (!entry.is_object()) return MakeError(Code::kCorrupt, file + ": __metadata__ is not an object");
       for (const auto& [key, value] : entry.items()) {
-        if (!value.is_string()) return MakeError(Code::kCorrupt, file + ": __metadata__ holds a value that is not text");
+        if (!value.is_string())
+          return MakeError(Code::kCorrupt, file + ": __metadata__ holds a value that is not text");
         metadata_[key] = value.get<std::string>();
       }
       continue;
@@ -131,8 +141,8 @@ Status SafetensorsFile::AddFile(const fs::path& path) {
     tensors_.push_back(std::move(tensor));
   }
   if (position != data.size()) {
-    return MakeError(Code::kCorrupt, file + ": has " + std::to_string(data.size()) + " bytes of data, but its tensors take " +
-                                         std::to_string(position));
+    return MakeError(Code::kCorrupt, file + ": has " + std::to_string(data.size()) +
+                                         " bytes of data, but its tensors take " + std::to_string(position));
   }
   maps_.push_back(map);
   return Ok();
@@ -152,14 +162,16 @@ Result<SafetensorsFile> SafetensorsFile::Open(const fs::path& path) {
   for (const auto& [name, shard] : index["weight_map"].items()) {
     const std::string text = shard.is_string() ? shard.get<std::string>() : "";
     if (text.empty() || text.find('/') != std::string::npos || text == "." || text == "..") {
-      return MakeError(Code::kCorrupt, path.string() + ": the shard of '" + name + "' is not a plain file name");
+      return MakeError(Code::kCorrupt,
+                       path.string() + ": the shard of '" + name + "' is not a plain file name");
     }
     shards.insert(text);
   }
   for (const auto& shard : shards) GF_CHECK_OK(file.AddFile(path.parent_path() / shard));
   for (const auto& [name, shard] : index["weight_map"].items()) {
     if (file.Find(name) == nullptr) {
-      return MakeError(Code::kCorrupt, path.string() + ": tensor '" + name + "' is not in " + shard.get<std::string>());
+      return MakeError(Code::kCorrupt,
+                       path.string() + ": tensor '" + name + "' is not in " + shard.get<std::string>());
     }
   }
   return file;

@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <unordered_map>
-
 #include <nlohmann/json.hpp>
+#include <unordered_map>
 
 #include "formats/safetensors.h"
 
@@ -62,18 +61,21 @@ Result<std::vector<std::string>> SafetensorsWriter::Begin(const std::filesystem:
 }
 
 Status SafetensorsWriter::WriteTensor(const void* data, size_t bytes) {
-  if (next_ >= entries_.size()) return MakeError(Code::kInternal, path_.string() + ": more tensors than were declared");
+  if (next_ >= entries_.size())
+    return MakeError(Code::kInternal, path_.string() + ": more tensors than were declared");
   const Entry& entry = entries_[next_++];
   if (bytes != entry.bytes) {
-    return MakeError(Code::kInternal, path_.string() + ": tensor '" + entry.name + "' has " + std::to_string(bytes) +
-                                          " bytes, not " + std::to_string(entry.bytes));
+    return MakeError(Code::kInternal, path_.string() + ": tensor '" + entry.name + "' has " +
+                                          std::to_string(bytes) + " bytes, not " +
+                                          std::to_string(entry.bytes));
   }
   return WriteAll(fd_.get(), {static_cast<const char*>(data), bytes});
 }
 
 Status SafetensorsWriter::Finish() {
   if (next_ != entries_.size()) {
-    return MakeError(Code::kInternal, path_.string() + ": tensor '" + entries_[next_].name + "' was not written");
+    return MakeError(Code::kInternal,
+                     path_.string() + ": tensor '" + entries_[next_].name + "' was not written");
   }
   if (::fsync(fd_.get()) != 0) return ErrnoError(path_.string() + ": fsync", errno);
   fd_.Reset();

@@ -12,7 +12,9 @@ std::string TokenText(const json& config, const char* key) {
   const auto it = config.find(key);
   if (it == config.end()) return "";
   if (it->is_string()) return it->get<std::string>();
-  return it->is_object() && it->contains("content") && (*it)["content"].is_string() ? (*it)["content"].get<std::string>() : "";
+  return it->is_object() && it->contains("content") && (*it)["content"].is_string()
+             ? (*it)["content"].get<std::string>()
+             : "";
 }
 
 // Whether the post-processor puts a special token first (or last) around a single text.
@@ -20,7 +22,8 @@ bool AddsSpecial(const json& post, bool front) {
   if (!post.is_object()) return false;
   if (post.value("type", "") == "Sequence") {
     const json steps = post.value("processors", json::array());
-    return std::any_of(steps.begin(), steps.end(), [&](const json& step) { return AddsSpecial(step, front); });
+    return std::any_of(steps.begin(), steps.end(),
+                       [&](const json& step) { return AddsSpecial(step, front); });
   }
   const json single = post.value("single", json::array());
   if (!single.is_array() || single.empty()) return false;
@@ -32,8 +35,9 @@ Status Convert(const TokenizerFiles& files, const json& config, int64_t rows, Gg
   const json& model = tokenizer.at("model");
   const auto pre = GgufPreTokenizer(tokenizer.value("pre_tokenizer", json(nullptr)));
   if (model.value("type", "") != "BPE" || !pre) {
-    return MakeError(Code::kUnsupported, "this tokenizer has no counterpart in llama.cpp: its pre-tokenizer is " +
-                                             tokenizer.value("pre_tokenizer", json(nullptr)).dump());
+    return MakeError(Code::kUnsupported,
+                     "this tokenizer has no counterpart in llama.cpp: its pre-tokenizer is " +
+                         tokenizer.value("pre_tokenizer", json(nullptr)).dump());
   }
   constexpr int32_t kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5;
   std::vector<std::string> tokens(static_cast<size_t>(rows));
@@ -49,7 +53,8 @@ Status Convert(const TokenizerFiles& files, const json& config, int64_t rows, Gg
     ids[token] = id;
     return Ok();
   };
-  for (const auto& [token, id] : model.at("vocab").items()) GF_CHECK_OK(place(token, id.get<int64_t>(), kNormal));
+  for (const auto& [token, id] : model.at("vocab").items())
+    GF_CHECK_OK(place(token, id.get<int64_t>(), kNormal));
   for (const auto& added : tokenizer.value("added_tokens", json::array())) {
     GF_CHECK_OK(place(added.at("content").get<std::string>(), added.at("id").get<int64_t>(),
                       added.value("special", false) ? kControl : kUserDefined));
@@ -59,8 +64,9 @@ Status Convert(const TokenizerFiles& files, const json& config, int64_t rows, Gg
   }
   std::vector<std::string> merges;
   for (const auto& merge : model.at("merges")) {
-    merges.push_back(merge.is_string() ? merge.get<std::string>()
-                                       : merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>());
+    merges.push_back(merge.is_string()
+                         ? merge.get<std::string>()
+                         : merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>());
   }
   writer->Set("tokenizer.ggml.model", "gpt2");
   writer->Set("tokenizer.ggml.pre", *pre);
@@ -75,9 +81,12 @@ Status Convert(const TokenizerFiles& files, const json& config, int64_t rows, Gg
   for (const auto& [name, id_name, key] : kSpecial) {
     json id = nullptr;
     const std::string text = TokenText(files.tokenizer_config, name);
-    if (const auto it = ids.find(text); !text.empty() && it != ids.end()) id = *it;
-    else if (const auto own = config.find(id_name); own != config.end()) id = own->is_array() && !own->empty() ? own->front() : *own;
-    if (id.is_number_unsigned() || (id.is_number_integer() && id >= 0)) writer->SetU32(key, id.get<uint32_t>());
+    if (const auto it = ids.find(text); !text.empty() && it != ids.end())
+      id = *it;
+    else if (const auto own = config.find(id_name); own != config.end())
+      id = own->is_array() && !own->empty() ? own->front() : *own;
+    if (id.is_number_unsigned() || (id.is_number_integer() && id >= 0))
+      writer->SetU32(key, id.get<uint32_t>());
   }
   const json post = tokenizer.value("post_processor", json(nullptr));
   writer->Set("tokenizer.ggml.add_bos_token", AddsSpecial(post, true));

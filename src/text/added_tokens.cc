@@ -23,8 +23,12 @@ size_t LastChar(std::string_view text) {
   return at;
 }
 
-bool EndsWithWord(std::string_view text) { return !text.empty() && IsWordChar(DecodeChar(text.data() + LastChar(text)).code); }
-bool StartsWithWord(std::string_view text) { return !text.empty() && IsWordChar(DecodeChar(text.data()).code); }
+bool EndsWithWord(std::string_view text) {
+  return !text.empty() && IsWordChar(DecodeChar(text.data() + LastChar(text)).code);
+}
+bool StartsWithWord(std::string_view text) {
+  return !text.empty() && IsWordChar(DecodeChar(text.data()).code);
+}
 
 bool IsSpace(const char* at) { return (CharClasses()[DecodeChar(at).code] & kSpace) != 0; }
 
@@ -32,20 +36,23 @@ bool IsSpace(const char* at) { return (CharClasses()[DecodeChar(at).code] & kSpa
 
 AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
   std::erase_if(tokens_, [](const AddedToken& token) { return token.content.empty(); });
-  std::sort(tokens_.begin(), tokens_.end(), [](const auto& a, const auto& b) { return a.content < b.content; });
+  std::sort(tokens_.begin(), tokens_.end(),
+            [](const auto& a, const auto& b) { return a.content < b.content; });
   for (const auto& token : tokens_) starts_[static_cast<unsigned char>(token.content[0])] = true;
 }
 
 const AddedToken* AddedTokenMatcher::Match(std::string_view text) const {
-  // Narrows the range of tokens that agree with the text so far, one byte a turn; a token that ends there comes
-  // first in its range.
+  // Narrows the range of tokens that agree with the text so far, one byte a turn; a token that ends there
+  // comes first in its range.
   auto low = tokens_.begin(), high = tokens_.end();
   const AddedToken* best = nullptr;
   for (size_t depth = 0; low != high; ++depth) {
     if (low->content.size() == depth) best = &*low++;
     if (depth == text.size()) break;
     const auto byte = static_cast<unsigned char>(text[depth]);
-    const auto at = [depth](const AddedToken& token) { return static_cast<unsigned char>(token.content[depth]); };
+    const auto at = [depth](const AddedToken& token) {
+      return static_cast<unsigned char>(token.content[depth]);
+    };
     low = std::partition_point(low, high, [&](const AddedToken& token) { return at(token) < byte; });
     high = std::partition_point(low, high, [&](const AddedToken& token) { return at(token) == byte; });
   }
@@ -56,7 +63,8 @@ bool AddedTokenMatcher::FindNext(std::string_view text, size_t* at, size_t done,
                                  const std::function<bool(size_t, size_t)>& is_text, Found* found) const {
   if (tokens_.empty()) return false;
   while (*at < text.size()) {
-    const AddedToken* token = starts_[static_cast<unsigned char>(text[*at])] ? Match(text.substr(*at)) : nullptr;
+    const AddedToken* token =
+        starts_[static_cast<unsigned char>(text[*at])] ? Match(text.substr(*at)) : nullptr;
     if (token == nullptr) {
       ++*at;
       continue;
@@ -64,7 +72,8 @@ bool AddedTokenMatcher::FindNext(std::string_view text, size_t* at, size_t done,
     size_t begin = *at, end = begin + token->content.size();
     *at = end;
     if (token->special && is_text(begin, end)) continue;
-    if (token->single_word && (EndsWithWord(text.substr(0, begin)) || StartsWithWord(text.substr(end)))) continue;
+    if (token->single_word && (EndsWithWord(text.substr(0, begin)) || StartsWithWord(text.substr(end))))
+      continue;
     if (token->lstrip) {
       while (begin > done) {
         const size_t previous = LastChar(text.substr(0, begin));
@@ -85,7 +94,8 @@ bool AddedTokenMatcher::FindNext(std::string_view text, size_t* at, size_t done,
 std::optional<AddedTokenMatcher::Part> AddedTokenMatcher::FirstSpecial(std::string_view text) const {
   size_t at = 0;
   Found found;
-  while (FindNext(text, &at, 0, [](size_t, size_t) { return false; }, &found)) {
+  while (FindNext(
+      text, &at, 0, [](size_t, size_t) { return false; }, &found)) {
     if (found.token->special) return Part{text.substr(found.begin, found.end - found.begin), found.token->id};
   }
   return std::nullopt;

@@ -52,8 +52,8 @@ class AddedTokenMatcher {
   };
 
   // The next token at or after `*at`, which moves on; text before `done` belongs to tokens already found.
-  bool FindNext(std::string_view text, size_t* at, size_t done, const std::function<bool(size_t, size_t)>& is_text,
-                Found* found) const;
+  bool FindNext(std::string_view text, size_t* at, size_t done,
+                const std::function<bool(size_t, size_t)>& is_text, Found* found) const;
   // The longest token at the start of `text`, or nullptr.
   const AddedToken* Match(std::string_view text) const;
 

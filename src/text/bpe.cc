@@ -32,8 +32,8 @@ bool IsEmptyText(const json& model, const char* key) {
 }  // namespace
 
 Result<BpeModel> BpeModel::FromJson(const json& model) {
-  if (!model.is_object() || !model.contains("vocab") || !model["vocab"].is_object() || !model.contains("merges") ||
-      !model["merges"].is_array()) {
+  if (!model.is_object() || !model.contains("vocab") || !model["vocab"].is_object() ||
+      !model.contains("merges") || !model["merges"].is_array()) {
     return Corrupt("'model' lacks the vocabulary or the merges of a BPE");
   }
   if (const auto type = model.find("type"); type != model.end() && *type != "BPE") {
@@ -52,7 +52,8 @@ Result<BpeModel> BpeModel::FromJson(const json& model) {
   BpeModel out;
   int64_t size = 0;
   for (const auto& [token, id] : model["vocab"].items()) {
-    if (!id.is_number_integer() || id < 0 || id >= kMaxId) return Corrupt("token '" + token + "' has id " + id.dump());
+    if (!id.is_number_integer() || id < 0 || id >= kMaxId)
+      return Corrupt("token '" + token + "' has id " + id.dump());
     out.vocab_.emplace(token, id.get<int32_t>());
     size = std::max(size, id.get<int64_t>() + 1);
   }
@@ -67,7 +68,8 @@ Result<BpeModel> BpeModel::FromJson(const json& model) {
   }
   if (!IsEmptyText(model, "unk_token")) {
     const auto it = out.vocab_.find(model["unk_token"].get<std::string>());
-    if (it == out.vocab_.end()) return Corrupt("'unk_token' " + model["unk_token"].dump() + " is not in the vocabulary");
+    if (it == out.vocab_.end())
+      return Corrupt("'unk_token' " + model["unk_token"].dump() + " is not in the vocabulary");
     out.unknown_ = it->second;
   }
   out.fuse_unknown_ = model.value("fuse_unk", false);
@@ -178,7 +180,9 @@ void BpeModel::MergeLong(std::vector<int32_t>* ids) const {
     uint32_t rank;
     int32_t at;
     int32_t left, right, merged;
-    bool operator>(const Candidate& other) const { return rank != other.rank ? rank > other.rank : at > other.at; }
+    bool operator>(const Candidate& other) const {
+      return rank != other.rank ? rank > other.rank : at > other.at;
+    }
   };
   std::vector<Symbol> symbols(ids->size());
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
@@ -189,14 +193,16 @@ void BpeModel::MergeLong(std::vector<int32_t>* ids) const {
     if (const Merge* merge = FindMerge(left, right)) queue.push({merge->rank, at, left, right, merge->id});
   };
   for (size_t i = 0; i < symbols.size(); ++i) {
-    symbols[i] = {(*ids)[i], static_cast<int32_t>(i) - 1, i + 1 < symbols.size() ? static_cast<int32_t>(i) + 1 : -1};
+    symbols[i] = {(*ids)[i], static_cast<int32_t>(i) - 1,
+                  i + 1 < symbols.size() ? static_cast<int32_t>(i) + 1 : -1};
   }
   for (size_t i = 0; i < symbols.size(); ++i) consider(static_cast<int32_t>(i));
   while (!queue.empty()) {
     const Candidate top = queue.top();
     queue.pop();
     Symbol& symbol = symbols[static_cast<size_t>(top.at)];
-    if (symbol.id != top.left || symbol.next < 0 || symbols[static_cast<size_t>(symbol.next)].id != top.right) continue;
+    if (symbol.id != top.left || symbol.next < 0 || symbols[static_cast<size_t>(symbol.next)].id != top.right)
+      continue;
     Symbol& gone = symbols[static_cast<size_t>(symbol.next)];
     symbol.id = top.merged;
     symbol.next = gone.next;
@@ -206,7 +212,8 @@ void BpeModel::MergeLong(std::vector<int32_t>* ids) const {
     consider(top.at);
   }
   ids->clear();
-  for (int32_t at = 0; at >= 0; at = symbols[static_cast<size_t>(at)].next) ids->push_back(symbols[static_cast<size_t>(at)].id);
+  for (int32_t at = 0; at >= 0; at = symbols[static_cast<size_t>(at)].next)
+    ids->push_back(symbols[static_cast<size_t>(at)].id);
 }
 
 void BpeModel::EncodeByMerges(std::string_view piece, std::vector<int32_t>* ids) const {
@@ -229,8 +236,10 @@ void BpeModel::Encode(std::string_view piece, std::vector<int32_t>* ids) const {
     state = merged.size() == 1 && merged[0] == id ? 1 : 2;
     known.store(state, std::memory_order_relaxed);
   }
-  if (state == 1) ids->push_back(id);
-  else EncodeByMerges(piece, ids);
+  if (state == 1)
+    ids->push_back(id);
+  else
+    EncodeByMerges(piece, ids);
 }
 
 }  // namespace genflow::text

@@ -4,13 +4,12 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 
@@ -55,8 +54,8 @@ class BpeModel {
   std::unordered_map<std::string, int32_t> vocab_;
   std::vector<std::string> bytes_;  // by id; "" where the id has no byte spelling
   int32_t byte_ids_[256];
-  std::vector<Merge> merges_;      // open addressing
-  std::vector<int32_t> pieces_;    // open addressing: ids, -1 empty
+  std::vector<Merge> merges_;    // open addressing
+  std::vector<int32_t> pieces_;  // open addressing: ids, -1 empty
   std::optional<int32_t> unknown_;
   bool fuse_unknown_ = false, ignore_merges_ = false;
   // By id: whether merging a token's own bytes gives just that token. 0 not yet known, 1 yes, 2 no.

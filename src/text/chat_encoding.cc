@@ -25,7 +25,8 @@ ChatOutcome Refuse(ChatRefusal kind, std::string message, std::string hint = {})
 
 std::string Ordinal(size_t index) { return "message " + std::to_string(index + 1); }
 
-// One answer in the rendered text: what is learned, from after the prompt to the end of the end-of-turn token.
+// One answer in the rendered text: what is learned, from after the prompt to the end of the end-of-turn
+// token.
 struct Answer {
   TextRange learned;
   bool has_content = false;
@@ -35,12 +36,18 @@ struct Answer {
 
 const char* ChatRefusalName(ChatRefusal kind) {
   switch (kind) {
-    case ChatRefusal::kNone: return "none";
-    case ChatRefusal::kNoAssistant: return "no-assistant";
-    case ChatRefusal::kAllMasked: return "all-masked";
-    case ChatRefusal::kEndOfTurnUntrained: return "end-of-turn-untrained";
-    case ChatRefusal::kTooLong: return "too-long";
-    case ChatRefusal::kTemplate: return "template";
+    case ChatRefusal::kNone:
+      return "none";
+    case ChatRefusal::kNoAssistant:
+      return "no-assistant";
+    case ChatRefusal::kAllMasked:
+      return "all-masked";
+    case ChatRefusal::kEndOfTurnUntrained:
+      return "end-of-turn-untrained";
+    case ChatRefusal::kTooLong:
+      return "too-long";
+    case ChatRefusal::kTemplate:
+      return "template";
   }
   return "unknown";
 }
@@ -78,7 +85,8 @@ class AnswerFinder {
   }
 
   static ChatOutcome NoAssistant() {
-    return Refuse(ChatRefusal::kNoAssistant, "the conversation has no message of role 'assistant', so there is nothing to learn",
+    return Refuse(ChatRefusal::kNoAssistant,
+                  "the conversation has no message of role 'assistant', so there is nothing to learn",
                   "training examples need at least one answer");
   }
 
@@ -91,23 +99,27 @@ class AnswerFinder {
       content_end = std::min(content.end, range.end);
       has_content = true;
     }
-    const auto close = encoder_.tokenizer().FindSpecial(std::string_view(rendered.text).substr(0, range.end), content_end);
+    const auto close =
+        encoder_.tokenizer().FindSpecial(std::string_view(rendered.text).substr(0, range.end), content_end);
     if (!close) {
-      return Refuse(ChatRefusal::kEndOfTurnUntrained,
-                    "no end-of-turn token closes " + what + ", so a model trained on it would never learn to stop",
-                    "the chat template must end an answer with one of the tokenizer's special tokens, inside the "
-                    "{% generation %} block where it has one");
+      return Refuse(
+          ChatRefusal::kEndOfTurnUntrained,
+          "no end-of-turn token closes " + what + ", so a model trained on it would never learn to stop",
+          "the chat template must end an answer with one of the tokenizer's special tokens, inside the "
+          "{% generation %} block where it has one");
     }
     answers.push_back({{range.begin, close->range.end}, has_content});
     return {};
   }
 
   ChatOutcome FromGenerationBlocks() {
-    if (std::none_of(messages_.begin(), messages_.end(), [](const Message& m) { return m.role == "assistant"; })) {
+    if (std::none_of(messages_.begin(), messages_.end(),
+                     [](const Message& m) { return m.role == "assistant"; })) {
       return NoAssistant();
     }
     if (rendered.generations.empty()) {
-      return Refuse(ChatRefusal::kNoAssistant, "the chat template renders no {% generation %} block for this conversation");
+      return Refuse(ChatRefusal::kNoAssistant,
+                    "the chat template renders no {% generation %} block for this conversation");
     }
     for (size_t i = 0; i < rendered.generations.size(); ++i) {
       ChatOutcome outcome = AddAnswer(rendered.generations[i], "answer " + std::to_string(i + 1));
@@ -126,17 +138,20 @@ class AnswerFinder {
     const std::string& text = after->text;
     const std::string_view content = Trim(messages_[index].content);
     const size_t known = before.ok() && text.starts_with(before->text) ? before->text.size() : 0;
-    if (before.ok() && (text.size() <= before->text.size() || text.find(content, known) == std::string::npos)) {
-      return Refuse(ChatRefusal::kNoAssistant, "the chat template renders nothing for " + Ordinal(index) + ", of role 'assistant'",
+    if (before.ok() &&
+        (text.size() <= before->text.size() || text.find(content, known) == std::string::npos)) {
+      return Refuse(ChatRefusal::kNoAssistant,
+                    "the chat template renders nothing for " + Ordinal(index) + ", of role 'assistant'",
                     "use a chat template that shows the assistant's answers");
     }
     if (!text.starts_with(prompt->text) || !rendered.text.starts_with(text)) {
-      return Refuse(ChatRefusal::kTemplate,
-                    "the chat template renders the start of the conversation differently once " +
-                        std::string(text.starts_with(prompt->text) ? "messages after " : "") + Ordinal(index) +
-                        (text.starts_with(prompt->text) ? " are there" : " is there") +
-                        ", so the tokens of that answer cannot be told apart",
-                    "mark the answers with {% generation %} in the chat template, or use one that only appends");
+      return Refuse(
+          ChatRefusal::kTemplate,
+          "the chat template renders the start of the conversation differently once " +
+              std::string(text.starts_with(prompt->text) ? "messages after " : "") + Ordinal(index) +
+              (text.starts_with(prompt->text) ? " are there" : " is there") +
+              ", so the tokens of that answer cannot be told apart",
+          "mark the answers with {% generation %} in the chat template, or use one that only appends");
     }
     return AddAnswer({prompt->text.size(), text.size()}, Ordinal(index));
   }
@@ -153,7 +168,8 @@ Result<ChatEncoder> ChatEncoder::Create(Tokenizer tokenizer, ChatTemplate chat_t
   AnswerFinder finder(out, sample);
   if (finder.Run().ok() && !finder.answers.empty()) {
     const size_t content = finder.rendered.text.rfind("answer");
-    const auto close = out.tokenizer_.FindSpecial(finder.rendered.text, content == std::string::npos ? 0 : content);
+    const auto close =
+        out.tokenizer_.FindSpecial(finder.rendered.text, content == std::string::npos ? 0 : content);
     if (close && std::find(out.stop_ids_.begin(), out.stop_ids_.end(), close->id) == out.stop_ids_.end()) {
       out.stop_ids_.push_back(close->id);
     }
@@ -176,7 +192,8 @@ Result<ChatEncoder> ChatEncoder::FromModel(const std::filesystem::path& path) {
   return Create(std::move(tokenizer), std::move(*chat_template));
 }
 
-ChatOutcome ChatEncoder::EncodeChat(const std::vector<Message>& messages, const ChatEncoderOptions& options) const {
+ChatOutcome ChatEncoder::EncodeChat(const std::vector<Message>& messages,
+                                    const ChatEncoderOptions& options) const {
   AnswerFinder finder(*this, messages);
   ChatOutcome out = finder.Run();
   if (!out.ok()) return out;
@@ -187,14 +204,17 @@ ChatOutcome ChatEncoder::EncodeChat(const std::vector<Message>& messages, const 
   out.chat.train.assign(ids.size(), 0);
   bool any_content = false;
   size_t token = 0;
-  for (const auto& answer : finder.answers) {  // in the order of the text; a token is learned where it overlaps
+  for (const auto& answer :
+       finder.answers) {  // in the order of the text; a token is learned where it overlaps
     any_content = any_content || answer.has_content;
     while (token < ids.size() && ends[token] <= answer.learned.begin) ++token;
-    for (; token < ids.size() && (token == 0 ? 0 : ends[token - 1]) < answer.learned.end; ++token) out.chat.train[token] = 1;
+    for (; token < ids.size() && (token == 0 ? 0 : ends[token - 1]) < answer.learned.end; ++token)
+      out.chat.train[token] = 1;
   }
   out.chat.trained_tokens = std::count(out.chat.train.begin(), out.chat.train.end(), 1);
   if (!any_content || out.chat.trained_tokens == 0) {
-    return Refuse(ChatRefusal::kAllMasked, "every label is masked: the conversation's answers hold no text to learn",
+    return Refuse(ChatRefusal::kAllMasked,
+                  "every label is masked: the conversation's answers hold no text to learn",
                   "remove examples with empty answers");
   }
   if (options.max_length > 0 && static_cast<int64_t>(ids.size()) > options.max_length) {

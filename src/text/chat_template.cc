@@ -23,8 +23,8 @@ constexpr int kMaxNesting = 200;
 constexpr std::string_view kGenerationBegin = "\x02<genflow:generation>\x02";
 constexpr std::string_view kGenerationEnd = "\x02<genflow:endgeneration>\x02";
 
-// The engine passes over generation blocks; here their tags become expressions that print the marks. This is done
-// to tokens, whose white space is already trimmed.
+// The engine passes over generation blocks; here their tags become expressions that print the marks. This is
+// done to tokens, whose white space is already trimmed.
 bool MarkGenerations(std::vector<jinja::token>* tokens) {
   using T = jinja::token;
   bool found = false;
@@ -50,18 +50,29 @@ int Nesting(const std::vector<jinja::token>& tokens) {
     const bool is_unary = token.t == T::unary_operator || (token.t == T::identifier && token.value == "not");
     unary = is_unary ? unary + 1 : 0;
     switch (token.t) {
-      case T::open_paren: case T::open_square_bracket: case T::open_curly_bracket: ++depth; break;
-      case T::close_paren: case T::close_square_bracket: case T::close_curly_bracket: --depth; break;
+      case T::open_paren:
+      case T::open_square_bracket:
+      case T::open_curly_bracket:
+        ++depth;
+        break;
+      case T::close_paren:
+      case T::close_square_bracket:
+      case T::close_curly_bracket:
+        --depth;
+        break;
       case T::identifier:
         if (i > 0 && tokens[i - 1].t == T::open_statement) {
-          if (token.value.starts_with("end")) --depth;
-          else if (token.value == "if" || token.value == "for" || token.value == "macro" || token.value == "elif" ||
-                   token.value == "filter" || token.value == "call") ++depth;
+          if (token.value.starts_with("end"))
+            --depth;
+          else if (token.value == "if" || token.value == "for" || token.value == "macro" ||
+                   token.value == "elif" || token.value == "filter" || token.value == "call")
+            ++depth;
         } else if (token.value == "if" || token.value == "else") {
           ++unary;
         }
         break;
-      default: break;
+      default:
+        break;
     }
     deepest = std::max(deepest, depth + unary);
   }
@@ -69,13 +80,16 @@ int Nesting(const std::vector<jinja::token>& tokens) {
 }
 
 size_t LineOf(std::string_view source, size_t position) {
-  return 1 + static_cast<size_t>(std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(std::min(position, source.size())), '\n'));
+  return 1 + static_cast<size_t>(std::count(
+                 source.begin(),
+                 source.begin() + static_cast<std::ptrdiff_t>(std::min(position, source.size())), '\n'));
 }
 
 // What the parser says of the first `count` tokens; "" when it takes them.
 std::string ParseMessage(const jinja::lexer_result& lexed, size_t count) {
   try {
-    jinja::parse_from_tokens({{lexed.tokens.begin(), lexed.tokens.begin() + static_cast<std::ptrdiff_t>(count)}, lexed.source});
+    jinja::parse_from_tokens(
+        {{lexed.tokens.begin(), lexed.tokens.begin() + static_cast<std::ptrdiff_t>(count)}, lexed.source});
     return "";
   } catch (const std::exception& e) {
     return e.what();
@@ -89,8 +103,10 @@ std::optional<std::pair<std::string, size_t>> UnclosedBlock(const std::vector<ji
   for (size_t i = 1; i < tokens.size(); ++i) {
     if (tokens[i - 1].t != jinja::token::open_statement) continue;
     const std::string& name = tokens[i].value;
-    if (std::find(std::begin(kBlocks), std::end(kBlocks), name) != std::end(kBlocks)) open.emplace_back(name, tokens[i].pos);
-    else if (name.starts_with("end") && !open.empty() && open.back().first == name.substr(3)) open.pop_back();
+    if (std::find(std::begin(kBlocks), std::end(kBlocks), name) != std::end(kBlocks))
+      open.emplace_back(name, tokens[i].pos);
+    else if (name.starts_with("end") && !open.empty() && open.back().first == name.substr(3))
+      open.pop_back();
   }
   return open.empty() ? std::nullopt : std::optional(open.back());
 }
@@ -103,7 +119,8 @@ Error TemplateError(std::string_view source, size_t position, std::string what) 
   return InvalidError("chat template, line " + std::to_string(LineOf(source, position)) + ": " + what);
 }
 
-// The lexer's errors carry "lexer: WHAT\n...EXCERPT...\n   ^"; the excerpt, up to 40 bytes before the place, tells it.
+// The lexer's errors carry "lexer: WHAT\n...EXCERPT...\n   ^"; the excerpt, up to 40 bytes before the place,
+// tells it.
 Error LexerError(std::string_view source, const std::string& what) {
   const size_t first = what.find('\n'), second = what.find('\n', first + 1);
   size_t position = source.size();
@@ -116,7 +133,8 @@ Error LexerError(std::string_view source, const std::string& what) {
   return TemplateError(source, position, what.substr(0, first));
 }
 
-// The parser's errors mostly do not say where; the place is the shortest run of tokens that gives the same error.
+// The parser's errors mostly do not say where; the place is the shortest run of tokens that gives the same
+// error.
 Error ParserError(const jinja::lexer_result& lexed, const std::string& what) {
   const std::string message = what.substr(0, what.find('\n'));
   const auto unclosed = UnclosedBlock(lexed.tokens);
@@ -143,7 +161,8 @@ Error RunError(const std::string& what) {
   constexpr std::string_view kRaised = "Jinja Exception: ";
   const bool raised = message.starts_with(kRaised);
   if (raised) message.erase(0, kRaised.size());
-  return InvalidError("chat template" + (line.empty() ? "" : ", line " + line) + (raised ? " refuses: " : ": ") + message);
+  return InvalidError("chat template" + (line.empty() ? "" : ", line " + line) +
+                      (raised ? " refuses: " : ": ") + message);
 }
 
 // Marks every string below `value` as the user's.
@@ -177,13 +196,16 @@ RenderedChat Collect(const jinja::string& output) {
       if (part.val.empty()) continue;
       const size_t begin = out.text.size();
       out.text += part.val;
-      if (!out.contents.empty() && out.contents.back().end == begin) out.contents.back().end = out.text.size();
-      else out.contents.push_back({begin, out.text.size()});
+      if (!out.contents.empty() && out.contents.back().end == begin)
+        out.contents.back().end = out.text.size();
+      else
+        out.contents.push_back({begin, out.text.size()});
       continue;
     }
     std::string_view rest = part.val;
     while (!rest.empty()) {
-      const size_t begin = rest.find(kGenerationBegin), end = rest.find(kGenerationEnd), at = std::min(begin, end);
+      const size_t begin = rest.find(kGenerationBegin), end = rest.find(kGenerationEnd),
+                   at = std::min(begin, end);
       out.text += rest.substr(0, at);
       if (at == std::string_view::npos) break;
       if (begin < end) {
@@ -229,7 +251,8 @@ Result<ChatTemplate> ChatTemplate::Parse(std::string_view source) {
   return ChatTemplate(std::move(impl));
 }
 
-Result<RenderedChat> ChatTemplate::RenderJson(const ordered_json& messages, const RenderOptions& options) const {
+Result<RenderedChat> ChatTemplate::RenderJson(const ordered_json& messages,
+                                              const RenderOptions& options) const {
   try {
     ordered_json globals = ordered_json::object();
     if (options.variables.is_object()) globals = options.variables;
@@ -240,7 +263,8 @@ Result<RenderedChat> ChatTemplate::RenderJson(const ordered_json& messages, cons
     if (!options.tools.is_null()) globals["tools"] = options.tools;
     const std::string text = globals.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
     if (text.find("<genflow:") != std::string::npos &&
-        (text.find("<genflow:generation>") != std::string::npos || text.find("<genflow:endgeneration>") != std::string::npos)) {
+        (text.find("<genflow:generation>") != std::string::npos ||
+         text.find("<genflow:endgeneration>") != std::string::npos)) {
       return InvalidError("a message holds the reserved text '<genflow:generation>'");
     }
     jinja::context context(impl_->source);
@@ -256,7 +280,8 @@ Result<RenderedChat> ChatTemplate::RenderJson(const ordered_json& messages, cons
   }
 }
 
-Result<RenderedChat> ChatTemplate::Render(const std::vector<Message>& messages, const RenderOptions& options) const {
+Result<RenderedChat> ChatTemplate::Render(const std::vector<Message>& messages,
+                                          const RenderOptions& options) const {
   ordered_json list = ordered_json::array();
   for (const auto& message : messages) {
     ordered_json entry;

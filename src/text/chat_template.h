@@ -1,13 +1,12 @@
-// Chat templates (Jinja), rendered as transformers' apply_chat_template does. Known differences of the engine, which
-// is llama.cpp's: `length` of a string counts bytes, tojson(sort_keys=true) is an error.
+// Chat templates (Jinja), rendered as transformers' apply_chat_template does. Known differences of the
+// engine, which is llama.cpp's: `length` of a string counts bytes, tojson(sort_keys=true) is an error.
 #pragma once
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 #include "text/tokenizer.h"
@@ -15,7 +14,7 @@
 namespace genflow::text {
 
 struct Message {
-  std::string role;     // "system", "user", "assistant", "tool"
+  std::string role;  // "system", "user", "assistant", "tool"
   std::string content;
 
   bool operator==(const Message&) const = default;

@@ -60,8 +60,8 @@ class Cursor {
   uint8_t class_ = 0;
 };
 
-// Length of "'s", "'t", "'re", "'ve", "'m", "'ll" or "'d" at `at`; 0 when there is none. Ignoring case takes the
-// long s (U+017F) for an s, as Unicode folds it.
+// Length of "'s", "'t", "'re", "'ve", "'m", "'ll" or "'d" at `at`; 0 when there is none. Ignoring case takes
+// the long s (U+017F) for an s, as Unicode folds it.
 size_t Contraction(std::string_view text, size_t at, bool ignore_case) {
   if (text[at] != '\'') return 0;
   const auto letter = [&](size_t i) -> char {
@@ -77,7 +77,8 @@ size_t Contraction(std::string_view text, size_t at, bool ignore_case) {
   return 0;
 }
 
-// `\s+(?!\S)|\s+` at white space: the run, less its last character when text follows and more than one is there.
+// `\s+(?!\S)|\s+` at white space: the run, less its last character when text follows and more than one is
+// there.
 size_t SpaceRun(Cursor cursor) {
   size_t last = cursor.at(), count = 0;
   while (cursor.Is(kSpace)) {
@@ -160,7 +161,8 @@ class PreTokenizer::Regex {
     PCRE2_SIZE offset = 0;
     auto regex = std::make_shared<Regex>();
     const uint32_t options = literal ? PCRE2_LITERAL | PCRE2_UTF : PCRE2_UTF | PCRE2_UCP;
-    regex->code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &error, &offset, nullptr);
+    regex->code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options,
+                                 &error, &offset, nullptr);
     if (regex->code_ == nullptr) {
       PCRE2_UCHAR text[256];
       pcre2_get_error_message(error, text, sizeof text);
@@ -175,7 +177,8 @@ class PreTokenizer::Regex {
   ~Regex() { pcre2_code_free(code_); }
 
   bool Next(std::string_view text, size_t from, size_t* begin, size_t* end) const {
-    static thread_local std::unique_ptr<pcre2_match_data, MatchDataDeleter> data(pcre2_match_data_create(32, nullptr));
+    static thread_local std::unique_ptr<pcre2_match_data, MatchDataDeleter> data(
+        pcre2_match_data_create(32, nullptr));
     while (from <= text.size()) {
       const int count = pcre2_match(code_, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
                                     PCRE2_NO_UTF_CHECK, data.get(), nullptr);
@@ -192,16 +195,21 @@ class PreTokenizer::Regex {
   pcre2_code* code_ = nullptr;
 };
 
-bool PreTokenizer::NextMatch(const Regex& regex, std::string_view text, size_t from, size_t* begin, size_t* end) {
+bool PreTokenizer::NextMatch(const Regex& regex, std::string_view text, size_t from, size_t* begin,
+                             size_t* end) {
   return regex.Next(text, from, begin, end);
 }
 
 size_t PreTokenizer::NextPiece(Kind kind, std::string_view text, size_t begin) {
   switch (kind) {
-    case Kind::kGpt2: return NextGpt2(text, begin);
-    case Kind::kLlama3: return NextLlama3(text, begin, 3);
-    case Kind::kQwen2: return NextLlama3(text, begin, 1);
-    default: break;
+    case Kind::kGpt2:
+      return NextGpt2(text, begin);
+    case Kind::kLlama3:
+      return NextLlama3(text, begin, 3);
+    case Kind::kQwen2:
+      return NextLlama3(text, begin, 1);
+    default:
+      break;
   }
   Cursor cursor(text, begin);
   const bool digit = cursor.Is(kDigit);
@@ -240,7 +248,8 @@ Status PreTokenizer::AddStep(const json& step) {
   const std::string type = step.is_object() ? step.value("type", "") : "";
   if (type == "Split") return AddSplit(step);
   if (type == "Digits") {
-    steps_.push_back({step.value("individual_digits", false) ? Kind::kDigit : Kind::kDigitRuns, nullptr, false, false});
+    steps_.push_back(
+        {step.value("individual_digits", false) ? Kind::kDigit : Kind::kDigitRuns, nullptr, false, false});
     return Ok();
   }
   if (type == "ByteLevel") {
@@ -248,15 +257,18 @@ Status PreTokenizer::AddStep(const json& step) {
     if (step.value("use_regex", true)) steps_.push_back({Kind::kGpt2, nullptr, false, false});
     return Ok();
   }
-  return Unsupported("the pre-tokenizer " + (type.empty() ? step.dump() : "'" + type + "'") + " is not supported");
+  return Unsupported("the pre-tokenizer " + (type.empty() ? step.dump() : "'" + type + "'") +
+                     " is not supported");
 }
 
 Result<PreTokenizer> PreTokenizer::FromJson(const json& pre_tokenizer) {
   if (!pre_tokenizer.is_object()) return Unsupported("there is no pre-tokenizer");
   json steps = json::array({pre_tokenizer});
-  if (pre_tokenizer.value("type", "") == "Sequence") steps = pre_tokenizer.value("pretokenizers", json::array());
+  if (pre_tokenizer.value("type", "") == "Sequence")
+    steps = pre_tokenizer.value("pretokenizers", json::array());
   const json last = steps.is_array() && !steps.empty() ? steps.back() : json(nullptr);
-  if (!last.is_object() || last.value("type", "") != "ByteLevel") return Unsupported("the pre-tokenizer is not byte-level");
+  if (!last.is_object() || last.value("type", "") != "ByteLevel")
+    return Unsupported("the pre-tokenizer is not byte-level");
   PreTokenizer out;
   for (const auto& step : steps) GF_CHECK_OK(out.AddStep(step));
   return out;

@@ -25,7 +25,8 @@ Status ReadNormalizers(const json& normalizer, std::vector<const icu::Normalizer
   if (normalizer.is_null()) return Ok();
   const std::string type = normalizer.is_object() ? normalizer.value("type", "") : "";
   if (type == "Sequence") {
-    for (const auto& step : normalizer.value("normalizers", json::array())) GF_CHECK_OK(ReadNormalizers(step, out));
+    for (const auto& step : normalizer.value("normalizers", json::array()))
+      GF_CHECK_OK(ReadNormalizers(step, out));
     return Ok();
   }
   UErrorCode code = U_ZERO_ERROR;
@@ -35,7 +36,8 @@ Status ReadNormalizers(const json& normalizer, std::vector<const icu::Normalizer
                                   : type == "NFKD" ? icu::Normalizer2::getNFKDInstance(code)
                                                    : nullptr;
   if (found == nullptr || U_FAILURE(code)) {
-    return MakeError(Code::kUnsupported, "tokenizer.json: normalizer " + normalizer.dump() + " is not supported",
+    return MakeError(Code::kUnsupported,
+                     "tokenizer.json: normalizer " + normalizer.dump() + " is not supported",
                      "NFC, NFD, NFKC and NFKD are");
   }
   out->push_back(found);
@@ -48,7 +50,8 @@ Status ReadPostProcessor(const json& post, std::vector<int32_t>* before, std::ve
   const std::string type = post.is_object() ? post.value("type", "") : "";
   if (type == "ByteLevel") return Ok();
   if (type == "Sequence") {
-    for (const auto& step : post.value("processors", json::array())) GF_CHECK_OK(ReadPostProcessor(step, before, after));
+    for (const auto& step : post.value("processors", json::array()))
+      GF_CHECK_OK(ReadPostProcessor(step, before, after));
     return Ok();
   }
   if (type != "TemplateProcessing") {
@@ -97,11 +100,14 @@ struct Tokenizer::Impl {
   Status AddTokens(const json& added);
   // `edits`, where given, gets one entry a normalizer.
   std::string Normalize(std::string_view text, std::vector<icu::Edits>* edits = nullptr) const;
-  // Valid UTF-8. `is_text(begin, end)`: special tokens there are ordinary text. `ends`: see EncodeRendered, or null.
+  // Valid UTF-8. `is_text(begin, end)`: special tokens there are ordinary text. `ends`: see EncodeRendered,
+  // or null.
   template <class IsText>
-  void EncodeAll(std::string_view text, IsText&& is_text, std::vector<int32_t>* out, std::vector<size_t>* ends) const;
+  void EncodeAll(std::string_view text, IsText&& is_text, std::vector<int32_t>* out,
+                 std::vector<size_t>* ends) const;
   // `ends` of these two count from the start of `text`.
-  void EncodeSegment(std::string_view text, bool skip_special, std::vector<int32_t>* out, std::vector<size_t>* ends) const;
+  void EncodeSegment(std::string_view text, bool skip_special, std::vector<int32_t>* out,
+                     std::vector<size_t>* ends) const;
   void EncodePlain(std::string_view text, std::vector<int32_t>* out, std::vector<size_t>* ends) const;
 };
 
@@ -113,7 +119,8 @@ Status Tokenizer::Impl::AddTokens(const json& added) {
     AddedToken token;
     const int64_t id = entry.at("id").get<int64_t>();
     token.content = entry.at("content").get<std::string>();
-    if (id < 0 || id >= kMaxId) return Corrupt("added token '" + token.content + "' has id " + std::to_string(id));
+    if (id < 0 || id >= kMaxId)
+      return Corrupt("added token '" + token.content + "' has id " + std::to_string(id));
     token.id = static_cast<int32_t>(id);
     token.single_word = entry.value("single_word", false);
     token.lstrip = entry.value("lstrip", false);
@@ -160,7 +167,8 @@ std::string Tokenizer::Impl::Normalize(std::string_view text, std::vector<icu::E
   return current;
 }
 
-void Tokenizer::Impl::EncodePlain(std::string_view text, std::vector<int32_t>* out, std::vector<size_t>* ends) const {
+void Tokenizer::Impl::EncodePlain(std::string_view text, std::vector<int32_t>* out,
+                                  std::vector<size_t>* ends) const {
   if (ends == nullptr) {
     pre_tokenizer.ForEach(text, [&](std::string_view piece) { bpe->Encode(piece, out); });
     return;
@@ -188,9 +196,11 @@ void Tokenizer::Impl::EncodeSegment(std::string_view text, bool skip_special, st
   std::string changed;
   std::vector<icu::Edits> edits;
   const size_t first = ends == nullptr ? 0 : ends->size();
-  if (!normalizers.empty() && !IsAscii(text)) text = changed = Normalize(text, ends == nullptr ? nullptr : &edits);
+  if (!normalizers.empty() && !IsAscii(text))
+    text = changed = Normalize(text, ends == nullptr ? nullptr : &edits);
   std::vector<AddedTokenMatcher::Part> parts;
-  normalized_tokens.Split(text, [&](size_t, size_t) { return skip_special; }, &parts);
+  normalized_tokens.Split(
+      text, [&](size_t, size_t) { return skip_special; }, &parts);
   for (const auto& part : parts) {
     const size_t begin = static_cast<size_t>(part.text.data() - text.data());
     const size_t before = ends == nullptr ? 0 : ends->size();
@@ -207,7 +217,8 @@ void Tokenizer::Impl::EncodeSegment(std::string_view text, bool skip_special, st
     UErrorCode code = U_ZERO_ERROR;
     auto at = edit->getFineIterator();
     for (size_t i = first; i < ends->size(); ++i) {
-      (*ends)[i] = static_cast<size_t>(at.sourceIndexFromDestinationIndex(static_cast<int32_t>((*ends)[i]), code));
+      (*ends)[i] =
+          static_cast<size_t>(at.sourceIndexFromDestinationIndex(static_cast<int32_t>((*ends)[i]), code));
     }
   }
 }
@@ -271,12 +282,14 @@ Result<Tokenizer> Tokenizer::FromModel(const std::filesystem::path& path) {
   return error;
 }
 
-void Tokenizer::EncodeTo(std::string_view text, const EncodeOptions& options, std::vector<int32_t>* ids) const {
+void Tokenizer::EncodeTo(std::string_view text, const EncodeOptions& options,
+                         std::vector<int32_t>* ids) const {
   std::string repaired;
   if (!IsValidUtf8(text)) text = repaired = ReplaceInvalidUtf8(text);
   const bool skip_special = !options.parse_special;
   if (options.add_special) ids->insert(ids->end(), impl_->before.begin(), impl_->before.end());
-  impl_->EncodeAll(text, [&](size_t, size_t) { return skip_special; }, ids, nullptr);
+  impl_->EncodeAll(
+      text, [&](size_t, size_t) { return skip_special; }, ids, nullptr);
   if (options.add_special) ids->insert(ids->end(), impl_->after.begin(), impl_->after.end());
 }
 
@@ -335,7 +348,8 @@ std::string Tokenizer::Decode(const std::vector<int32_t>& ids, const DecodeOptio
 }
 
 std::string_view Tokenizer::TokenBytes(int32_t id) const {
-  return id >= 0 && id < vocab_size() ? std::string_view(impl_->bytes[static_cast<size_t>(id)]) : std::string_view();
+  return id >= 0 && id < vocab_size() ? std::string_view(impl_->bytes[static_cast<size_t>(id)])
+                                      : std::string_view();
 }
 
 std::optional<int32_t> Tokenizer::IdOf(std::string_view token) const {
@@ -344,10 +358,13 @@ std::optional<int32_t> Tokenizer::IdOf(std::string_view token) const {
 }
 
 std::string_view Tokenizer::TokenOf(int32_t id) const {
-  return id >= 0 && id < vocab_size() ? std::string_view(impl_->tokens[static_cast<size_t>(id)]) : std::string_view();
+  return id >= 0 && id < vocab_size() ? std::string_view(impl_->tokens[static_cast<size_t>(id)])
+                                      : std::string_view();
 }
 
-bool Tokenizer::IsSpecial(int32_t id) const { return id >= 0 && id < vocab_size() && impl_->special[static_cast<size_t>(id)]; }
+bool Tokenizer::IsSpecial(int32_t id) const {
+  return id >= 0 && id < vocab_size() && impl_->special[static_cast<size_t>(id)];
+}
 int32_t Tokenizer::vocab_size() const { return static_cast<int32_t>(impl_->tokens.size()); }
 std::optional<int32_t> Tokenizer::bos_id() const { return impl_->bos; }
 std::optional<int32_t> Tokenizer::eos_id() const { return impl_->eos; }

@@ -1,15 +1,15 @@
-// Byte-level BPE tokenizer (GPT-2 family: GPT-2, SmolLM, Llama 3, Qwen 2), ids equal to Hugging Face tokenizers.
+// Byte-level BPE tokenizer (GPT-2 family: GPT-2, SmolLM, Llama 3, Qwen 2), ids equal to Hugging Face
+// tokenizers.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 #include "formats/model_source.h"
@@ -17,8 +17,8 @@
 namespace genflow::text {
 
 struct EncodeOptions {
-  // Special tokens written out in the text ("<|im_end|>") become their ids. Off: they are ordinary text, which is
-  // what text from users and data sets must be encoded with.
+  // Special tokens written out in the text ("<|im_end|>") become their ids. Off: they are ordinary text,
+  // which is what text from users and data sets must be encoded with.
   bool parse_special = false;
   // Adds what the tokenizer's post-processor adds around a single text (a BOS, for Llama 3).
   bool add_special = false;
@@ -47,8 +47,9 @@ class Tokenizer {
   // Appends to `ids`.
   void EncodeTo(std::string_view text, const EncodeOptions& options, std::vector<int32_t>* ids) const;
 
-  // A rendered conversation: special tokens are parsed, but not where they touch one of the `literal` ranges (sorted,
-  // apart), which hold what users wrote. `ends`, where given, gets the byte of valid `text` after each token.
+  // A rendered conversation: special tokens are parsed, but not where they touch one of the `literal` ranges
+  // (sorted, apart), which hold what users wrote. `ends`, where given, gets the byte of valid `text` after
+  // each token.
   std::vector<int32_t> EncodeRendered(std::string_view text, const std::vector<TextRange>& literal,
                                       std::vector<size_t>* ends = nullptr) const;
 

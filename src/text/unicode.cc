@@ -23,8 +23,8 @@ std::unique_ptr<uint8_t[]> BuildClasses() {
   return table;
 }
 
-// Length of the valid sequence at the start of `text`; 0 when there is none, and then `*bad` is the length of the
-// part to replace (Unicode 3.9, "maximal subpart").
+// Length of the valid sequence at the start of `text`; 0 when there is none, and then `*bad` is the length of
+// the part to replace (Unicode 3.9, "maximal subpart").
 size_t ValidLength(std::string_view text, size_t* bad) {
   const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
   const unsigned lead = byte(0);
@@ -96,7 +96,8 @@ void AppendUtf8(uint32_t code, std::string* to) {
   } else if (code < 0x10000) {
     put(0xe0 | code >> 12), put(0x80 | (code >> 6 & 0x3f)), put(0x80 | (code & 0x3f));
   } else {
-    put(0xf0 | code >> 18), put(0x80 | (code >> 12 & 0x3f)), put(0x80 | (code >> 6 & 0x3f)), put(0x80 | (code & 0x3f));
+    put(0xf0 | code >> 18), put(0x80 | (code >> 12 & 0x3f)), put(0x80 | (code >> 6 & 0x3f)),
+        put(0x80 | (code & 0x3f));
   }
 }
 
@@ -119,8 +120,10 @@ std::string ReplaceInvalidUtf8(std::string_view text) {
   while (!text.empty()) {
     size_t bad = 0;
     const size_t length = ValidLength(text, &bad);
-    if (length > 0) out.append(text.substr(0, length));
-    else out.append("\xef\xbf\xbd");
+    if (length > 0)
+      out.append(text.substr(0, length));
+    else
+      out.append("\xef\xbf\xbd");
     text.remove_prefix(length > 0 ? length : bad);
   }
   return out;

@@ -39,8 +39,8 @@ bool IsValidUtf8(std::string_view text);
 // Each maximal part of an invalid sequence becomes U+FFFD, as by Python's bytes.decode("utf-8", "replace").
 std::string ReplaceInvalidUtf8(std::string_view text);
 
-// GPT-2's alphabet, in which every byte is one printable character. The bytes that `token` spells, or false when
-// it has a character outside the alphabet.
+// GPT-2's alphabet, in which every byte is one printable character. The bytes that `token` spells, or false
+// when it has a character outside the alphabet.
 bool BytesOfToken(std::string_view token, std::string* bytes);
 
 }  // namespace genflow::text

@@ -33,9 +33,11 @@ void CopyOne(const fs::path& from, const fs::path& to) {
   if (ec) Throw(ErrnoError(to.string(), ec.value()));
 }
 
-// The files of a Hugging Face folder that make the model: configuration, weights, tokenizer, template, licence.
+// The files of a Hugging Face folder that make the model: configuration, weights, tokenizer, template,
+// licence.
 std::vector<fs::path> ModelFiles(const fs::path& folder) {
-  static constexpr std::string_view kExtensions[] = {".json", ".safetensors", ".jinja", ".txt", ".model", ".md"};
+  static constexpr std::string_view kExtensions[] = {".json", ".safetensors", ".jinja",
+                                                     ".txt",  ".model",       ".md"};
   static constexpr std::string_view kNames[] = {"LICENSE", "NOTICE", "LICENCE"};
   std::vector<fs::path> out;
   std::error_code ec;
@@ -54,12 +56,15 @@ std::vector<fs::path> ModelFiles(const fs::path& folder) {
 
 std::string Millions(uint64_t count) {
   char text[32];
-  if (count >= 1'000'000'000) std::snprintf(text, sizeof text, "%.2f billion", static_cast<double>(count) / 1e9);
-  else std::snprintf(text, sizeof text, "%.1f million", static_cast<double>(count) / 1e6);
+  if (count >= 1'000'000'000)
+    std::snprintf(text, sizeof text, "%.2f billion", static_cast<double>(count) / 1e9);
+  else
+    std::snprintf(text, sizeof text, "%.1f million", static_cast<double>(count) / 1e6);
   return text;
 }
 
-// What can be said of the model's tokenizer and chat template; a model without them can still be trained on text.
+// What can be said of the model's tokenizer and chat template; a model without them can still be trained on
+// text.
 std::string DescribeText(const Context& context, const fs::path& path) {
   const auto tokenizer = text::Tokenizer::FromModel(path);
   if (!tokenizer.ok()) {
@@ -78,11 +83,15 @@ std::string DescribeText(const Context& context, const fs::path& path) {
 
 void ModelImport::Declare(Spec& spec) {
   spec.Doc(
-      "The model is opened and checked before it is copied: every tensor must lie inside its file and have a place in "
-      "the architecture. Architectures: llama, mistral, qwen2, qwen3. A GGUF file is kept as it came, in any of "
-      "GGML's quantisations; of a folder, `config.json`, the safetensors files, the tokenizer and the chat template "
+      "The model is opened and checked before it is copied: every tensor must lie inside its file and have a "
+      "place in "
+      "the architecture. Architectures: llama, mistral, qwen2, qwen3. A GGUF file is kept as it came, in any "
+      "of "
+      "GGML's quantisations; of a folder, `config.json`, the safetensors files, the tokenizer and the chat "
+      "template "
       "are taken.");
-  spec.Path("path", &path, "A Hugging Face model folder, a .gguf file, or a folder with one .gguf file.", {.required = true});
+  spec.Path("path", &path, "A Hugging Face model folder, a .gguf file, or a folder with one .gguf file.",
+            {.required = true});
   spec.Output("model", "model", "The model, as a folder.");
 }
 
@@ -103,15 +112,18 @@ Outcome ModelImport::Run(Context& context) {
   }
 
   const auto& config = source.config();
-  const std::string architecture = config.contains("architectures") && config["architectures"].is_array() && !config["architectures"].empty()
+  const std::string architecture = config.contains("architectures") && config["architectures"].is_array() &&
+                                           !config["architectures"].empty()
                                        ? config["architectures"][0].get<std::string>()
                                        : source.model_type();
   const int64_t context_length = config.value("max_position_embeddings", int64_t{0});
   context.Metric("parameters", static_cast<double>(source.parameter_count()));
   context.Metric("bytes", static_cast<double>(total));
-  context.Summary("| | |\n|---|---|\n| architecture | " + architecture + " |\n| parameters | " + Millions(source.parameter_count()) +
-                  " |\n| weights | " + source.dominant_type() + (gguf ? ", GGUF, " : ", safetensors, ") + HumanBytes(total) +
-                  " |\n| context | " + WithCommas(context_length) + " tokens |\n| tokenizer | " + DescribeText(context, folder) + " |\n");
+  context.Summary("| | |\n|---|---|\n| architecture | " + architecture + " |\n| parameters | " +
+                  Millions(source.parameter_count()) + " |\n| weights | " + source.dominant_type() +
+                  (gguf ? ", GGUF, " : ", safetensors, ") + HumanBytes(total) + " |\n| context | " +
+                  WithCommas(context_length) + " tokens |\n| tokenizer | " + DescribeText(context, folder) +
+                  " |\n");
   return Outcome::kOk;
 }
 

@@ -9,7 +9,8 @@ namespace genflow::stages {
 struct ModelImport {
   static constexpr const char* kName = "model.import";
   static constexpr const char* kVersion = "1.0.0";
-  static constexpr const char* kSummary = "Brings a language model into the run: a Hugging Face folder or a GGUF file.";
+  static constexpr const char* kSummary =
+      "Brings a language model into the run: a Hugging Face folder or a GGUF file.";
 
   std::string path;
 

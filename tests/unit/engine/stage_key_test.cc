@@ -42,6 +42,14 @@ TEST(KeyChange, RebuiltPluginOtherStageAndNonsense) {
   EXPECT_TRUE(DescribeKeyChange("", before.dump()).empty());
 }
 
+TEST(KeyChange, OfManyFilesTheFirstAreNamed) {
+  json before = {{"stage", "exec"}, {"files", {{"files", json::object()}}}}, after = before;
+  for (int i = 0; i < 2000; ++i) after["files"]["files"]["f" + std::to_string(1000 + i)] = "d";
+  EXPECT_EQ(DescribeKeyChange(before.dump(), after.dump()),
+            (std::vector<std::string>{"file 'f1000' is new", "file 'f1001' is new", "file 'f1002' is new",
+                                      "and 1,997 more files differ"}));
+}
+
 TEST(KeyChange, LongValuesAreCut) {
   const json before = {{"stage", "exec"}, {"params", {{"text", std::string(100, 'a')}}}};
   const json after = {{"stage", "exec"}, {"params", {{"text", "b"}}}};

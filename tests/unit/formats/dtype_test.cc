@@ -70,11 +70,11 @@ TEST(DType, RoundsToNearestEven) {
     ConvertElements(&value, DType::kF32, &out, DType::kBF16, 1);
     return out;
   };
-  EXPECT_EQ(half(1.0f + 0x1p-11f), 0x3c00);            // tie, down to even
-  EXPECT_EQ(half(1.0f + 3 * 0x1p-11f), 0x3c02);        // tie, up to even
+  EXPECT_EQ(half(1.0f + 0x1p-11f), 0x3c00);      // tie, down to even
+  EXPECT_EQ(half(1.0f + 3 * 0x1p-11f), 0x3c02);  // tie, up to even
   EXPECT_EQ(half(65519.0f), 0x7bff);
-  EXPECT_EQ(half(65520.0f), 0x7c00);                   // to infinity
-  EXPECT_EQ(half(0x1p-25f), 0x0000);                   // tie with zero
+  EXPECT_EQ(half(65520.0f), 0x7c00);  // to infinity
+  EXPECT_EQ(half(0x1p-25f), 0x0000);  // tie with zero
   EXPECT_EQ(half(std::nextafter(0x1p-25f, 1.0f)), 0x0001);
   EXPECT_EQ(half(-0.0f), 0x8000);
   EXPECT_EQ(brain(1.0f + 0x1p-8f), 0x3f80);

@@ -30,7 +30,9 @@ class Bytes {
     text_ += text;
     return *this;
   }
-  Bytes& Head(uint64_t tensors, uint64_t keys, uint32_t version = 3) { return Raw("GGUF").Put(version).Put(tensors).Put(keys); }
+  Bytes& Head(uint64_t tensors, uint64_t keys, uint32_t version = 3) {
+    return Raw("GGUF").Put(version).Put(tensors).Put(keys);
+  }
   Bytes& Tensor(std::string_view name, std::vector<uint64_t> sizes, uint32_t type, uint64_t offset) {
     Text(name).Put(static_cast<uint32_t>(sizes.size()));
     for (const uint64_t size : sizes) Put(size);
@@ -78,7 +80,9 @@ TEST(Gguf, TruncationAnywhereIsAnError) {
   const std::string path = testing::TempDir() + "cut.gguf";
   std::filesystem::copy_file(kTiny, path, std::filesystem::copy_options::overwrite_existing);
   constexpr size_t kHeader = 30000;  // a little more than its size
-  for (size_t size = std::filesystem::file_size(path) - 1;; size -= size <= 600 ? 1 : size <= kHeader ? 97 : 5003) {
+  for (size_t size = std::filesystem::file_size(path) - 1;; size -= size <= 600       ? 1
+                                                                    : size <= kHeader ? 97
+                                                                                      : 5003) {
     std::filesystem::resize_file(path, size);
     const auto file = GgufFile::Open(path);
     ASSERT_FALSE(file.ok()) << size;
@@ -115,45 +119,73 @@ TEST(Gguf, HostileHeaders) {
   EXPECT_EQ(OpenError(Bytes().Head(0, 0, 0x03000000).text()), "is a big-endian GGUF, which is not supported");
   EXPECT_EQ(OpenError(Bytes().Head(kHuge, 0).text()),
             "claims 4611686018427387904 tensors and 0 metadata keys, more than 1048576");
-  EXPECT_EQ(OpenError(Bytes().Head(0, 1).text()), "ends inside the name of metadata key 0 (at byte 24 of 24)");
+  EXPECT_EQ(OpenError(Bytes().Head(0, 1).text()),
+            "ends inside the name of metadata key 0 (at byte 24 of 24)");
   EXPECT_EQ(OpenError(Bytes().Head(0, 1).Put<uint64_t>(kHuge).Raw("abc").text()),
             "ends inside the name of metadata key 0 (at byte 32 of 35)");
   EXPECT_EQ(OpenError(Bytes().Head(0, 1).Text("").text()), "the name of metadata key 0 is empty");
-  EXPECT_EQ(OpenError(Bytes().Head(0, 1).Text("k").Put<uint32_t>(99).text()), "metadata key 'k' has unknown type 99");
+  EXPECT_EQ(OpenError(Bytes().Head(0, 1).Text("k").Put<uint32_t>(99).text()),
+            "metadata key 'k' has unknown type 99");
   EXPECT_EQ(OpenError(Bytes().Head(0, 1).Text("k").Put<uint32_t>(8).Put<uint64_t>(kHuge).text()),
             "ends inside metadata key 'k' (at byte 45 of 45)");
-  EXPECT_EQ(OpenError(Bytes().Head(0, 1).Text("k").Put<uint32_t>(9).Put<uint32_t>(5).Put<uint64_t>(kHuge).text()),
-            "metadata key 'k' claims 4611686018427387904 elements, more than the rest of the file holds");
+  EXPECT_EQ(
+      OpenError(Bytes().Head(0, 1).Text("k").Put<uint32_t>(9).Put<uint32_t>(5).Put<uint64_t>(kHuge).text()),
+      "metadata key 'k' claims 4611686018427387904 elements, more than the rest of the file holds");
   EXPECT_EQ(OpenError(Bytes().Head(0, 1).Text("k").Put<uint32_t>(9).Put<uint32_t>(9).Put<uint64_t>(1).text()),
             "metadata key 'k' is an array of unsupported type 9");
-  EXPECT_EQ(OpenError(Bytes().Head(0, 2).Text("k").Put<uint32_t>(4).Put<uint32_t>(1).Text("k").Put<uint32_t>(4).Put<uint32_t>(1).text()),
+  EXPECT_EQ(OpenError(Bytes()
+                          .Head(0, 2)
+                          .Text("k")
+                          .Put<uint32_t>(4)
+                          .Put<uint32_t>(1)
+                          .Text("k")
+                          .Put<uint32_t>(4)
+                          .Put<uint32_t>(1)
+                          .text()),
             "metadata key 'k' is given twice");
-  EXPECT_EQ(OpenError(Bytes().Head(1, 1).Text("general.alignment").Put<uint32_t>(4).Put<uint32_t>(24).Tensor("t", {32}, 0, 0).text()),
+  EXPECT_EQ(OpenError(Bytes()
+                          .Head(1, 1)
+                          .Text("general.alignment")
+                          .Put<uint32_t>(4)
+                          .Put<uint32_t>(24)
+                          .Tensor("t", {32}, 0, 0)
+                          .text()),
             "metadata key 'general.alignment' is not a power of two from 8 to 1048576");
 }
 
 TEST(Gguf, HostileTensors) {
   const std::string data(256, '\0');
-  const auto one = [&](Bytes bytes) { return OpenError(bytes.text() + std::string((32 - bytes.text().size() % 32) % 32, '\0') + data); };
+  const auto one = [&](Bytes bytes) {
+    return OpenError(bytes.text() + std::string((32 - bytes.text().size() % 32) % 32, '\0') + data);
+  };
   constexpr uint64_t kHuge = 1ull << 40;
   EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {8, 8}, 0, 0)), "opened");
   EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {}, 0, 0)), "tensor 't' has 0 dimensions, not 1 to 4");
-  EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {1, 1, 1, 1, 1}, 0, 0)), "tensor 't' has 5 dimensions, not 1 to 4");
+  EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {1, 1, 1, 1, 1}, 0, 0)),
+            "tensor 't' has 5 dimensions, not 1 to 4");
   EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {8, 0}, 0, 0)), "tensor 't' has no elements");
-  EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {kHuge, kHuge}, 0, 0)), "tensor 't' has a shape that overflows");
+  EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {kHuge, kHuge}, 0, 0)),
+            "tensor 't' has a shape that overflows");
   EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {~0ull}, 0, 0)), "tensor 't' has a shape that overflows");
   EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {1ull << 61}, 0, 0)),
-            "tensor 't' needs 9223372036854775808 bytes at offset 0 of the data, but the file has 256 bytes of data");
-  EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {8}, 1234, 0)), "tensor 't': GGML tensor type 1234 is unknown");
+            "tensor 't' needs 9223372036854775808 bytes at offset 0 of the data, but the file has 256 bytes "
+            "of data");
+  EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {8}, 1234, 0)),
+            "tensor 't': GGML tensor type 1234 is unknown");
   EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {8}, 4, 0)), "tensor 't': GGML tensor type 4 is unknown");
-  EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {33}, 2, 0)), "tensor 't': a row of 33 elements is not whole Q4_0 blocks of 32");
-  EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {8}, 0, 12)), "tensor 't' starts at offset 12, not a multiple of 32");
+  EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {33}, 2, 0)),
+            "tensor 't': a row of 33 elements is not whole Q4_0 blocks of 32");
+  EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {8}, 0, 12)),
+            "tensor 't' starts at offset 12, not a multiple of 32");
   EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {8, 8}, 0, 32)),
             "tensor 't' needs 256 bytes at offset 32 of the data, but the file has 256 bytes of data");
   EXPECT_EQ(one(Bytes().Head(1, 0).Tensor("t", {8}, 0, ~31ull)),
-            "tensor 't' needs 32 bytes at offset 18446744073709551584 of the data, but the file has 256 bytes of data");
-  EXPECT_EQ(one(Bytes().Head(2, 0).Tensor("a", {8, 2}, 0, 0).Tensor("b", {8}, 0, 32)), "tensors 'a' and 'b' overlap");
-  EXPECT_EQ(one(Bytes().Head(2, 0).Tensor("a", {8}, 0, 0).Tensor("a", {8}, 0, 32)), "tensor 'a' is given twice");
+            "tensor 't' needs 32 bytes at offset 18446744073709551584 of the data, but the file has 256 "
+            "bytes of data");
+  EXPECT_EQ(one(Bytes().Head(2, 0).Tensor("a", {8, 2}, 0, 0).Tensor("b", {8}, 0, 32)),
+            "tensors 'a' and 'b' overlap");
+  EXPECT_EQ(one(Bytes().Head(2, 0).Tensor("a", {8}, 0, 0).Tensor("a", {8}, 0, 32)),
+            "tensor 'a' is given twice");
 }
 
 TEST(Gguf, WriterChecksWhatItIsGiven) {

@@ -64,7 +64,8 @@ TEST_F(ModelImport, KeepsAGgufAsItCame) {
   EXPECT_EQ(Sha256File(out_ / name).value(), Sha256File(GENFLOW_SMOLLM2_GGUF).value());
   EXPECT_EQ(lines_.summary,
             "| | |\n|---|---|\n| architecture | LlamaForCausalLM |\n| parameters | 134.5 million |\n"
-            "| weights | Q4_1, GGUF, 93.8 MiB |\n| context | 8,192 tokens |\n| tokenizer | 49,152 tokens, chat template |\n");
+            "| weights | Q4_1, GGUF, 93.8 MiB |\n| context | 8,192 tokens |\n| tokenizer | 49,152 tokens, "
+            "chat template |\n");
   EXPECT_EQ(lines_.done, fs::file_size(GENFLOW_SMOLLM2_GGUF));
   EXPECT_EQ(lines_.total, lines_.done);
   EXPECT_TRUE(formats::ModelSource::Open(out_).ok());
@@ -73,9 +74,10 @@ TEST_F(ModelImport, KeepsAGgufAsItCame) {
 
 TEST_F(ModelImport, TakesTheFilesOfAFolder) {
   ASSERT_EQ(Run(kFixtures + "tiny_qwen2"), 0) << lines_.failure;
-  EXPECT_EQ(Names(), (std::vector<std::string>{"config.json", "generation_config.json", "model-00001-of-00003.safetensors",
-                                               "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors",
-                                               "model.safetensors.index.json"}));
+  EXPECT_EQ(Names(),
+            (std::vector<std::string>{"config.json", "generation_config.json",
+                                      "model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors",
+                                      "model-00003-of-00003.safetensors", "model.safetensors.index.json"}));
   ASSERT_EQ(lines_.warnings.size(), 1u);
   EXPECT_EQ(lines_.warnings[0], "the tokenizer cannot be used: " + out_.string() + ": has no tokenizer.json");
 }

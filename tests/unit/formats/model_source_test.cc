@@ -95,7 +95,8 @@ TEST(ModelSource, HuggingFaceFolder) {
   EXPECT_EQ(source->Raw("nothing", DType::kF32), nullptr);
   const auto values = ReadFloats(*source, name);
   EXPECT_EQ(std::memcmp(values.data(), raw, values.size() * 4), 0);
-  EXPECT_EQ(source->Read("nothing", DType::kF32, nullptr).error().message, kFixtures + "tiny_llama: has no tensor 'nothing'");
+  EXPECT_EQ(source->Read("nothing", DType::kF32, nullptr).error().message,
+            kFixtures + "tiny_llama: has no tensor 'nothing'");
 }
 
 TEST(ModelSource, ShardedFolderInBrainFloat) {
@@ -117,7 +118,8 @@ TEST(ModelSource, QAndKOfAGgufAreNotRaw) {
   const auto source = ModelSource::Open(kFixtures + "tiny_llama.gguf");
   ASSERT_TRUE(source.ok());
   for (const auto& tensor : source->tensors()) {
-    const bool permuted = tensor.name.find("q_proj") != std::string::npos || tensor.name.find("k_proj") != std::string::npos;
+    const bool permuted =
+        tensor.name.find("q_proj") != std::string::npos || tensor.name.find("k_proj") != std::string::npos;
     const bool plain = tensor.stored_type == "F32";
     EXPECT_EQ(source->Raw(tensor.name, DType::kF32) != nullptr, plain && !permuted) << tensor.name;
   }
@@ -142,14 +144,16 @@ TEST(ModelSource, WhatIsNotAModel) {
   std::ofstream(folder / "b.gguf") << "GGUF";
   EXPECT_EQ(OpenError(folder), name + ": holds 2 .gguf files");
   std::ofstream(folder / "config.json") << "{";
-  EXPECT_EQ(OpenError(folder),
-            name + "/config.json: not valid JSON: parse error at line 1, column 2: syntax error while parsing object key - unexpected "
-                   "end of input; expected string literal");
+  EXPECT_EQ(OpenError(folder), name +
+                                   "/config.json: not valid JSON: parse error at line 1, column 2: syntax "
+                                   "error while parsing object key - unexpected "
+                                   "end of input; expected string literal");
   std::ofstream(folder / "config.json") << "{}";
   EXPECT_EQ(OpenError(folder), name + "/config.json: has no 'model_type'");
   std::ofstream(folder / "config.json") << R"({"model_type": "llama", "hidden_size": "big"})";
   EXPECT_EQ(OpenError(folder), name + "/config.json: 'hidden_size' is missing or not a positive integer");
-  std::ofstream(folder / "config.json") << R"({"model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+  std::ofstream(folder / "config.json")
+      << R"({"model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
       "num_attention_heads": 2, "rope_theta": "x"})";
   EXPECT_EQ(OpenError(folder), name + "/config.json: 'rope_theta' is \"x\", which is no number");
   std::ofstream(folder / "config.json") << R"({"model_type": "bert"})";

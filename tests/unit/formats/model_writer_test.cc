@@ -56,8 +56,9 @@ TEST(ModelWriter, FolderToGgufAndBack) {
     const auto gguf = ModelSource::Open(file);
     ASSERT_TRUE(gguf.ok()) << gguf.error().ToString();
     ExpectSameTensors(*base, *gguf, DType::kF16, DType::kF32);
-    for (const char* key : {"hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size",
-                            "rope_theta", "rms_norm_eps", "vocab_size", "max_position_embeddings", "tie_word_embeddings", "eos_token_id"}) {
+    for (const char* key : {"hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+                            "head_dim", "intermediate_size", "rope_theta", "rms_norm_eps", "vocab_size",
+                            "max_position_embeddings", "tie_word_embeddings", "eos_token_id"}) {
       EXPECT_EQ(gguf->config()[key], base->config()[key]) << key;
     }
     const auto written = WriteHuggingFaceModel(folder, *gguf, DType::kBF16, CopyTensors(*gguf));
@@ -96,7 +97,9 @@ TEST(ModelWriter, SameInputsSameBytes) {
   const std::string a = Fresh("a"), b = Fresh("b");
   for (const auto& folder : {a, b}) {
     ASSERT_TRUE(WriteHuggingFaceModel(folder, *base, DType::kF32, CopyTensors(*base)).ok());
-    ASSERT_TRUE(WriteGgufModel(folder + "/m.gguf", *base, CopyTensors(*base), {.type = DType::kF16, .name = "x"}).ok());
+    ASSERT_TRUE(
+        WriteGgufModel(folder + "/m.gguf", *base, CopyTensors(*base), {.type = DType::kF16, .name = "x"})
+            .ok());
   }
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(a)) {
@@ -104,8 +107,9 @@ TEST(ModelWriter, SameInputsSameBytes) {
     EXPECT_EQ(ReadFile(entry.path()).value(), ReadFile(fs::path(b) / names.back()).value()) << names.back();
   }
   std::sort(names.begin(), names.end());
-  EXPECT_EQ(names, (std::vector<std::string>{"config.json", "generation_config.json", "m.gguf", "model.safetensors", "special_tokens_map.json",
-                                             "tokenizer.json", "tokenizer_config.json"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"config.json", "generation_config.json", "m.gguf", "model.safetensors",
+                                      "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"}));
 }
 
 TEST(ModelWriter, CopiesTokenizerFilesOfAFolder) {
@@ -114,7 +118,8 @@ TEST(ModelWriter, CopiesTokenizerFilesOfAFolder) {
   const std::string folder = Fresh("copied");
   ASSERT_TRUE(WriteHuggingFaceModel(folder, *base, DType::kF16, CopyTensors(*base)).ok());
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}) {
-    EXPECT_EQ(ReadFile(folder + "/" + name).value(), ReadFile(kFixtures + "tiny_llama/" + name).value()) << name;
+    EXPECT_EQ(ReadFile(folder + "/" + name).value(), ReadFile(kFixtures + "tiny_llama/" + name).value())
+        << name;
   }
   json expected = json::parse(ReadFile(kFixtures + "tiny_llama/config.json").value());
   expected["dtype"] = "float16";
@@ -156,17 +161,26 @@ TEST(ModelWriter, RefusesATokenizerThatLlamaCppLacks) {
 }
 
 TEST(ModelWriter, PreTokenizersHaveTheirNames) {
-  for (const auto& [name, expected] : std::vector<std::pair<std::string, std::string>>{
-           {"gpt2", "gpt-2"}, {"llama3", "llama-bpe"}, {"qwen2", "qwen2"}, {"gpt4o", "gpt-4o"}, {"gpt2_prefix_space", ""}, {"digit_runs", ""}}) {
-    const json file = json::parse(ReadFile(GENFLOW_SOURCE_DIR "/tests/parity/fixtures/text/tokenizers/" + name + ".json").value());
+  for (const auto& [name, expected] :
+       std::vector<std::pair<std::string, std::string>>{{"gpt2", "gpt-2"},
+                                                        {"llama3", "llama-bpe"},
+                                                        {"qwen2", "qwen2"},
+                                                        {"gpt4o", "gpt-4o"},
+                                                        {"gpt2_prefix_space", ""},
+                                                        {"digit_runs", ""}}) {
+    const json file = json::parse(
+        ReadFile(GENFLOW_SOURCE_DIR "/tests/parity/fixtures/text/tokenizers/" + name + ".json").value());
     EXPECT_EQ(GgufPreTokenizer(file["pre_tokenizer"]).value_or(""), expected) << name;
   }
 }
 
 TEST(ModelWriter, AFailingFillerStopsTheWrite) {
   const auto base = ModelSource::Open(kFixtures + "tiny_llama");
-  const TensorFiller fail = [](std::string_view name, DType, void*, size_t) { return Status(InvalidError("cannot fill " + std::string(name))); };
-  EXPECT_EQ(WriteHuggingFaceModel(Fresh("failed"), *base, DType::kF32, fail).error().message, "cannot fill model.embed_tokens.weight");
+  const TensorFiller fail = [](std::string_view name, DType, void*, size_t) {
+    return Status(InvalidError("cannot fill " + std::string(name)));
+  };
+  EXPECT_EQ(WriteHuggingFaceModel(Fresh("failed"), *base, DType::kF32, fail).error().message,
+            "cannot fill model.embed_tokens.weight");
   EXPECT_EQ(WriteGgufModel(Fresh("failed.gguf"), *base, fail).error().message.substr(0, 12), "cannot fill ");
 }
 

@@ -33,7 +33,8 @@ TEST(Safetensors, WritesTheBytesOfTheReferenceLibrary) {
   ASSERT_TRUE(file.ok()) << file.error().ToString();
   EXPECT_EQ(file->metadata().at("format"), "pt");
   std::vector<TensorView> tensors;
-  for (const auto& tensor : file->tensors()) tensors.push_back({tensor.name, tensor.shape, *ParseDType(tensor.dtype), tensor.data});
+  for (const auto& tensor : file->tensors())
+    tensors.push_back({tensor.name, tensor.shape, *ParseDType(tensor.dtype), tensor.data});
   std::swap(tensors.front(), tensors.back());
   const std::string path = testing::TempDir() + "mixed.safetensors";
   ASSERT_TRUE(WriteSafetensors(path, tensors).ok());
@@ -53,7 +54,8 @@ TEST(Safetensors, ReadsShards) {
 
 TEST(Safetensors, TruncationAnywhereIsAnError) {
   const std::string path = testing::TempDir() + "cut.safetensors";
-  std::filesystem::copy_file(kFixtures + "mixed.safetensors", path, std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file(kFixtures + "mixed.safetensors", path,
+                             std::filesystem::copy_options::overwrite_existing);
   ASSERT_TRUE(SafetensorsFile::Open(path).ok());
   for (size_t size = std::filesystem::file_size(path); size-- > 0;) {
     std::filesystem::resize_file(path, size);
@@ -73,29 +75,46 @@ TEST(Safetensors, DamagedBytesNeverCrash) {
 }
 
 TEST(Safetensors, HostileHeaders) {
-  const auto tensor = [](const std::string& entry) { return OpenError(File("{\"t\":" + entry + "}", "12345678")); };
+  const auto tensor = [](const std::string& entry) {
+    return OpenError(File("{\"t\":" + entry + "}", "12345678"));
+  };
   EXPECT_EQ(OpenError("abc"), "has 3 bytes, too few for a safetensors header");
-  EXPECT_EQ(OpenError(File("{}", "", 1ull << 63)), "claims a header of 9223372036854775808 bytes, more than 100 MB");
+  EXPECT_EQ(OpenError(File("{}", "", 1ull << 63)),
+            "claims a header of 9223372036854775808 bytes, more than 100 MB");
   EXPECT_EQ(OpenError(File("{}", "", 50)), "ends inside its header of 50 bytes");
   EXPECT_EQ(OpenError(File("[1]")), "its header does not start with '{'");
   EXPECT_EQ(OpenError(File("{\"a\":")),
-            "not valid JSON: parse error at line 1, column 6: syntax error while parsing value - unexpected end of input; expected '[', '{', or a literal");
+            "not valid JSON: parse error at line 1, column 6: syntax error while parsing value - unexpected "
+            "end of input; expected '[', '{', or a literal");
   EXPECT_EQ(OpenError(File("{\"a\":[[[[[[1]]]]]]}")), "nested deeper than 4 levels");
-  EXPECT_EQ(OpenError(File(R"({"t":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"t":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})", "12345678")),
-            "'t' is given twice");
+  EXPECT_EQ(
+      OpenError(File(
+          R"({"t":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"t":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})",
+          "12345678")),
+      "'t' is given twice");
   EXPECT_EQ(OpenError(File(R"({"__metadata__":{"a":1}})")), "__metadata__ holds a value that is not text");
   EXPECT_EQ(tensor("3"), "tensor 't' lacks dtype, shape or data_offsets");
-  EXPECT_EQ(tensor(R"({"dtype":"F33","shape":[2],"data_offsets":[0,8]})"), "tensor 't' has unknown type 'F33'");
-  EXPECT_EQ(tensor(R"({"dtype":"F32","shape":[-2],"data_offsets":[0,8]})"), "tensor 't' has a shape that is not a list of sizes");
-  EXPECT_EQ(tensor(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]})"), "tensor 't' has a shape that overflows");
-  EXPECT_EQ(tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})"), "tensor 't' has data_offsets that are not two increasing sizes");
-  EXPECT_EQ(tensor(R"({"dtype":"F32","shape":[3],"data_offsets":[0,12]})"), "tensor 't' ends at byte 12 of the data, but the file has 8 bytes of data");
-  EXPECT_EQ(tensor(R"({"dtype":"F32","shape":[1],"data_offsets":[0,8]})"), "tensor 't' takes 8 bytes, not the 4 of its shape and type");
+  EXPECT_EQ(tensor(R"({"dtype":"F33","shape":[2],"data_offsets":[0,8]})"),
+            "tensor 't' has unknown type 'F33'");
+  EXPECT_EQ(tensor(R"({"dtype":"F32","shape":[-2],"data_offsets":[0,8]})"),
+            "tensor 't' has a shape that is not a list of sizes");
+  EXPECT_EQ(tensor(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8]})"),
+            "tensor 't' has a shape that overflows");
+  EXPECT_EQ(tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})"),
+            "tensor 't' has data_offsets that are not two increasing sizes");
+  EXPECT_EQ(tensor(R"({"dtype":"F32","shape":[3],"data_offsets":[0,12]})"),
+            "tensor 't' ends at byte 12 of the data, but the file has 8 bytes of data");
+  EXPECT_EQ(tensor(R"({"dtype":"F32","shape":[1],"data_offsets":[0,8]})"),
+            "tensor 't' takes 8 bytes, not the 4 of its shape and type");
   EXPECT_EQ(tensor(R"({"dtype":"U8","shape":[4],"data_offsets":[4,8]})"),
             "tensor 't' starts at byte 4 of the data, not at 0 where the one before it ends");
-  EXPECT_EQ(tensor(R"({"dtype":"U8","shape":[4],"data_offsets":[0,4]})"), "has 8 bytes of data, but its tensors take 4");
-  EXPECT_EQ(OpenError(File(R"({"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]},"b":{"dtype":"U8","shape":[5],"data_offsets":[3,8]}})", "12345678")),
-            "tensor 'b' starts at byte 3 of the data, not at 5 where the one before it ends");
+  EXPECT_EQ(tensor(R"({"dtype":"U8","shape":[4],"data_offsets":[0,4]})"),
+            "has 8 bytes of data, but its tensors take 4");
+  EXPECT_EQ(
+      OpenError(File(
+          R"({"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]},"b":{"dtype":"U8","shape":[5],"data_offsets":[3,8]}})",
+          "12345678")),
+      "tensor 'b' starts at byte 3 of the data, not at 5 where the one before it ends");
 }
 
 TEST(Safetensors, HostileIndexes) {
@@ -106,7 +125,8 @@ TEST(Safetensors, HostileIndexes) {
     return file.ok() ? "opened" : file.error().message.substr(path.size());
   };
   EXPECT_EQ(error("{}"), ": has no 'weight_map' object");
-  EXPECT_EQ(error(R"({"weight_map":{"a":"../../etc/passwd"}})"), ": the shard of 'a' is not a plain file name");
+  EXPECT_EQ(error(R"({"weight_map":{"a":"../../etc/passwd"}})"),
+            ": the shard of 'a' is not a plain file name");
   EXPECT_EQ(error(R"({"weight_map":{"a":7}})"), ": the shard of 'a' is not a plain file name");
   std::ofstream(testing::TempDir() + "shard.safetensors", std::ios::binary) << File("{}");
   EXPECT_EQ(error(R"({"weight_map":{"a":"shard.safetensors"}})"), ": tensor 'a' is not in shard.safetensors");

@@ -51,27 +51,32 @@ TEST(ChatTemplate, RendersWhatTransformersRenders) {
 }
 
 TEST(ChatTemplate, MarksWhatMessagesSay) {
-  const auto parsed = ChatTemplate::Parse("{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim }}<end>{% endfor %}");
+  const auto parsed =
+      ChatTemplate::Parse("{% for m in messages %}<|{{ m.role }}|>{{ m.content | trim }}<end>{% endfor %}");
   ASSERT_TRUE(parsed.ok());
   const auto rendered = parsed->Render({{"user", " a<end>b "}, {"assistant", "c"}}, {});
   ASSERT_TRUE(rendered.ok()) << rendered.error().ToString();
   EXPECT_EQ(rendered->text, "<|user|>a<end>b<end><|assistant|>c<end>");
   std::vector<std::string> contents;
-  for (const auto& range : rendered->contents) contents.push_back(rendered->text.substr(range.begin, range.end - range.begin));
+  for (const auto& range : rendered->contents)
+    contents.push_back(rendered->text.substr(range.begin, range.end - range.begin));
   EXPECT_EQ(contents, (std::vector<std::string>{"a<end>b", "c"}));
 }
 
 TEST(ChatTemplate, FindsGenerationBlocks) {
   const auto parsed = ChatTemplate::Parse(
-      "{% for m in messages %}\n{{ m.role }}:{% if m.role == 'assistant' %}\n  {%- generation -%}\n  {{ m.content }}!{% endgeneration %}\n"
+      "{% for m in messages %}\n{{ m.role }}:{% if m.role == 'assistant' %}\n  {%- generation -%}\n  {{ "
+      "m.content }}!{% endgeneration %}\n"
       "{% else %}{{ m.content }}{% endif %};{% endfor %}");
   ASSERT_TRUE(parsed.ok()) << parsed.error().ToString();
   EXPECT_TRUE(parsed->has_generation_blocks());
-  const auto rendered = parsed->Render({{"user", "q"}, {"assistant", "one"}, {"user", "q"}, {"assistant", "two"}}, {});
+  const auto rendered =
+      parsed->Render({{"user", "q"}, {"assistant", "one"}, {"user", "q"}, {"assistant", "two"}}, {});
   ASSERT_TRUE(rendered.ok()) << rendered.error().ToString();
   EXPECT_EQ(rendered->text, "user:q;assistant:one!;user:q;assistant:two!;");
   std::vector<std::string> blocks;
-  for (const auto& range : rendered->generations) blocks.push_back(rendered->text.substr(range.begin, range.end - range.begin));
+  for (const auto& range : rendered->generations)
+    blocks.push_back(rendered->text.substr(range.begin, range.end - range.begin));
   EXPECT_EQ(blocks, (std::vector<std::string>{"one!", "two!"}));
 }
 
@@ -98,17 +103,21 @@ TEST(ChatTemplate, SyntaxErrorsNameTheLine) {
   EXPECT_EQ(ParseError(" \n"), "the chat template is empty");
   EXPECT_EQ(ParseError("a\nb\n{{ messages | }}\n"), "chat template, line 3: Unexpected token: }}");
   EXPECT_EQ(ParseError("one\n{{ 'a' ? }}"), "chat template, line 2: unexpected character: ?");
-  EXPECT_EQ(ParseError("{% for m in messages %}\n{{ m }}"), "chat template, line 1: the 'for' block is not closed");
+  EXPECT_EQ(ParseError("{% for m in messages %}\n{{ m }}"),
+            "chat template, line 1: the 'for' block is not closed");
   EXPECT_EQ(ParseError("x\n{% frobnicate %}"), "chat template, line 2: Unknown statement: frobnicate");
-  EXPECT_EQ(ParseError("{% if a %}\n\n{% for b in c %}{{ b }}{% endfor %}"), "chat template, line 1: the 'if' block is not closed");
+  EXPECT_EQ(ParseError("{% if a %}\n\n{% for b in c %}{{ b }}{% endfor %}"),
+            "chat template, line 1: the 'if' block is not closed");
   EXPECT_EQ(ParseError("{{ a }}\n{% set b = %}\n{{ c }}"), "chat template, line 2: Unexpected token: %}");
   EXPECT_EQ(ParseError("{{ " + std::string(300, '(') + "1" + std::string(300, ')') + " }}"),
             "the chat template is nested deeper than 200 levels");
 }
 
 TEST(ChatTemplate, RunTimeErrorsNameTheLine) {
-  EXPECT_EQ(RenderError("x\n\n{{ raise_exception('no system role') }}"), "chat template, line 3 refuses: no system role");
-  EXPECT_EQ(RenderError("\n{{ 'a' - 1 }}"), "chat template, line 2: Unknown operator \"-\" between String and Integer");
+  EXPECT_EQ(RenderError("x\n\n{{ raise_exception('no system role') }}"),
+            "chat template, line 3 refuses: no system role");
+  EXPECT_EQ(RenderError("\n{{ 'a' - 1 }}"),
+            "chat template, line 2: Unknown operator \"-\" between String and Integer");
 }
 
 TEST(ChatTemplate, RefusesMessagesWithTheReservedMark) {

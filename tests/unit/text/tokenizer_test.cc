@@ -29,14 +29,17 @@ std::string ReadGzip(const std::string& path) {
   gzFile file = gzopen(path.c_str(), "rb");
   std::string out;
   char buffer[1 << 16];
-  for (int n = 0; file != nullptr && (n = gzread(file, buffer, sizeof buffer)) > 0;) out.append(buffer, static_cast<size_t>(n));
+  for (int n = 0; file != nullptr && (n = gzread(file, buffer, sizeof buffer)) > 0;)
+    out.append(buffer, static_cast<size_t>(n));
   gzclose(file);
   return out;
 }
 
 Tokenizer Load(const std::string& name) {
-  auto tokenizer = name == "smollm2" ? Tokenizer::FromModel(GENFLOW_SMOLLM2_GGUF)
-                                     : Tokenizer::FromJson(json::parse(ReadFile(kFixtures + "tokenizers/" + name + ".json").value()));
+  auto tokenizer =
+      name == "smollm2"
+          ? Tokenizer::FromModel(GENFLOW_SMOLLM2_GGUF)
+          : Tokenizer::FromJson(json::parse(ReadFile(kFixtures + "tokenizers/" + name + ".json").value()));
   EXPECT_TRUE(tokenizer.ok()) << tokenizer.error().ToString();
   return std::move(tokenizer).value();
 }
@@ -56,12 +59,15 @@ TEST_P(TokenizerParity, HandMadeCases) {
     const std::vector<int32_t> ids = tokenizer.Encode(text, {.parse_special = true});
     EXPECT_EQ(json(ids).dump(), expected()["special"][i].dump());
     EXPECT_EQ(json(tokenizer.Encode(text)).dump(), expected()["plain"][i].dump());
-    EXPECT_EQ(ReplaceInvalidUtf8(tokenizer.Decode(ids, {.skip_special = true})), expected()["decoded"][i].get<std::string>());
+    EXPECT_EQ(ReplaceInvalidUtf8(tokenizer.Decode(ids, {.skip_special = true})),
+              expected()["decoded"][i].get<std::string>());
     EXPECT_EQ(json(tokenizer.EncodeRendered(text, {{0, text.size()}})).dump(), expected()["plain"][i].dump());
   }
   for (size_t i = 0; i < expected()["with_added"].size(); ++i) {
-    EXPECT_EQ(json(tokenizer.Encode(texts[i].get<std::string>(), {.parse_special = true, .add_special = true})).dump(),
-              expected()["with_added"][i].dump());
+    EXPECT_EQ(
+        json(tokenizer.Encode(texts[i].get<std::string>(), {.parse_special = true, .add_special = true}))
+            .dump(),
+        expected()["with_added"][i].dump());
   }
 }
 
@@ -150,13 +156,19 @@ TEST(Tokenizer, MalformedFilesAreErrors) {
   EXPECT_EQ(with("/model/merges/0", 7), "tokenizer.json: a merge is not two pieces");
   EXPECT_EQ(with("/pre_tokenizer", nullptr), "tokenizer.json: there is no pre-tokenizer");
   EXPECT_EQ(with("/pre_tokenizer/type", "Metaspace"), "tokenizer.json: the pre-tokenizer is not byte-level");
-  EXPECT_EQ(with("/normalizer", {{"type", "Lowercase"}}), "tokenizer.json: normalizer {\"type\":\"Lowercase\"} is not supported");
-  EXPECT_EQ(with("/post_processor", {{"type", "BertProcessing"}}), "tokenizer.json: post-processor 'BertProcessing' is not supported");
+  EXPECT_EQ(with("/normalizer", {{"type", "Lowercase"}}),
+            "tokenizer.json: normalizer {\"type\":\"Lowercase\"} is not supported");
+  EXPECT_EQ(with("/post_processor", {{"type", "BertProcessing"}}),
+            "tokenizer.json: post-processor 'BertProcessing' is not supported");
   EXPECT_EQ(with("/added_tokens/0/id", -5), "tokenizer.json: added token '<|endoftext|>' has id -5");
   EXPECT_EQ(with("/added_tokens", 3), "tokenizer.json: 'added_tokens' is not a list");
-  json split = {{"type", "Sequence"}, {"pretokenizers", {{{"type", "Split"}, {"pattern", {{"Regex", "(["}}}, {"behavior", "Isolated"}}, good["pre_tokenizer"]}}};
+  json split = {{"type", "Sequence"},
+                {"pretokenizers",
+                 {{{"type", "Split"}, {"pattern", {{"Regex", "(["}}}, {"behavior", "Isolated"}},
+                  good["pre_tokenizer"]}}};
   EXPECT_EQ(with("/pre_tokenizer", split),
-            "tokenizer.json: the pre-tokenizer's expression '([' is not understood: missing terminating ] for character class at offset 2");
+            "tokenizer.json: the pre-tokenizer's expression '([' is not understood: missing terminating ] "
+            "for character class at offset 2");
 }
 
 // A file cut anywhere, or with a byte changed, is an error or a tokenizer, never a crash.
@@ -180,8 +192,10 @@ TEST(Tokenizer, DamagedFilesNeverCrash) {
     }
     std::ofstream(file) << changed;
     const auto loaded = Tokenizer::FromModel(folder);
-    if (loaded.ok()) (void)loaded->Decode(loaded->Encode("Hello, w\u00f6rld 123"));
-    else EXPECT_FALSE(loaded.error().message.empty());
+    if (loaded.ok())
+      (void)loaded->Decode(loaded->Encode("Hello, w\u00f6rld 123"));
+    else
+      EXPECT_FALSE(loaded.error().message.empty());
   }
 }
 
@@ -191,7 +205,8 @@ TEST_P(TokenizerParity, InvalidUtf8BecomesReplacementCharacters) {
   for (size_t i = 0; i < texts.size(); ++i) {
     const std::string hex = texts[i];
     std::string text;
-    for (size_t at = 0; at < hex.size(); at += 2) text.push_back(static_cast<char>(std::stoi(hex.substr(at, 2), nullptr, 16)));
+    for (size_t at = 0; at < hex.size(); at += 2)
+      text.push_back(static_cast<char>(std::stoi(hex.substr(at, 2), nullptr, 16)));
     EXPECT_EQ(json(tokenizer.Encode(text)).dump(), expected()["invalid"][i].dump()) << hex;
   }
 }
@@ -213,7 +228,8 @@ TEST_P(TokenizerParity, TenThousandLines) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, TokenizerParity,
-                         testing::Values("smollm2", "gpt2", "gpt2_prefix_space", "llama3", "qwen2", "gpt4o", "digit_runs"),
+                         testing::Values("smollm2", "gpt2", "gpt2_prefix_space", "llama3", "qwen2", "gpt4o",
+                                         "digit_runs"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

@@ -1,0 +1,162 @@
+#include "stages/package/model.h"
+
+#include <cmath>
+#include <cstdio>
+
+#include "base/files.h"
+#include "base/strings.h"
+#include "data/dataset.h"
+#include "eval/model_card.h"
+#include "eval/report.h"
+#include "formats/gguf.h"
+#include "formats/model_source.h"
+#include "formats/model_writer.h"
+#include "nn/train/adapter.h"
+#include "stages/package/files.h"
+#include "stages/stage_status.h"
+
+namespace genflow::stages {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string Number(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
+// Tells the host of each tensor written, and stops with the run.
+formats::TensorFiller Reporting(formats::TensorFiller fill, size_t tensors, const char* what, const Context& context) {
+  return [fill = std::move(fill), tensors, what, &context, done = uint64_t{0}](
+             std::string_view name, formats::DType type, void* to, size_t bytes) mutable -> Status {
+    if (context.ShouldStop()) return MakeError(Code::kInterrupted, "packaging was stopped");
+    context.Progress(done++, tensors, "tensors", what);
+    return fill(name, type, to, bytes);
+  };
+}
+
+std::vector<std::pair<std::string, std::string>> Training(const nn::train::LoraConfig& config) {
+  const auto& targets = config.target_modules;
+  return {{"method", config.use_rslora ? "LoRA, rank-stabilised" : "LoRA"},
+          {"rank", std::to_string(config.r)},
+          {"alpha", Number(config.alpha)},
+          {"dropout", Number(config.dropout)},
+          {"target modules", targets.pattern.empty() ? Join(targets.names, ", ") : targets.pattern}};
+}
+
+std::string SourceOf(const Input& input) { return input.source.empty() ? fs::path(input.path).filename().string() : input.source; }
+
+// What a GGUF says about itself; "" where it says nothing or the model is no GGUF.
+std::string GgufText(const formats::ModelSource& source, const char* key) {
+  if (source.format() != formats::ModelSource::Format::kGguf) return "";
+  const auto file = ValueOf(formats::GgufFile::Open(source.path()));
+  const auto text = file.String(key);
+  return text ? std::string(*text) : "";
+}
+
+}  // namespace
+
+void PackageModel::Declare(Spec& spec) {
+  spec.Doc(
+      "Writes a folder that needs nothing of genflow: `adapter/` (PEFT, byte for byte), `merged/` (Hugging Face layout "
+      "with tokenizer and chat template), `gguf/NAME-f16.gguf` (llama.cpp), `reports/`, `licenses/`, `MODEL_CARD.md` and "
+      "`SHA256SUMS`. The adapter is merged in fp32, tensor by tensor, and rounded once to `dtype` (F16 in the GGUF). "
+      "The card is made of the reports and datasets that are connected, and names every input by its digest.");
+  spec.Input("model", "model", "The base model.");
+  spec.Input("adapter", "adapter", "The PEFT adapter that was trained on it.");
+  spec.Input("reports", "report", "Reports for the model card.", GF_PORT_MANY | GF_PORT_OPTIONAL);
+  spec.Input("datasets", "dataset", "Datasets that the model card counts.", GF_PORT_MANY | GF_PORT_OPTIONAL);
+  spec.Param("name", &name, "model", "Name of the model: title of the card and part of file names.");
+  spec.Param("about", &about, "", "A paragraph for the card (Markdown).");
+  spec.Param("license", &license, "", "License of the package for the card, such as `apache-2.0`.");
+  spec.Param("base_name", &base_name, "",
+             "The base model's public name for the card; empty takes what the model says of itself.");
+  spec.Param("merged", &merged, true, "Write `merged/`.");
+  spec.Param("gguf", &gguf, true, "Write `gguf/`.");
+  spec.Param("dtype", &dtype, "bfloat16", "Number format of `merged/`; `float32` keeps every bit of the merge.",
+             {.choices = {"float32", "bfloat16", "float16"}});
+  spec.Output("package", "package", "The folder.");
+}
+
+std::string PackageModel::Check() const {
+  for (const char c : name) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '_' || c == '.';
+    if (!plain) return "name is '" + name + "': it becomes a file name, so use letters, digits, '-', '_' and '.'";
+  }
+  return name.empty() || name[0] == '.' ? "name is '" + name + "': expected a name that begins with a letter or digit" : "";
+}
+
+Outcome PackageModel::Run(Context& context) {
+  return Interruptible([&] {
+    const fs::path folder = context.OutputPath("package");
+    const Input& adapter = context.GetInput("adapter");
+    const auto base = ValueOf(formats::ModelSource::Open(context.GetInput("model").path));
+    const auto config = ValueOf(nn::train::ReadAdapterConfig(adapter.path));
+    const auto tensors = ValueOf(nn::train::MergedTensors(base, adapter.path));
+    Require(MakeDirectories(folder));
+    Require(CopyTree(adapter.path, folder / "adapter"));
+
+    eval::ModelCard card;
+    card.name = name;
+    card.about = about;
+    card.license = license;
+    card.base_license = GgufText(base, "general.license");
+    card.base_name = base_name.empty() ? GgufText(base, "general.name") : base_name;
+    if (card.base_name.empty()) card.base_name = base.path().filename().string();
+    const auto& architectures = base.config().value("architectures", std::vector<std::string>{base.model_type()});
+    card.architecture = architectures.empty() ? base.model_type() : architectures.front();
+    card.base_type = base.dominant_type();
+    card.parameters = static_cast<int64_t>(base.parameter_count());
+    card.training = Training(config);
+
+    const size_t count = base.tensors().size();
+    if (merged) {
+      const auto type = formats::ParseDType(dtype).value();
+      Require(formats::WriteHuggingFaceModel(folder / "merged", base, type,
+                                             Reporting(tensors, count, "merged model", context)));
+      card.merged_dtype = dtype;
+    }
+    if (gguf) {
+      card.gguf_file = "gguf/" + name + "-f16.gguf";
+      Require(MakeDirectories(folder / "gguf"));
+      Require(formats::WriteGgufModel(folder / card.gguf_file, base, Reporting(tensors, count, "GGUF", context),
+                                      {.type = formats::DType::kF16, .name = name}));
+    }
+    const fs::path source_folder = base.format() == formats::ModelSource::Format::kGguf ? base.path().parent_path()
+                                                                                        : base.path();
+    for (const auto& file : ValueOf(CopyLicenses(source_folder, folder / "licenses"))) {
+      card.license_files.push_back("licenses/" + file);
+    }
+
+    for (const auto& input : context.GetInputs("reports")) {
+      auto report = ValueOf(eval::ReadReport(input.path));
+      const std::string stage = StageOfSource(input.source);
+      const std::string file = stage.empty() ? "report-" + std::to_string(card.reports.size() + 1) : stage;
+      Require(MakeDirectories(folder / "reports"));
+      Require(WriteFileAtomic(folder / "reports" / (file + ".json"), eval::ReportToJson(report)));
+      Require(WriteFileAtomic(folder / "reports" / (file + ".md"), eval::ReportToMarkdown(report)));
+      card.reports.push_back({stage, std::move(report)});
+    }
+    for (const auto& input : context.GetInputs("datasets")) {
+      const auto reader = ValueOf(data::DatasetReader::Open(input.path));
+      const std::string stage = StageOfSource(input.source);
+      card.datasets.push_back({stage.empty() ? SourceOf(input) : input.source, data::KindName(reader.kind()),
+                               static_cast<int64_t>(reader.rows()),
+                               static_cast<int64_t>(reader.info().characters)});
+    }
+    for (const char* port : {"model", "adapter", "datasets", "reports"}) {
+      for (const auto& input : context.GetInputs(port)) {
+        card.lineage.push_back({input.type, SourceOf(input), input.digest});
+      }
+    }
+    Require(WriteFileAtomic(folder / "MODEL_CARD.md", eval::RenderModelCard(card)));
+    Require(WriteChecksums(folder));
+    context.Summary("Package `" + name + "`: adapter" + (merged ? ", merged model (" + dtype + ")" : "") +
+                    (gguf ? ", GGUF (F16)" : "") + ", model card, checksums.");
+    return Outcome::kOk;
+  });
+}
+
+}  // namespace genflow::stages
