@@ -6,7 +6,7 @@
 #include "base/strings.h"
 #include "data/fields.h"
 #include "data/redact.h"
-#include "eval/pattern.h"
+#include "text/pattern.h"
 
 namespace genflow::data {
 namespace {
@@ -40,10 +40,10 @@ std::string CutSample(const std::string& text) {
   return text.substr(0, end) + "…";
 }
 
-Result<std::vector<eval::Pattern>> CompileAll(const std::vector<std::string>& patterns) {
-  std::vector<eval::Pattern> out;
+Result<std::vector<text::Pattern>> CompileAll(const std::vector<std::string>& patterns) {
+  std::vector<text::Pattern> out;
   for (const auto& text : patterns) {
-    GF_TRY(eval::Pattern pattern, eval::Pattern::Compile(text));
+    GF_TRY(text::Pattern pattern, text::Pattern::Compile(text));
     out.push_back(std::move(pattern));
   }
   return out;
@@ -156,7 +156,7 @@ class Cleaner {
 
   const CleanOptions& options_;
   Redactor redactor_;
-  std::vector<eval::Pattern> drop_, require_, drop_ids_;
+  std::vector<text::Pattern> drop_, require_, drop_ids_;
   std::unique_ptr<FieldReader> fields_ = std::make_unique<FieldReader>();
   SeenTexts values_, texts_;
   std::unique_ptr<NearTexts> near_;

@@ -52,7 +52,7 @@ Result<Redactor> Redactor::Create(const std::vector<std::string>& kinds) {
   // In the order of the table, so that the result does not depend on how the kinds are listed.
   for (const auto& known : kKnown) {
     if (std::find(kinds.begin(), kinds.end(), known.kind) == kinds.end()) continue;
-    GF_TRY(eval::Pattern pattern, eval::Pattern::Compile(known.pattern));
+    GF_TRY(text::Pattern pattern, text::Pattern::Compile(known.pattern));
     out.rules_.push_back({known.kind, known.replacement, known.needs, std::move(pattern)});
   }
   return out;

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "eval/pattern.h"
+#include "text/pattern.h"
 
 namespace genflow::data {
 
@@ -24,7 +24,7 @@ class Redactor {
     std::string kind;
     std::string replacement;
     std::string needs;  // characters of which a match has at least one, to pass over most texts
-    eval::Pattern pattern;
+    text::Pattern pattern;
   };
   // Whether anything was replaced.
   Result<bool> ApplyOnce(std::string* text, std::map<std::string, uint64_t>* counts) const;

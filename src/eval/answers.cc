@@ -24,7 +24,7 @@ Result<std::vector<nn::Generation>> Answer(const TunedModel& model,
 }
 
 Result<AnswerScores> ScoreAnswer(const nn::Generation& answer, const std::string& reference,
-                                 const std::vector<Pattern>& patterns) {
+                                 const std::vector<text::Pattern>& patterns) {
   AnswerScores out;
   out.exact_match = ExactMatch(answer.text, reference) ? 1 : 0;
   out.prefix_match = PrefixMatch(answer.text, reference);

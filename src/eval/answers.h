@@ -8,7 +8,7 @@
 
 #include "base/result.h"
 #include "eval/examples.h"
-#include "eval/pattern.h"
+#include "text/pattern.h"
 #include "eval/report.h"
 #include "eval/tuned_model.h"
 #include "nn/generate.h"
@@ -34,7 +34,7 @@ struct AnswerScores {
 
 // `patterns`: match is 1 when the answer matches every one of them.
 Result<AnswerScores> ScoreAnswer(const nn::Generation& answer, const std::string& reference,
-                                 const std::vector<Pattern>& patterns);
+                                 const std::vector<text::Pattern>& patterns);
 
 // Adds "PREFIX" + exact_match, prefix_match, rouge_l, token_f1, match_rate (with patterns only), stopped and
 // words, each with its standard error.

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "base/strings.h"
-#include "eval/pattern.h"
+#include "text/pattern.h"
 #include "guard/json_fields.h"
 #include "guard/pii.h"
 
@@ -41,7 +41,7 @@ class Contains : public Detector {
 
 class Matches : public Detector {
  public:
-  explicit Matches(eval::Pattern pattern) : pattern_(std::move(pattern)) {}
+  explicit Matches(text::Pattern pattern) : pattern_(std::move(pattern)) {}
   Found Check(const Exchange& exchange) const override {
     GF_TRY(const auto match, pattern_.Find(exchange.answer));
     if (!match) return Nothing();
@@ -49,7 +49,7 @@ class Matches : public Detector {
   }
 
  private:
-  eval::Pattern pattern_;
+  text::Pattern pattern_;
 };
 
 bool IsAlnum(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -272,7 +272,7 @@ Result<std::shared_ptr<const Detector>> MakeDetector(const json& spec, const Wor
     GF_CHECK_OK(fields.Only({"type", "pattern", "case_sensitive"}));
     GF_TRY(const std::string text, fields.Text("pattern"));
     GF_TRY(const bool case_sensitive, fields.Bool("case_sensitive", false));
-    auto pattern = eval::Pattern::Compile(text, {.ignore_case = !case_sensitive});
+    auto pattern = text::Pattern::Compile(text, {.ignore_case = !case_sensitive});
     if (!pattern.ok()) return InvalidError(where + ": " + pattern.error().message, pattern.error().hint);
     return Made(std::make_shared<Matches>(std::move(*pattern)));
   }

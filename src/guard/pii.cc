@@ -7,12 +7,12 @@
 #include <set>
 
 #include "base/strings.h"
-#include "eval/pattern.h"
+#include "text/pattern.h"
 
 namespace genflow::guard {
 namespace {
 
-using eval::Pattern;
+using text::Pattern;
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 

@@ -10,7 +10,7 @@ namespace {
 
 std::vector<eval::AnswerScores> Scores(const std::vector<nn::Generation>& answers,
                                        const std::vector<eval::Question>& questions,
-                                       const std::vector<eval::Pattern>& patterns) {
+                                       const std::vector<text::Pattern>& patterns) {
   std::vector<eval::AnswerScores> out;
   for (size_t i = 0; i < answers.size(); ++i) {
     out.push_back(ValueOf(eval::ScoreAnswer(answers[i], questions[i].reference, patterns)));
@@ -51,7 +51,7 @@ void EvalGenerate::Declare(Spec& spec) {
 
 std::string EvalGenerate::Check() const {
   for (size_t i = 0; i < match.size(); ++i) {
-    const auto pattern = eval::Pattern::Compile(match[i]);
+    const auto pattern = text::Pattern::Compile(match[i]);
     if (!pattern.ok()) return "match[" + std::to_string(i) + "]: " + pattern.error().message;
   }
   return "";
@@ -59,8 +59,8 @@ std::string EvalGenerate::Check() const {
 
 Outcome EvalGenerate::Run(Context& context) {
   return Interruptible([&] {
-    std::vector<eval::Pattern> patterns;
-    for (const auto& text : match) patterns.push_back(ValueOf(eval::Pattern::Compile(text)));
+    std::vector<text::Pattern> patterns;
+    for (const auto& text : match) patterns.push_back(ValueOf(text::Pattern::Compile(text)));
     const auto questions =
         ValueOf(eval::ToQuestions(ValueOf(eval::ReadChats(context.GetInput("dataset").path, max_examples))));
     std::vector<std::vector<text::Message>> prompts;

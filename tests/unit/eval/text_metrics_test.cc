@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "eval/pattern.h"
+#include "text/pattern.h"
 
 namespace genflow::eval {
 namespace {
@@ -42,7 +42,7 @@ TEST(TextMetrics, TokenF1CountsRepeats) {
 }
 
 TEST(Pattern, FindsAndRefuses) {
-  const auto pattern = Pattern::Compile("caf(é|e)\\b", {.ignore_case = true});
+  const auto pattern = text::Pattern::Compile("caf(é|e)\\b", {.ignore_case = true});
   ASSERT_TRUE(pattern.ok());
   const auto match = pattern->Find("un CAFÉ noir").value();
   ASSERT_TRUE(match.has_value());
@@ -50,12 +50,12 @@ TEST(Pattern, FindsAndRefuses) {
   EXPECT_EQ(match->end, 8u);
   EXPECT_FALSE(pattern->Find("un CAFÉ noir", 4).value().has_value());
   EXPECT_FALSE(pattern->Find("caf\xff").value().has_value());
-  EXPECT_EQ(Pattern::Compile("a(b").error().message,
+  EXPECT_EQ(text::Pattern::Compile("a(b").error().message,
             "regular expression, column 4: missing closing parenthesis\n    a(b\n       ^");
 }
 
 TEST(Pattern, RunawayBacktrackingIsAnError) {
-  const auto found = Pattern::Compile("^(a+)+$")->Find(std::string(40, 'a') + "b");
+  const auto found = text::Pattern::Compile("^(a+)+$")->Find(std::string(40, 'a') + "b");
   ASSERT_FALSE(found.ok());
   EXPECT_EQ(found.error().ToString(),
             "regular expression '^(a+)+$': match limit exceeded\n"

@@ -9,7 +9,7 @@
 
 #include "base/result.h"
 
-namespace genflow::eval {
+namespace genflow::text {
 
 struct Match {
   size_t begin = 0, end = 0;  // bytes
@@ -37,4 +37,4 @@ class Pattern {
   std::shared_ptr<const Impl> impl_;
 };
 
-}  // namespace genflow::eval
+}  // namespace genflow::text

@@ -1,11 +1,11 @@
-#include "eval/pattern.h"
+#include "text/pattern.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 #include <new>
 
-namespace genflow::eval {
+namespace genflow::text {
 namespace {
 
 constexpr uint32_t kMatchLimit = 1'000'000;
@@ -72,4 +72,4 @@ Result<std::optional<Match>> Pattern::Find(std::string_view subject, size_t from
   return std::optional<Match>(Match{bounds[0], bounds[1]});
 }
 
-}  // namespace genflow::eval
+}  // namespace genflow::text
