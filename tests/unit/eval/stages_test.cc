@@ -132,7 +132,8 @@ TEST_F(StagesTest, PerplexitySideBySide) {
   EXPECT_EQ(Value(report, "tokens"), bytes);
   EXPECT_EQ(Value(report, "too_long"), 0);
   EXPECT_EQ(Report("ppl_base").Find("baseline.perplexity"), nullptr);
-  const auto samples = Split(ReadFile(root_ / "ppl" / "samples.jsonl").value(), '\n');
+  const std::string lines = ReadFile(root_ / "ppl" / "samples.jsonl").value();
+  const auto samples = Split(lines, '\n');
   ASSERT_EQ(samples.size(), 13u);
   const json first = json::parse(samples[0]);
   EXPECT_EQ(first["id"], "row-0");
@@ -257,7 +258,7 @@ TEST_F(StagesTest, PackageHoldsTheTunedModel) {
   EXPECT_EQ(listed, files - 1);
   const std::string card = ReadFile(package / "MODEL_CARD.md").value();
   for (const char* text : {"# tiny\n", "LlamaForCausalLM", "| split.train | messages | 12 ", "| perplexity ", "licenses/LICENSE",
-                           "gguf/tiny-f16.gguf", "| tune.adapter  | sha256:"}) {
+                           "gguf/tiny-f16.gguf", "| tune.adapter   | sha256:"}) {
     EXPECT_THAT(card, testing::HasSubstr(text));
   }
   // The same inputs give the same bytes.
