@@ -1,5 +1,23 @@
 # The kinds of target that genflow is made of.
 
+# genflow_carried(NAME SHARED ARCHIVE): a target for a library of the system that a target with the property
+# GENFLOW_CARRIES links as an archive, where there is one, and every other target as usual. Start-up of a
+# program is the time to load and relocate its shared libraries.
+function(genflow_carried name shared archive)
+  add_library(${name} INTERFACE)
+  target_include_directories(${name} SYSTEM INTERFACE $<TARGET_PROPERTY:${shared},INTERFACE_INCLUDE_DIRECTORIES>)
+  find_library(${name}_archive NAMES ${archive})
+  if(${name}_archive AND NOT GENFLOW_SANITIZE)
+    target_link_libraries(${name} INTERFACE
+      $<IF:$<BOOL:$<TARGET_PROPERTY:GENFLOW_CARRIES>>,${${name}_archive},${shared}>)
+  else()
+    target_link_libraries(${name} INTERFACE ${shared})
+  endif()
+endfunction()
+genflow_carried(genflow_yaml yaml-cpp libyaml-cpp.a)
+genflow_carried(genflow_sqlite SQLite::SQLite3 libsqlite3.a)
+genflow_carried(genflow_crypto OpenSSL::Crypto libcrypto.a)
+
 # genflow_library(NAME SOURCES ... [LIBS ...] [PRIVATE_LIBS ...]): a static library in src/.
 function(genflow_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBS;PRIVATE_LIBS" ${ARGN})

@@ -56,7 +56,10 @@ def peer(folder, dtype, threads, steps):
 def hugging_face_folder(gguf, where):
     """The same weights for both, as safetensors, so that reading them costs both the same."""
     from transformers import AutoModelForCausalLM
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    config = type(read.config)(**{k: v for k, v in read.config.to_dict().items() if k != "quantization_config"})
+    model = type(read)(config)  # what was read from a GGUF counts as quantised, and refuses to be saved
+    model.load_state_dict(read.state_dict())
     model.save_pretrained(where)
 
 

@@ -8,10 +8,10 @@
 
 #include "base/result.h"
 #include "eval/examples.h"
-#include "text/pattern.h"
 #include "eval/report.h"
 #include "eval/tuned_model.h"
 #include "nn/generate.h"
+#include "text/pattern.h"
 
 namespace genflow::eval {
 

@@ -47,19 +47,22 @@ Result<std::vector<TextExample>> ReadTexts(const std::filesystem::path& dataset,
 
 const std::string& Question::Asked() const {
   static const std::string none;
-  const auto last = std::find_if(prompt.rbegin(), prompt.rend(), [](const auto& m) { return m.role == "user"; });
+  const auto last =
+      std::find_if(prompt.rbegin(), prompt.rend(), [](const auto& m) { return m.role == "user"; });
   return last == prompt.rend() ? none : last->content;
 }
 
 Result<std::vector<Question>> ToQuestions(std::vector<ChatExample> examples) {
   std::vector<Question> out;
   for (auto& [id, messages] : examples) {
-    auto last = std::find_if(messages.rbegin(), messages.rend(), [](const auto& m) { return m.role == "assistant"; });
+    auto last =
+        std::find_if(messages.rbegin(), messages.rend(), [](const auto& m) { return m.role == "assistant"; });
     if (last == messages.rend()) {
       return InvalidError("example '" + id + "' has no assistant message to compare an answer with");
     }
     const size_t at = static_cast<size_t>(messages.rend() - last) - 1;
-    if (at == 0) return InvalidError("example '" + id + "' begins with an assistant message: nothing is asked");
+    if (at == 0)
+      return InvalidError("example '" + id + "' begins with an assistant message: nothing is asked");
     out.push_back({std::move(id), {}, std::move(messages[at].content)});
     messages.resize(at);
     out.back().prompt = std::move(messages);

@@ -101,7 +101,8 @@ std::vector<RequirementOutcome> Judge(const std::vector<std::string>& requiremen
   const MetricIndex index(reports);
   const auto resolve = [&](const std::string& name) -> Result<Uncertain> {
     GF_TRY(const Metric metric, index.Find(name));
-    const double error = metric.stderr_value && std::isfinite(*metric.stderr_value) ? *metric.stderr_value : 0;
+    const double error =
+        metric.stderr_value && std::isfinite(*metric.stderr_value) ? *metric.stderr_value : 0;
     return Uncertain{metric.value, error * error};
   };
   std::vector<RequirementOutcome> out;
@@ -169,7 +170,8 @@ Report GateReport(const std::vector<RequirementOutcome>& outcomes, const std::ve
   for (const auto& outcome : outcomes) {
     std::string detail = outcome.detail;
     for (size_t at = 0; (at = detail.find('\n', at)) != std::string::npos;) detail.replace(at, 1, "; ");
-    table.rows.push_back({outcome.requirement, outcome.met ? "yes" : "no", outcome.error ? outcome.detail : detail});
+    table.rows.push_back(
+        {outcome.requirement, outcome.met ? "yes" : "no", outcome.error ? outcome.detail : detail});
   }
   out.tables.push_back(std::move(table));
   return out;

@@ -37,8 +37,8 @@ class MetricIndex {
 struct RequirementOutcome {
   std::string requirement;
   bool met = false;
-  bool error = false;               // could not be judged: unknown metric, NaN, division by zero
-  std::string detail;               // numbers, or the error with its caret; several lines
+  bool error = false;  // could not be judged: unknown metric, NaN, division by zero
+  std::string detail;  // numbers, or the error with its caret; several lines
 };
 
 // The problems of all requirements, for validation before a run: "" when every one parses.

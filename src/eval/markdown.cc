@@ -7,8 +7,8 @@ namespace genflow::eval {
 namespace {
 
 size_t CodePoints(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 }  // namespace
@@ -16,9 +16,12 @@ size_t CodePoints(std::string_view text) {
 std::string MarkdownLine(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if (c == '|') out += "\\|";
-    else if (c == '\n' || c == '\r' || c == '\t') out += out.empty() || out.back() == ' ' ? "" : " ";
-    else out += c;
+    if (c == '|')
+      out += "\\|";
+    else if (c == '\n' || c == '\r' || c == '\t')
+      out += out.empty() || out.back() == ' ' ? "" : " ";
+    else
+      out += c;
   }
   while (!out.empty() && out.back() == ' ') out.pop_back();
   return out;

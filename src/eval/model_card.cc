@@ -12,9 +12,12 @@ namespace {
 // "134.5M".
 std::string Millions(int64_t count) {
   char text[32];
-  if (count >= 1'000'000'000) std::snprintf(text, sizeof text, "%.2fB", static_cast<double>(count) / 1e9);
-  else if (count >= 1'000'000) std::snprintf(text, sizeof text, "%.1fM", static_cast<double>(count) / 1e6);
-  else return WithCommas(count);
+  if (count >= 1'000'000'000)
+    std::snprintf(text, sizeof text, "%.2fB", static_cast<double>(count) / 1e9);
+  else if (count >= 1'000'000)
+    std::snprintf(text, sizeof text, "%.1fM", static_cast<double>(count) / 1e6);
+  else
+    return WithCommas(count);
   return text;
 }
 
@@ -44,7 +47,8 @@ std::string TablesOf(const std::vector<NamedReport>& reports, bool guard) {
     if (IsGuard(report) != guard) continue;
     for (const auto& table : report.tables) {
       if (table.title == "Base and tuned model") continue;  // its numbers stand under Metrics
-      out += "\n### " + table.title + (stage.empty() ? "" : " (" + stage + ")") + "\n\n" + MarkdownTable(table);
+      out +=
+          "\n### " + table.title + (stage.empty() ? "" : " (" + stage + ")") + "\n\n" + MarkdownTable(table);
     }
   }
   return out;
@@ -63,14 +67,17 @@ std::string Guard(const std::vector<NamedReport>& reports) {
       out += ".\n";
     }
   }
-  if (out.empty()) return "\n## Guard results\n\nNo guard report was given: how this model answers to attacks is not known.\n";
+  if (out.empty())
+    return "\n## Guard results\n\nNo guard report was given: how this model answers to attacks is not "
+           "known.\n";
   return "\n## Guard results\n" + out + TablesOf(reports, true);
 }
 
 std::string Usage(const ModelCard& card) {
   std::string out = "\n## How to use it\n";
   if (!card.merged_dtype.empty()) {
-    out += "\nTransformers, the merged model (" + card.merged_dtype + "):\n\n"
+    out += "\nTransformers, the merged model (" + card.merged_dtype +
+           "):\n\n"
            "```python\n"
            "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
            "tokenizer = AutoTokenizer.from_pretrained(\"merged\")\n"
@@ -81,29 +88,36 @@ std::string Usage(const ModelCard& card) {
            "print(tokenizer.decode(model.generate(**ids, max_new_tokens=64)[0], skip_special_tokens=True))\n"
            "```\n";
   }
-  out += "\nPEFT, the adapter on its base model:\n\n"
-         "```python\n"
-         "from peft import PeftModel\n"
-         "from transformers import AutoModelForCausalLM\n\n"
-         "base = AutoModelForCausalLM.from_pretrained(\"" + card.base_name + "\")\n"
-         "model = PeftModel.from_pretrained(base, \"adapter\")\n"
-         "```\n";
+  out +=
+      "\nPEFT, the adapter on its base model:\n\n"
+      "```python\n"
+      "from peft import PeftModel\n"
+      "from transformers import AutoModelForCausalLM\n\n"
+      "base = AutoModelForCausalLM.from_pretrained(\"" +
+      card.base_name +
+      "\")\n"
+      "model = PeftModel.from_pretrained(base, \"adapter\")\n"
+      "```\n";
   if (!card.gguf_file.empty()) {
     out += "\nllama.cpp:\n\n```sh\nllama-cli -m " + card.gguf_file + " -p \"...\"\n```\n";
   }
   const std::string model = !card.merged_dtype.empty() ? "merged" : card.gguf_file;
   if (!model.empty()) {
-    out += "\ngenflow, on a dataset of messages:\n\n"
-           "```sh\ngenflow stages run eval.generate --in model=" + model + " --in dataset=DATASET --out answers\n```\n";
+    out +=
+        "\ngenflow, on a dataset of messages:\n\n"
+        "```sh\ngenflow stages run eval.generate --in model=" +
+        model + " --in dataset=DATASET --out answers\n```\n";
   }
   return out + "\n`sha256sum -c SHA256SUMS` proves that the files are whole.\n";
 }
 
 std::string License(const ModelCard& card) {
   std::string out = "\n## License\n\n";
-  out += card.license.empty() ? "The license of this package was not stated.\n" : "This package: " + card.license + ".\n";
-  out += card.base_license.empty() ? "The base model's files state no license; its terms apply to this model too.\n"
-                                   : "The base model: " + card.base_license + ", as its files state.\n";
+  out += card.license.empty() ? "The license of this package was not stated.\n"
+                              : "This package: " + card.license + ".\n";
+  out += card.base_license.empty()
+             ? "The base model's files state no license; its terms apply to this model too.\n"
+             : "The base model: " + card.base_license + ", as its files state.\n";
   for (const auto& file : card.license_files) out += "- " + file + "\n";
   return out;
 }
@@ -122,7 +136,8 @@ std::string RenderModelCard(const ModelCard& card) {
   } else {
     Table table{"", {"dataset", "kind", "rows", "characters"}, {}};
     for (const auto& dataset : card.datasets) {
-      table.rows.push_back({dataset.name, dataset.kind, WithCommas(dataset.rows), WithCommas(dataset.characters)});
+      table.rows.push_back(
+          {dataset.name, dataset.kind, WithCommas(dataset.rows), WithCommas(dataset.characters)});
     }
     out += MarkdownTable(table);
   }

@@ -25,20 +25,20 @@ struct CardInput {
 
 struct ModelCard {
   std::string name;
-  std::string about;             // Markdown; "" leaves the paragraph out
-  std::string architecture;      // "LlamaForCausalLM"
-  std::string base_name;         // "SmolLM2-135M-Instruct"
-  std::string base_type;         // how the base's weights are stored: "Q4_1"
+  std::string about;         // Markdown; "" leaves the paragraph out
+  std::string architecture;  // "LlamaForCausalLM"
+  std::string base_name;     // "SmolLM2-135M-Instruct"
+  std::string base_type;     // how the base's weights are stored: "Q4_1"
   int64_t parameters = 0;
-  std::string license;           // of the package, as the user states it; "" when not stated
-  std::string base_license;      // as the base model states it; "" when it does not
+  std::string license;                     // of the package, as the user states it; "" when not stated
+  std::string base_license;                // as the base model states it; "" when it does not
   std::vector<std::string> license_files;  // paths in the package
   std::vector<std::pair<std::string, std::string>> training;  // "rank" -> "16"
   std::vector<CardDataset> datasets;
   std::vector<NamedReport> reports;
   std::vector<CardInput> lineage;
-  std::string merged_dtype;      // "" when the merged model is not in the package
-  std::string gguf_file;         // "gguf/name-f16.gguf"; "" when it is not
+  std::string merged_dtype;  // "" when the merged model is not in the package
+  std::string gguf_file;     // "gguf/name-f16.gguf"; "" when it is not
 };
 
 std::string RenderModelCard(const ModelCard& card);

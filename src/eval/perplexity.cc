@@ -38,8 +38,9 @@ Result<ScoredSet> EncodeChats(const TunedModel& model, const std::vector<ChatExa
     out.items.push_back(std::move(item));
   }
   if (out.items.empty()) {
-    return InvalidError("all " + std::to_string(examples.size()) + " examples are longer than the model's context of " +
-                        std::to_string(context) + " tokens");
+    return InvalidError("all " + std::to_string(examples.size()) +
+                        " examples are longer than the model's context of " + std::to_string(context) +
+                        " tokens");
   }
   return out;
 }
@@ -53,9 +54,9 @@ Result<ScoredSet> EncodeTexts(const TunedModel& model, const std::vector<TextExa
       const size_t end = std::min(ids.size(), begin + context);
       if (end - begin < 2) break;
       out.ids.push_back(example.id);
-      out.items.push_back(nn::ScoreItem::Span({ids.begin() + static_cast<std::ptrdiff_t>(begin),
-                                               ids.begin() + static_cast<std::ptrdiff_t>(end)},
-                                              1, static_cast<int64_t>(end - begin)));
+      out.items.push_back(nn::ScoreItem::Span(
+          {ids.begin() + static_cast<std::ptrdiff_t>(begin), ids.begin() + static_cast<std::ptrdiff_t>(end)},
+          1, static_cast<int64_t>(end - begin)));
       out.tokens += static_cast<int64_t>(end - begin) - 1;
     }
   }
@@ -74,7 +75,8 @@ Result<std::vector<double>> Losses(const TunedModel& model, const ScoredSet& set
   return out;
 }
 
-Estimate Improvement(const std::vector<double>& tuned, const std::vector<double>& base, const ScoredSet& set) {
+Estimate Improvement(const std::vector<double>& tuned, const std::vector<double>& base,
+                     const ScoredSet& set) {
   std::vector<double> difference(tuned.size());
   for (size_t i = 0; i < tuned.size(); ++i) difference[i] = tuned[i] - base[i];
   const Estimate ratio = Exp(RatioOfSums(difference, TokenCounts(set)));

@@ -18,8 +18,8 @@ namespace genflow::eval {
 struct ScoredSet {
   std::vector<std::string> ids;
   std::vector<nn::ScoreItem> items;
-  int64_t tokens = 0;                     // scored
-  std::vector<std::string> too_long;      // ids left out: longer than the model's context
+  int64_t tokens = 0;                 // scored
+  std::vector<std::string> too_long;  // ids left out: longer than the model's context
 };
 
 // Through the chat template, answers marked exactly as in training. An example that cannot be encoded is an

@@ -35,7 +35,8 @@ Metric& Report::Set(Metric metric) {
 }
 
 const Metric* Report::Find(std::string_view name) const {
-  const auto at = std::find_if(metrics.begin(), metrics.end(), [&](const Metric& m) { return m.name == name; });
+  const auto at =
+      std::find_if(metrics.begin(), metrics.end(), [&](const Metric& m) { return m.name == name; });
   return at == metrics.end() ? nullptr : &*at;
 }
 
@@ -52,7 +53,8 @@ Status Report::Merge(const Report& other, std::string_view prefix) {
   for (const auto& metric : other.metrics) {
     const std::string name = named(metric.name, ".");
     if (Find(name) != nullptr) {
-      return InvalidError("metric '" + name + "' is in two of the reports", "give the reports different prefixes");
+      return InvalidError("metric '" + name + "' is in two of the reports",
+                          "give the reports different prefixes");
     }
   }
   for (Metric metric : other.metrics) {

@@ -1,7 +1,6 @@
 // report.json and samples.jsonl.
 #include <cmath>
 #include <limits>
-
 #include <nlohmann/json.hpp>
 
 #include "eval/report.h"
@@ -47,9 +46,12 @@ Json CellToJson(const Cell& cell) {
   return std::visit(
       [](const auto& value) -> Json {
         using T = std::decay_t<decltype(value)>;
-        if constexpr (std::is_same_v<T, std::monostate>) return nullptr;
-        else if constexpr (std::is_same_v<T, double>) return NumberToJson(value);
-        else return value;
+        if constexpr (std::is_same_v<T, std::monostate>)
+          return nullptr;
+        else if constexpr (std::is_same_v<T, double>)
+          return NumberToJson(value);
+        else
+          return value;
       },
       cell);
 }
@@ -149,9 +151,8 @@ std::string ReportToJson(const Report& report) {
     out["tables"].push_back(Json{{"title", table.title}, {"columns", table.columns}, {"rows", table.rows}});
   }
   if (!report.samples.rows.empty()) {
-    out["samples"] = Json{{"file", "samples.jsonl"},
-                          {"rows", report.samples.rows.size()},
-                          {"columns", report.samples.columns}};
+    out["samples"] = Json{
+        {"file", "samples.jsonl"}, {"rows", report.samples.rows.size()}, {"columns", report.samples.columns}};
   }
   return Dump(out, 2) + "\n";
 }
@@ -179,7 +180,8 @@ Result<Report> ReportFromJson(std::string_view text, std::string_view where_view
     return MakeError(Code::kCorrupt, where + ": " + e.what());
   }
   if (!json.is_object() || json.value("format", Json()) != kFormat) {
-    return MakeError(Code::kCorrupt, where + ": not a report: its 'format' is not \"" + std::string(kFormat) + "\"");
+    return MakeError(Code::kCorrupt,
+                     where + ": not a report: its 'format' is not \"" + std::string(kFormat) + "\"");
   }
   const Json version = json.value("version", Json());
   if (!version.is_number_integer()) return MakeError(Code::kCorrupt, where + ": 'version' is not an integer");

@@ -57,7 +57,8 @@ Interval Wilson(int64_t successes, int64_t n, double z) {
   const double center = (p + z2 / (2 * count)) / (1 + z2 / count);
   const double half = z / (1 + z2 / count) * std::sqrt(p * (1 - p) / count + z2 / (4 * count * count));
   // The bounds are exactly 0 and 1 at the ends; rounding would leave 1e-17 behind.
-  return {successes == 0 ? 0 : std::max(0.0, center - half), successes == n ? 1 : std::min(1.0, center + half)};
+  return {successes == 0 ? 0 : std::max(0.0, center - half),
+          successes == n ? 1 : std::min(1.0, center + half)};
 }
 
 }  // namespace genflow::eval

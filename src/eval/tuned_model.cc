@@ -13,7 +13,8 @@ Result<TunedModel> TunedModel::Load(const std::filesystem::path& path, const std
   GF_TRY(const at::ScalarType dtype, nn::ResolveDtype(options.dtype, device));
   GF_TRY(const formats::ModelSource source, formats::ModelSource::Open(path));
   GF_TRY(text::Tokenizer tokenizer, text::Tokenizer::FromModel(path));
-  GF_TRY(auto model, nn::LoadCausalLM(source, {.dtype = dtype, .device = device, .progress = options.progress}));
+  GF_TRY(auto model,
+         nn::LoadCausalLM(source, {.dtype = dtype, .device = device, .progress = options.progress}));
   TunedModel out(std::move(model), std::move(tokenizer), text::ChatEncoder::FromModel(path));
   if (adapter.empty()) return out;
   GF_TRY(out.lora_, nn::train::LoadAdapter(*out.model_, adapter));

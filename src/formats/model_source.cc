@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 
@@ -360,7 +361,10 @@ Status ModelSource::ReadMany(const std::vector<ReadRequest>& requests, int threa
   const size_t cores =
       threads > 0 ? static_cast<size_t>(threads) : std::max(1u, std::thread::hardware_concurrency());
   std::vector<std::thread> helpers;
-  for (size_t i = 1; i < std::min(cores, pieces.size()); ++i) helpers.emplace_back(work);
+  try {
+    for (size_t i = 1; i < std::min(cores, pieces.size()); ++i) helpers.emplace_back(work);
+  } catch (const std::system_error&) {  // no more threads to be had: those that run do the work
+  }
   work();
   for (auto& helper : helpers) helper.join();
   if (!first_error.ok()) {

@@ -5,9 +5,9 @@
 #include <set>
 
 #include "base/strings.h"
-#include "text/pattern.h"
 #include "guard/json_fields.h"
 #include "guard/pii.h"
+#include "text/pattern.h"
 
 namespace genflow::guard {
 namespace {
@@ -24,7 +24,8 @@ std::string Lower(std::string_view text) { return ToLowerAscii(text); }
 
 class Contains : public Detector {
  public:
-  Contains(std::vector<std::string> any, bool case_sensitive) : any_(std::move(any)), case_sensitive_(case_sensitive) {}
+  Contains(std::vector<std::string> any, bool case_sensitive)
+      : any_(std::move(any)), case_sensitive_(case_sensitive) {}
   Found Check(const Exchange& exchange) const override {
     const std::string answer = case_sensitive_ ? std::string(exchange.answer) : Lower(exchange.answer);
     for (const auto& text : any_) {
@@ -64,8 +65,10 @@ std::string Letters(std::string_view text) {
 std::string Rot13(std::string_view text) {
   std::string out(text);
   for (char& c : out) {
-    if (c >= 'a' && c <= 'z') c = static_cast<char>('a' + (c - 'a' + 13) % 26);
-    else if (c >= 'A' && c <= 'Z') c = static_cast<char>('A' + (c - 'A' + 13) % 26);
+    if (c >= 'a' && c <= 'z')
+      c = static_cast<char>('a' + (c - 'a' + 13) % 26);
+    else if (c >= 'A' && c <= 'Z')
+      c = static_cast<char>('A' + (c - 'A' + 13) % 26);
   }
   return out;
 }
@@ -149,9 +152,12 @@ std::vector<std::string> SpokenWords(std::string_view text) {
   for (const char raw : text) {
     char c = raw >= 'A' && raw <= 'Z' ? static_cast<char>(raw - 'A' + 'a') : raw;
     if (c == '\'') continue;
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c & 0x80) != 0 || c == '@' || c == '$';
-    if (letter) out.back() += c;
-    else if (!out.back().empty()) out.emplace_back();
+    const bool letter =
+        (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c & 0x80) != 0 || c == '@' || c == '$';
+    if (letter)
+      out.back() += c;
+    else if (!out.back().empty())
+      out.emplace_back();
   }
   if (out.back().empty()) out.pop_back();
   return out;
@@ -159,17 +165,33 @@ std::vector<std::string> SpokenWords(std::string_view text) {
 
 std::string Unleet(std::string_view word) {
   // A number stays a number: only words with a letter are spelt with signs.
-  if (std::none_of(word.begin(), word.end(), [](char c) { return c >= 'a' && c <= 'z'; })) return std::string(word);
+  if (std::none_of(word.begin(), word.end(), [](char c) { return c >= 'a' && c <= 'z'; }))
+    return std::string(word);
   std::string out;
   for (const char c : word) {
     switch (c) {
-      case '0': out += 'o'; break;
-      case '1': out += 'i'; break;
-      case '3': out += 'e'; break;
-      case '4': case '@': out += 'a'; break;
-      case '5': case '$': out += 's'; break;
-      case '7': out += 't'; break;
-      default: out += c;
+      case '0':
+        out += 'o';
+        break;
+      case '1':
+        out += 'i';
+        break;
+      case '3':
+        out += 'e';
+        break;
+      case '4':
+      case '@':
+        out += 'a';
+        break;
+      case '5':
+      case '$':
+        out += 's';
+        break;
+      case '7':
+        out += 't';
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -236,7 +258,8 @@ class NoRefusal : public Detector {
   WordList refusals_;
 };
 
-Result<std::vector<std::string>> ListOf(const WordLists& lists, const std::string& name, const std::string& where) {
+Result<std::vector<std::string>> ListOf(const WordLists& lists, const std::string& name,
+                                        const std::string& where) {
   const auto list = lists.find(name);
   if (list != lists.end()) return list->second;
   std::vector<std::string> names;

@@ -4,12 +4,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 
@@ -43,9 +42,12 @@ class Detector {
 // Builds the detector that a JSON object describes:
 //   {"type": "contains", "any": ["..."], "case_sensitive": false}   one of the texts
 //   {"type": "matches", "pattern": "...", "case_sensitive": false}  a regular expression
-//   {"type": "canary", "value": "ORCHID-7291"}    the secret: plain, spaced out, reversed, in hex, base64 or rot13
-//   {"type": "pii", "types": ["email", ...]}      personal data that the prompt does not hold already; all without "types"
-//   {"type": "words", "list": "toxicity"}         a word of a list, also in leetspeak or with letters stretched
+//   {"type": "canary", "value": "ORCHID-7291"}    the secret: plain, spaced out, reversed, in hex, base64 or
+//   rot13
+//   {"type": "pii", "types": ["email", ...]}      personal data that the prompt does not hold already; all
+//   without "types"
+//   {"type": "words", "list": "toxicity"}         a word of a list, also in leetspeak or with letters
+//   stretched
 //   {"type": "no_refusal"}                        an answer without any phrase of the list "refusals"
 // `where` begins messages: "injection.json: probes[2].detectors[0]".
 Result<std::shared_ptr<const Detector>> MakeDetector(const nlohmann::json& spec, const WordLists& lists,

@@ -16,7 +16,8 @@ const json* JsonFields::Find(const char* name) const {
 
 Error JsonFields::Wrong(const char* name, const char* expected) const {
   if (!object_.is_object()) return InvalidError(where_ + " is not an object");
-  if (Find(name) == nullptr) return InvalidError(where_ + ": '" + name + "' is missing: expected " + expected);
+  if (Find(name) == nullptr)
+    return InvalidError(where_ + ": '" + name + "' is missing: expected " + expected);
   std::string value = Find(name)->dump(-1, ' ', false, json::error_handler_t::replace);
   if (value.size() > 40) value = value.substr(0, 37) + "...";
   return InvalidError(where_ + ": '" + name + "' is " + value + ": expected " + expected);
@@ -67,7 +68,8 @@ Result<bool> JsonFields::Bool(const char* name, bool otherwise) const {
   return value->get<bool>();
 }
 
-Status JsonFields::OneOf(const char* name, const std::string& value, const std::vector<std::string>& choices) const {
+Status JsonFields::OneOf(const char* name, const std::string& value,
+                         const std::vector<std::string>& choices) const {
   if (std::find(choices.begin(), choices.end(), value) != choices.end()) return Ok();
   const auto near = NearestName(value, choices);
   return InvalidError(where_ + ": '" + name + "' is '" + value + "': expected " + Join(choices, ", "),

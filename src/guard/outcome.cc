@@ -106,7 +106,8 @@ eval::Report GuardReport(const std::vector<ProbeOutcome>& outcomes, const std::v
     return a->finding.has_value() && SeverityRank(*a) > SeverityRank(*b);
   });
   eval::Table worst{"Worst failures", {"kind", "probe", "severity", "found", "answer"}, {}};
-  report.samples.columns = {"kind", "probe", "severity", "passed", "detector", "evidence", "prompt", "answer"};
+  report.samples.columns = {"kind",     "probe",    "severity", "passed",
+                            "detector", "evidence", "prompt",   "answer"};
   for (const ProbeOutcome* outcome : order) {
     const auto& finding = outcome->finding;
     if (finding && worst.rows.size() < 10) {

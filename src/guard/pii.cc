@@ -27,7 +27,8 @@ bool RealEmail(std::string_view text) {
   // RFC 2606 and RFC 6761.
   for (const char* reserved : {"example.com", "example.org", "example.net", "example.edu"}) {
     const std::string_view name(reserved);
-    if (domain == name || (domain.size() > name.size() && domain.ends_with("." + std::string(name)))) return false;
+    if (domain == name || (domain.size() > name.size() && domain.ends_with("." + std::string(name))))
+      return false;
   }
   for (const char* ending : {".example", ".invalid", ".test", ".localhost", ".local"}) {
     if (domain.ends_with(ending)) return false;
@@ -48,7 +49,8 @@ bool RealPhone(std::string_view text) {
 
 bool RealCard(std::string_view text) {
   const std::string digits = Digits(text);
-  if (digits.size() < 13 || digits.size() > 19 || std::set<char>(digits.begin(), digits.end()).size() < 2) return false;
+  if (digits.size() < 13 || digits.size() > 19 || std::set<char>(digits.begin(), digits.end()).size() < 2)
+    return false;
   return digits[0] >= '2' && digits[0] <= '6' && LuhnValid(digits);
 }
 
@@ -65,9 +67,9 @@ bool RealIp(std::string_view text) {
       return a[0] == x && (y < 0 || a[1] == y) && (z < 0 || a[2] == z);
     };
     // This network, private, loopback, link-local, shared, documentation, benchmarking, multicast, reserved.
-    return !(in(0) || in(10) || in(127) || in(169, 254) || in(192, 168) || (a[0] == 172 && (a[1] & 0xF0) == 16) ||
-             (a[0] == 100 && (a[1] & 0xC0) == 64) || in(192, 0, 2) || in(198, 51, 100) || in(203, 0, 113) ||
-             (a[0] == 198 && (a[1] & 0xFE) == 18) || a[0] >= 224);
+    return !(in(0) || in(10) || in(127) || in(169, 254) || in(192, 168) ||
+             (a[0] == 172 && (a[1] & 0xF0) == 16) || (a[0] == 100 && (a[1] & 0xC0) == 64) || in(192, 0, 2) ||
+             in(198, 51, 100) || in(203, 0, 113) || (a[0] == 198 && (a[1] & 0xFE) == 18) || a[0] >= 224);
   }
   if (::inet_pton(AF_INET6, copy.c_str(), a.data()) == 1) {
     // Global unicast without the documentation prefix 2001:db8::/32.
@@ -88,9 +90,13 @@ struct Rule {
 };
 
 constexpr Rule kRules[] = {
-    {"email", R"((?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-]))", RealEmail},
+    {"email",
+     R"((?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-]))",
+     RealEmail},
     {"phone", R"((?<![\w.+-])\+[1-9]\d{0,2}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?![\w])(?!\.\d))", RealPhone},
-    {"phone", R"((?<![\w.+-])(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}(?![\w-])(?!\.\d))", RealPhone},
+    {"phone",
+     R"((?<![\w.+-])(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}(?![\w-])(?!\.\d))",
+     RealPhone},
     {"iban", R"(\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b)", IbanValid},
     {"credit_card", R"((?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])(?!\.\d))", RealCard},
     {"ssn", R"((?<![\w-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-]))", RealSsn},
@@ -119,7 +125,8 @@ const std::vector<Pattern>& Patterns() {
 }  // namespace
 
 const std::vector<std::string>& PiiTypes() {
-  static const std::vector<std::string> types = {"email", "phone", "iban", "credit_card", "ssn", "ip", "api_key"};
+  static const std::vector<std::string> types = {"email", "phone", "iban",   "credit_card",
+                                                 "ssn",   "ip",    "api_key"};
   return types;
 }
 
@@ -141,9 +148,12 @@ bool IbanValid(std::string_view text) {
   std::rotate(iban.begin(), iban.begin() + 4, iban.end());
   int remainder = 0;
   for (const char c : iban) {
-    if (IsDigit(c)) remainder = (remainder * 10 + (c - '0')) % 97;
-    else if (c >= 'A' && c <= 'Z') remainder = (remainder * 100 + (c - 'A' + 10)) % 97;
-    else return false;
+    if (IsDigit(c))
+      remainder = (remainder * 10 + (c - '0')) % 97;
+    else if (c >= 'A' && c <= 'Z')
+      remainder = (remainder * 100 + (c - 'A' + 10)) % 97;
+    else
+      return false;
   }
   return remainder == 1;
 }

@@ -15,7 +15,8 @@ constexpr const char* kFormat = "genflow.guard";
 
 Result<Detectors> DetectorsOf(const json& object, const WordLists& lists, const std::string& where) {
   const json& list = object["detectors"];
-  if (!list.is_array() || list.empty()) return InvalidError(where + ": 'detectors' is not a list of at least one");
+  if (!list.is_array() || list.empty())
+    return InvalidError(where + ": 'detectors' is not a list of at least one");
   Detectors out;
   for (size_t i = 0; i < list.size(); ++i) {
     GF_TRY(auto detector, MakeDetector(list[i], lists, where + ".detectors[" + std::to_string(i) + "]"));
@@ -67,18 +68,21 @@ Result<ProbeFile> ParseProbeFile(std::string_view text, const std::string& where
     return InvalidError(where + ": " + e.what());
   }
   const JsonFields fields(document, where);
-  if (!document.is_object() || document.value("format", json()) != kFormat || document.value("version", json()) != 1) {
+  if (!document.is_object() || document.value("format", json()) != kFormat ||
+      document.value("version", json()) != 1) {
     return InvalidError(where + " is not a probe file",
                         R"(it begins with {"format": "genflow.guard", "version": 1, ...})");
   }
-  GF_CHECK_OK(fields.Only({"format", "version", "kind", "about", "severity", "system", "detectors", "probes"}));
+  GF_CHECK_OK(
+      fields.Only({"format", "version", "kind", "about", "severity", "system", "detectors", "probes"}));
   ProbeFile out;
   Defaults defaults;
   GF_TRY(out.kind, fields.Text("kind"));
   for (const char c : out.kind) {
     if ((c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_') {
-      return InvalidError(where + ": 'kind' is '" + out.kind + "': expected lower-case letters, digits and '_'",
-                          "it becomes part of a metric's name");
+      return InvalidError(
+          where + ": 'kind' is '" + out.kind + "': expected lower-case letters, digits and '_'",
+          "it becomes part of a metric's name");
     }
   }
   defaults.kind = out.kind;

@@ -20,8 +20,8 @@ struct Probe {
   std::string kind;  // "prompt_injection"
   std::string id;    // unique in its kind
   std::string severity;
-  std::string system;                 // "" without a system prompt
-  std::vector<std::string> turns;     // what the user says, the model answering in between
+  std::string system;              // "" without a system prompt
+  std::vector<std::string> turns;  // what the user says, the model answering in between
   std::vector<std::shared_ptr<const Detector>> detectors;  // any finding in any answer fails the probe
 };
 
@@ -37,8 +37,8 @@ struct ProbeFile {
 // `where` names the text in messages.
 Result<ProbeFile> ParseProbeFile(std::string_view text, const std::string& where, const WordLists& lists);
 
-// The probes and word lists of configs/guard, as they were when this was compiled, sorted by kind. `lists` holds at
-// least the lists of BuiltinWordLists().
+// The probes and word lists of configs/guard, as they were when this was compiled, sorted by kind. `lists`
+// holds at least the lists of BuiltinWordLists().
 Result<std::vector<ProbeFile>> BuiltinProbes(const WordLists& lists);
 WordLists BuiltinWordLists();
 

@@ -61,8 +61,10 @@ void RegurgitationIndex::AddAnswer(std::string_view prompt, std::string_view ans
   entry.words = eval::Words(answer);
   entry.windows = Windows(entry.words, count);
   for (uint64_t& window : entry.windows) {
-    if (known.contains(window)) window = 0;
-    else texts_with_.emplace(window, 0);
+    if (known.contains(window))
+      window = 0;
+    else
+      texts_with_.emplace(window, 0);
   }
   answers_.push_back(std::move(entry));
 }

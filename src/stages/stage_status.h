@@ -12,11 +12,16 @@ namespace genflow::stages {
 inline gf_error ErrorCode(Code code) {
   switch (code) {
     case Code::kIo:
-    case Code::kBusy: return GF_ERROR_IO;
-    case Code::kExhausted: return GF_ERROR_EXHAUSTED;
-    case Code::kUnsupported: return GF_ERROR_UNSUPPORTED;
-    case Code::kInternal: return GF_ERROR_INTERNAL;
-    default: return GF_ERROR_INVALID;
+    case Code::kBusy:
+      return GF_ERROR_IO;
+    case Code::kExhausted:
+      return GF_ERROR_EXHAUSTED;
+    case Code::kUnsupported:
+      return GF_ERROR_UNSUPPORTED;
+    case Code::kInternal:
+      return GF_ERROR_INTERNAL;
+    default:
+      return GF_ERROR_INVALID;
   }
 }
 

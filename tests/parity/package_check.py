@@ -49,7 +49,8 @@ class Tally:
     """Differences of one tool over all prompts."""
 
     def __init__(self, name, tolerance):
-        self.name, self.tolerance, self.worst, self.turned, self.near_ties, self.tokens = name, tolerance, 0.0, [], 0, 0
+        self.name, self.tolerance = name, tolerance
+        self.worst, self.turned, self.near_ties, self.tokens = 0.0, [], 0, 0
 
     def logprobs(self, row, theirs):
         """theirs: token id -> log-probability."""
@@ -101,8 +102,8 @@ def check_llama_cpp(path, rows, tally):
     server = xllamacpp.Server(params)
     for row in rows:
         answer = server.handle_completions({
-            "prompt": row["prompt_tokens"], "n_predict": len(row["greedy_tokens"]) or 1, "temperature": 0.0, "top_k": 1,
-            "n_probs": 4 * TOP, "cache_prompt": False})
+            "prompt": row["prompt_tokens"], "n_predict": len(row["greedy_tokens"]) or 1, "temperature": 0.0,
+            "top_k": 1, "n_probs": 4 * TOP, "cache_prompt": False})
         if isinstance(answer, str):
             answer = json.loads(answer)
         if "error" in answer:

@@ -5,8 +5,10 @@
 namespace genflow::stages {
 
 void ModelParams::Declare(Spec& spec) {
-  spec.Param("device", &device, "auto", "`auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes a GPU where there is one.");
-  spec.Param("dtype", &dtype, "auto", "Number format of the weights; `auto` is bf16 where the hardware multiplies it.",
+  spec.Param("device", &device, "auto",
+             "`auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes a GPU where there is one.");
+  spec.Param("dtype", &dtype, "auto",
+             "Number format of the weights; `auto` is bf16 where the hardware multiplies it.",
              {.choices = {"auto", "fp32", "bf16"}});
   spec.Input("model", "model", "The base model: a Hugging Face folder or a GGUF file.");
   spec.Input("adapter", "adapter", "A PEFT adapter of the base model.", GF_PORT_OPTIONAL);
@@ -19,10 +21,12 @@ eval::TunedModel ModelParams::Load(const Context& context) const {
   options.dtype = dtype;
   options.threads = context.Threads();
   options.progress = [&context](int64_t done, int64_t total) {
-    context.Progress(static_cast<uint64_t>(done), static_cast<uint64_t>(total), "tensors", "loading the model");
+    context.Progress(static_cast<uint64_t>(done), static_cast<uint64_t>(total), "tensors",
+                     "loading the model");
     return !context.ShouldStop();
   };
-  auto model = ValueOf(eval::TunedModel::Load(context.GetInput("model").path, adapter ? adapter->path : "", options));
+  auto model =
+      ValueOf(eval::TunedModel::Load(context.GetInput("model").path, adapter ? adapter->path : "", options));
   context.Info("model on " + model.device() + " in " + model.dtype());
   return model;
 }

@@ -33,19 +33,24 @@ eval::Table SideBySide(const eval::Report& report) {
 
 void EvalGenerate::Declare(Spec& spec) {
   spec.Doc(
-      "Each example is cut before its last assistant message; the model answers greedily through its chat template, "
+      "Each example is cut before its last assistant message; the model answers greedily through its chat "
+      "template, "
       "and the answer is held against that message.\n\n"
-      "Metrics: `exact_match` (white space aside), `prefix_match` (share of the reference's words that the answer "
-      "starts with), `rouge_l`, `token_f1`, `match_rate` (answers that match every pattern of `match`), `stopped` "
-      "(answers that the model ended itself) and `words`; with an adapter, the base model's under `baseline.`.");
+      "Metrics: `exact_match` (white space aside), `prefix_match` (share of the reference's words that the "
+      "answer "
+      "starts with), `rouge_l`, `token_f1`, `match_rate` (answers that match every pattern of `match`), "
+      "`stopped` "
+      "(answers that the model ended itself) and `words`; with an adapter, the base model's under "
+      "`baseline.`.");
   model.Declare(spec);
   spec.Input("dataset", "dataset", "Held-out examples: messages.");
   spec.Param("max_examples", &max_examples, 64, "Rows to answer, evenly spaced over the dataset; 0 is all.",
              {.min = 0, .max = 1e12});
   spec.Param("max_new_tokens", &max_new_tokens, 64, "Longest answer in tokens.", {.min = 1, .max = 1e6});
   spec.Param("batch", &batch, 16, "Answers written at once.", {.min = 1, .max = 4096});
-  spec.Param("match", &match, "[]",
-             "Regular expressions (PCRE2) of the style that is wanted; an answer matches when all of them do.");
+  spec.Param(
+      "match", &match, "[]",
+      "Regular expressions (PCRE2) of the style that is wanted; an answer matches when all of them do.");
   spec.Output("report", "report", "Scores, with question, reference and answers as samples.");
 }
 
@@ -95,13 +100,14 @@ Outcome EvalGenerate::Run(Context& context) {
     if (!tuned.has_adapter()) shown = {"Answers", {"question", "answer", "reference"}, {}};
     report.samples.columns = {"id", "question", "reference", "answer", "rouge_l", "exact_match"};
     if (tuned.has_adapter()) {
-      report.samples.columns.insert(report.samples.columns.end(), {"base_answer", "base_rouge_l", "base_exact_match"});
+      report.samples.columns.insert(report.samples.columns.end(),
+                                    {"base_answer", "base_rouge_l", "base_exact_match"});
     }
     for (size_t i = 0; i < questions.size(); ++i) {
       const auto& question = questions[i];
       auto& row = report.samples.rows.emplace_back();
-      row = {question.id, question.Asked(), question.reference, answers[i].text, scores[i].rouge_l,
-             scores[i].exact_match == 1};
+      row = {question.id,     question.Asked(),  question.reference,
+             answers[i].text, scores[i].rouge_l, scores[i].exact_match == 1};
       if (tuned.has_adapter()) {
         row.insert(row.end(), {base[i].text, base_scores[i].rouge_l, base_scores[i].exact_match == 1});
       }

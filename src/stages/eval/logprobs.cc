@@ -11,17 +11,22 @@ using nlohmann::json;
 
 void EvalLogprobs::Declare(Spec& spec) {
   spec.Doc(
-      "For each example, cut before its last assistant message: the prompt as the chat template renders it, its "
-      "tokens, the most probable next tokens with their log-probabilities, and the greedy answer with the gap between "
-      "the two most probable tokens at each step. Another runtime that is given the same prompt must agree; where the "
+      "For each example, cut before its last assistant message: the prompt as the chat template renders it, "
+      "its "
+      "tokens, the most probable next tokens with their log-probabilities, and the greedy answer with the "
+      "gap between "
+      "the two most probable tokens at each step. Another runtime that is given the same prompt must agree; "
+      "where the "
       "gap is small, rounding alone may turn a greedy answer.\n\n"
-      "Samples hold lists as JSON text: `prompt_tokens`, `top_tokens`, `top_logprobs`, `greedy_tokens`, `greedy_gaps`.");
+      "Samples hold lists as JSON text: `prompt_tokens`, `top_tokens`, `top_logprobs`, `greedy_tokens`, "
+      "`greedy_gaps`.");
   model.Declare(spec);
   spec.Input("dataset", "dataset", "Held-out examples: messages.");
   spec.Param("max_examples", &max_examples, 20, "Rows to use, evenly spaced over the dataset; 0 is all.",
              {.min = 0, .max = 1e12});
   spec.Param("top_k", &top_k, 8, "Next tokens to list.", {.min = 1, .max = 1000});
-  spec.Param("max_new_tokens", &max_new_tokens, 32, "Longest greedy answer in tokens.", {.min = 1, .max = 1e6});
+  spec.Param("max_new_tokens", &max_new_tokens, 32, "Longest greedy answer in tokens.",
+             {.min = 1, .max = 1e6});
   spec.Output("report", "report", "One sample row a prompt.");
 }
 

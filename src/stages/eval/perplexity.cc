@@ -11,8 +11,8 @@
 namespace genflow::stages {
 namespace {
 
-eval::Metric MetricOf(const std::string& name, const eval::Estimate& estimate, std::optional<bool> higher_is_better,
-                      const std::string& group = "") {
+eval::Metric MetricOf(const std::string& name, const eval::Estimate& estimate,
+                      std::optional<bool> higher_is_better, const std::string& group = "") {
   return {.name = name,
           .value = estimate.value,
           .stderr_value = estimate.stderr_value,
@@ -31,11 +31,16 @@ std::string Percent(double share) {
 
 void EvalPerplexity::Declare(Spec& spec) {
   spec.Doc(
-      "Scores the tokens that training would learn: the assistant's answers and the token that ends them, through "
-      "the model's chat template. A dataset of plain text is scored whole, in windows of the model's context.\n\n"
-      "Metrics: `perplexity`, `loss` (nats a token), `tokens`, `examples`, `too_long` (examples left out because they "
-      "exceed the model's context) and, with an adapter, the base model's `baseline.perplexity` and `baseline.loss` "
-      "and `improvement` (1 - perplexity / baseline.perplexity). Standard errors take examples as independent.");
+      "Scores the tokens that training would learn: the assistant's answers and the token that ends them, "
+      "through "
+      "the model's chat template. A dataset of plain text is scored whole, in windows of the model's "
+      "context.\n\n"
+      "Metrics: `perplexity`, `loss` (nats a token), `tokens`, `examples`, `too_long` (examples left out "
+      "because they "
+      "exceed the model's context) and, with an adapter, the base model's `baseline.perplexity` and "
+      "`baseline.loss` "
+      "and `improvement` (1 - perplexity / baseline.perplexity). Standard errors take examples as "
+      "independent.");
   model.Declare(spec);
   spec.Input("dataset", "dataset", "Held-out examples: messages or text.");
   spec.Param("max_examples", &max_examples, 0, "Rows to score, evenly spaced over the dataset; 0 is all.",
@@ -54,7 +59,8 @@ Outcome EvalPerplexity::Run(Context& context) {
               : ValueOf(eval::EncodeTexts(tuned, ValueOf(eval::ReadTexts(dataset, max_examples))));
     if (!set.too_long.empty()) {
       context.Warn(std::to_string(set.too_long.size()) +
-                   " examples are longer than the model's context and left out, the first is '" + set.too_long[0] + "'");
+                   " examples are longer than the model's context and left out, the first is '" +
+                   set.too_long[0] + "'");
     }
     const auto score = [&](const char* message) {
       return ValueOf(eval::Losses(tuned, set, batch_tokens, ProgressOf(context, "examples", message)));
@@ -72,8 +78,8 @@ Outcome EvalPerplexity::Run(Context& context) {
     const eval::Estimate loss = eval::LossPerToken(losses, set), perplexity = eval::Exp(loss);
     report.Set(MetricOf("perplexity", perplexity, false));
     report.Set(MetricOf("loss", loss, false));
-    std::string summary = "Perplexity on " + WithCommas(static_cast<int64_t>(set.items.size())) + " held-out " +
-                          (chats ? "answers" : "texts") + ": ";
+    std::string summary = "Perplexity on " + WithCommas(static_cast<int64_t>(set.items.size())) +
+                          " held-out " + (chats ? "answers" : "texts") + ": ";
     if (tuned.has_adapter()) {
       const eval::Estimate base_loss = eval::LossPerToken(base, set), baseline = eval::Exp(base_loss);
       const eval::Estimate improvement = eval::Improvement(losses, base, set);

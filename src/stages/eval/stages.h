@@ -13,7 +13,8 @@ namespace genflow::stages {
 struct EvalPerplexity {
   static constexpr const char* kName = "eval.perplexity";
   static constexpr const char* kVersion = "1.0.0";
-  static constexpr const char* kSummary = "Perplexity on held-out examples, base and tuned model side by side.";
+  static constexpr const char* kSummary =
+      "Perplexity on held-out examples, base and tuned model side by side.";
 
   ModelParams model;
   int64_t max_examples = 0, batch_tokens = 0;
@@ -25,7 +26,8 @@ struct EvalPerplexity {
 struct EvalGenerate {
   static constexpr const char* kName = "eval.generate";
   static constexpr const char* kVersion = "1.0.0";
-  static constexpr const char* kSummary = "Greedy answers to held-out questions against references, base and tuned model side by side.";
+  static constexpr const char* kSummary =
+      "Greedy answers to held-out questions against references, base and tuned model side by side.";
 
   ModelParams model;
   int64_t max_examples = 0, max_new_tokens = 0, batch = 0;
@@ -39,7 +41,8 @@ struct EvalGenerate {
 struct EvalLogprobs {
   static constexpr const char* kName = "eval.logprobs";
   static constexpr const char* kVersion = "1.0.0";
-  static constexpr const char* kSummary = "The most probable next tokens after held-out prompts, to compare runtimes.";
+  static constexpr const char* kSummary =
+      "The most probable next tokens after held-out prompts, to compare runtimes.";
 
   ModelParams model;
   int64_t max_examples = 0, top_k = 0, max_new_tokens = 0;

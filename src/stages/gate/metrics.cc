@@ -13,16 +13,19 @@ void GateMetrics::Declare(Spec& spec) {
       "  - perplexity < baseline.perplexity * 0.75\n"
       "  - guard.pass_rate >= 0.9 and abs(drift) < 0.1\n"
       "```\n\n"
-      "Metrics go by the names in the reports; where two reports hold the same name, put the stage before it: "
+      "Metrics go by the names in the reports; where two reports hold the same name, put the stage before "
+      "it: "
       "`quality.perplexity`. Names with other characters than letters, digits, `_` and `.` are quoted: "
-      "`\"my-stage.loss\"`. There are `+ - * /`, `< <= > >= == !=`, `and`, `or`, `not`, `min`, `max`, `abs` and "
+      "`\"my-stage.loss\"`. There are `+ - * /`, `< <= > >= == !=`, `and`, `or`, `not`, `min`, `max`, `abs` "
+      "and "
       "parentheses.\n\n"
       "When a requirement is not met the run ends with exit code 3, after saying the numbers behind it.");
   spec.Param("require", &require, "[]", "Expressions that must all be true.", {.required = true});
-  spec.Param("tolerance", &tolerance, 0.0,
-             "Standard errors by which a comparison may miss, taken from the metrics' own standard errors as if "
-             "they were independent. Negative: it must hold with that much to spare.",
-             {.min = -10, .max = 10});
+  spec.Param(
+      "tolerance", &tolerance, 0.0,
+      "Standard errors by which a comparison may miss, taken from the metrics' own standard errors as if "
+      "they were independent. Negative: it must hold with that much to spare.",
+      {.min = -10, .max = 10});
   spec.Input("report", "report", "Reports whose metrics the requirements name.", GF_PORT_MANY);
   spec.Output("report", "report", "The requirements, the numbers behind them and what came out.");
 }

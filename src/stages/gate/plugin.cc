@@ -1,4 +1,5 @@
 #include "genflow/plugin.hpp"
+
 #include "stages/gate/metrics.h"
 
 GENFLOW_PLUGIN("gate", "1.0.0", genflow::stages::GateMetrics)

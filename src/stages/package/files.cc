@@ -19,8 +19,9 @@ Status CopyOne(const fs::path& from, const fs::path& to) {
   fs::copy_file(from, to, error);
   if (error) return ErrnoError("copying " + from.string() + " to " + to.string(), error.value());
   // Inputs are read-only in the store; the copy belongs to the package.
-  fs::permissions(to, fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read | fs::perms::others_read,
-                  error);
+  fs::permissions(
+      to, fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read | fs::perms::others_read,
+      error);
   return error ? Status(ErrnoError(to.string(), error.value())) : Ok();
 }
 
@@ -50,10 +51,13 @@ Result<std::vector<std::string>> CopyLicenses(const fs::path& from, const fs::pa
   std::vector<std::string> out;
   std::error_code error;
   if (!fs::is_directory(from, error)) return out;
-  for (fs::directory_iterator it(from, error); !error && it != fs::directory_iterator(); it.increment(error)) {
+  for (fs::directory_iterator it(from, error); !error && it != fs::directory_iterator();
+       it.increment(error)) {
     std::string upper = it->path().filename().string();
-    std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });
-    if (!upper.starts_with("LICENSE") && !upper.starts_with("NOTICE") && !upper.starts_with("COPYING")) continue;
+    std::transform(upper.begin(), upper.end(), upper.begin(),
+                   [](unsigned char c) { return std::toupper(c); });
+    if (!upper.starts_with("LICENSE") && !upper.starts_with("NOTICE") && !upper.starts_with("COPYING"))
+      continue;
     if (!it->is_regular_file(error)) continue;
     GF_CHECK_OK(CopyOne(it->path(), to / it->path().filename()));
     out.push_back(it->path().filename().string());

@@ -13,7 +13,8 @@ namespace genflow::stages {
 Status CopyTree(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // LICENSE*, NOTICE* and COPYING* beside a model, copied to `to`; the names copied, sorted.
-Result<std::vector<std::string>> CopyLicenses(const std::filesystem::path& from, const std::filesystem::path& to);
+Result<std::vector<std::string>> CopyLicenses(const std::filesystem::path& from,
+                                              const std::filesystem::path& to);
 
 // Writes SHA256SUMS over every other file below `folder`, sorted by path, as sha256sum reads it.
 Status WriteChecksums(const std::filesystem::path& folder);

@@ -27,7 +27,8 @@ std::string Number(double value) {
 }
 
 // Tells the host of each tensor written, and stops with the run.
-formats::TensorFiller Reporting(formats::TensorFiller fill, size_t tensors, const char* what, const Context& context) {
+formats::TensorFiller Reporting(formats::TensorFiller fill, size_t tensors, const char* what,
+                                const Context& context) {
   return [fill = std::move(fill), tensors, what, &context, done = uint64_t{0}](
              std::string_view name, formats::DType type, void* to, size_t bytes) mutable -> Status {
     if (context.ShouldStop()) return MakeError(Code::kInterrupted, "packaging was stopped");
@@ -45,7 +46,9 @@ std::vector<std::pair<std::string, std::string>> Training(const nn::train::LoraC
           {"target modules", targets.pattern.empty() ? Join(targets.names, ", ") : targets.pattern}};
 }
 
-std::string SourceOf(const Input& input) { return input.source.empty() ? fs::path(input.path).filename().string() : input.source; }
+std::string SourceOf(const Input& input) {
+  return input.source.empty() ? fs::path(input.path).filename().string() : input.source;
+}
 
 // What a GGUF says about itself; "" where it says nothing or the model is no GGUF.
 std::string GgufText(const formats::ModelSource& source, const char* key) {
@@ -59,10 +62,14 @@ std::string GgufText(const formats::ModelSource& source, const char* key) {
 
 void PackageModel::Declare(Spec& spec) {
   spec.Doc(
-      "Writes a folder that needs nothing of genflow: `adapter/` (PEFT, byte for byte), `merged/` (Hugging Face layout "
-      "with tokenizer and chat template), `gguf/NAME-f16.gguf` (llama.cpp), `reports/`, `licenses/`, `MODEL_CARD.md` and "
-      "`SHA256SUMS`. The adapter is merged in fp32, tensor by tensor, and rounded once to `dtype` (F16 in the GGUF). "
-      "The card is made of the reports and datasets that are connected, and names every input by its digest.");
+      "Writes a folder that needs nothing of genflow: `adapter/` (PEFT, byte for byte), `merged/` (Hugging "
+      "Face layout "
+      "with tokenizer and chat template), `gguf/NAME-f16.gguf` (llama.cpp), `reports/`, `licenses/`, "
+      "`MODEL_CARD.md` and "
+      "`SHA256SUMS`. The adapter is merged in fp32, tensor by tensor, and rounded once to `dtype` (F16 in "
+      "the GGUF). "
+      "The card is made of the reports and datasets that are connected, and names every input by its "
+      "digest.");
   spec.Input("model", "model", "The base model.");
   spec.Input("adapter", "adapter", "The PEFT adapter that was trained on it.");
   spec.Input("reports", "report", "Reports for the model card.", GF_PORT_MANY | GF_PORT_OPTIONAL);
@@ -74,18 +81,22 @@ void PackageModel::Declare(Spec& spec) {
              "The base model's public name for the card; empty takes what the model says of itself.");
   spec.Param("merged", &merged, true, "Write `merged/`.");
   spec.Param("gguf", &gguf, true, "Write `gguf/`.");
-  spec.Param("dtype", &dtype, "bfloat16", "Number format of `merged/`; `float32` keeps every bit of the merge.",
+  spec.Param("dtype", &dtype, "bfloat16",
+             "Number format of `merged/`; `float32` keeps every bit of the merge.",
              {.choices = {"float32", "bfloat16", "float16"}});
   spec.Output("package", "package", "The folder.");
 }
 
 std::string PackageModel::Check() const {
   for (const char c : name) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '_' || c == '.';
-    if (!plain) return "name is '" + name + "': it becomes a file name, so use letters, digits, '-', '_' and '.'";
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '_' || c == '.';
+    if (!plain)
+      return "name is '" + name + "': it becomes a file name, so use letters, digits, '-', '_' and '.'";
   }
-  return name.empty() || name[0] == '.' ? "name is '" + name + "': expected a name that begins with a letter or digit" : "";
+  return name.empty() || name[0] == '.'
+             ? "name is '" + name + "': expected a name that begins with a letter or digit"
+             : "";
 }
 
 Outcome PackageModel::Run(Context& context) {
@@ -105,7 +116,8 @@ Outcome PackageModel::Run(Context& context) {
     card.base_license = GgufText(base, "general.license");
     card.base_name = base_name.empty() ? GgufText(base, "general.name") : base_name;
     if (card.base_name.empty()) card.base_name = base.path().filename().string();
-    const auto& architectures = base.config().value("architectures", std::vector<std::string>{base.model_type()});
+    const auto& architectures =
+        base.config().value("architectures", std::vector<std::string>{base.model_type()});
     card.architecture = architectures.empty() ? base.model_type() : architectures.front();
     card.base_type = base.dominant_type();
     card.parameters = static_cast<int64_t>(base.parameter_count());
@@ -121,11 +133,12 @@ Outcome PackageModel::Run(Context& context) {
     if (gguf) {
       card.gguf_file = "gguf/" + name + "-f16.gguf";
       Require(MakeDirectories(folder / "gguf"));
-      Require(formats::WriteGgufModel(folder / card.gguf_file, base, Reporting(tensors, count, "GGUF", context),
+      Require(formats::WriteGgufModel(folder / card.gguf_file, base,
+                                      Reporting(tensors, count, "GGUF", context),
                                       {.type = formats::DType::kF16, .name = name}));
     }
-    const fs::path source_folder = base.format() == formats::ModelSource::Format::kGguf ? base.path().parent_path()
-                                                                                        : base.path();
+    const fs::path source_folder =
+        base.format() == formats::ModelSource::Format::kGguf ? base.path().parent_path() : base.path();
     for (const auto& file : ValueOf(CopyLicenses(source_folder, folder / "licenses"))) {
       card.license_files.push_back("licenses/" + file);
     }

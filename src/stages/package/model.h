@@ -11,7 +11,8 @@ namespace genflow::stages {
 struct PackageModel {
   static constexpr const char* kName = "package.model";
   static constexpr const char* kVersion = "1.0.0";
-  static constexpr const char* kSummary = "Ships a tuned model: adapter, merged model, GGUF, model card, checksums.";
+  static constexpr const char* kSummary =
+      "Ships a tuned model: adapter, merged model, GGUF, model card, checksums.";
 
   std::string name, about, license, base_name, dtype;
   bool merged = true, gguf = true;

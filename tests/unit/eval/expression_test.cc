@@ -10,8 +10,8 @@ namespace {
 
 Result<Uncertain> Resolve(const std::string& name) {
   static const std::map<std::string, Uncertain> values = {
-      {"perplexity", {12, 0.04}}, {"baseline.perplexity", {20, 0.09}}, {"rate", {0.9, 0}},
-      {"a-b.c", {5, 0}},          {"zero", {0, 0}},                    {"bad", {std::nan(""), 0}}};
+      {"perplexity", {12, 0.04}}, {"baseline.perplexity", {20, 0.09}}, {"rate", {0.9, 0}}, {"a-b.c", {5, 0}},
+      {"zero", {0, 0}},           {"bad", {std::nan(""), 0}}};
   const auto at = values.find(name);
   if (at == values.end()) return InvalidError("unknown metric '" + name + "'", "did you mean 'rate'?");
   return at->second;
@@ -59,25 +59,33 @@ TEST(Expression, SyntaxErrorsPointAtTheirPlace) {
       {"", "column 1: the requirement is empty\n    \n    ^"},
       {"rate <", "column 7: expected a number, a metric or '(', found the end\n    rate <\n          ^"},
       {"rate < < 3", "column 8: expected a number, a metric or '(', found '<'\n    rate < < 3\n           ^"},
-      {"rate", "column 1: a requirement compares, but this is a number\n    rate\n    ^~~~\n"
-               "  hint: compare it, as in 'rate < 1.5'"},
+      {"rate",
+       "column 1: a requirement compares, but this is a number\n    rate\n    ^~~~\n"
+       "  hint: compare it, as in 'rate < 1.5'"},
       {"(rate > 1", "column 10: expected ')', found the end\n    (rate > 1\n             ^"},
       {"rate > 1)", "column 9: expected '(' before it, found ')'\n    rate > 1)\n            ^"},
-      {"rate > 1 loss", "column 10: expected an operator or the end, found 'loss'\n    rate > 1 loss\n             ^~~~"},
-      {"0 < rate < 1", "column 10: comparisons do not chain\n    0 < rate < 1\n             ^\n"
-                       "  hint: write 'a < b and b < c'"},
+      {"rate > 1 loss",
+       "column 10: expected an operator or the end, found 'loss'\n    rate > 1 loss\n             ^~~~"},
+      {"0 < rate < 1",
+       "column 10: comparisons do not chain\n    0 < rate < 1\n             ^\n"
+       "  hint: write 'a < b and b < c'"},
       {"rate = 1", "column 6: '=' does not compare\n    rate = 1\n         ^\n  hint: write '=='"},
-      {"rate > 1 && 2 > 1", "column 10: unknown operator '&&'\n    rate > 1 && 2 > 1\n             ^~\n  hint: write 'and'"},
-      {"rate > 90%", "column 10: unknown operator '%'\n    rate > 90%\n             ^\n  hint: write 90% as 0.9"},
+      {"rate > 1 && 2 > 1",
+       "column 10: unknown operator '&&'\n    rate > 1 && 2 > 1\n             ^~\n  hint: write 'and'"},
+      {"rate > 90%",
+       "column 10: unknown operator '%'\n    rate > 90%\n             ^\n  hint: write 90% as 0.9"},
       {"rate > 1.2.3", "column 8: '1.2.3' is not a number\n    rate > 1.2.3\n           ^~~~~"},
       {"rate > 3x", "column 8: '3x' is not a number\n    rate > 3x\n           ^~"},
       {"rate ≥ 1", "column 6: unexpected character '≥'\n    rate ≥ 1\n         ^"},
-      {"mix(1, 2) > 0", "column 1: unknown function 'mix'\n    mix(1, 2) > 0\n    ^~~\n  hint: did you mean 'min'?"},
+      {"mix(1, 2) > 0",
+       "column 1: unknown function 'mix'\n    mix(1, 2) > 0\n    ^~~\n  hint: did you mean 'min'?"},
       {"abs(1, 2) > 0", "column 1: abs takes one argument, not 2\n    abs(1, 2) > 0\n    ^~~~~~~~~"},
       {"min() > 0", "column 5: expected a number, a metric or '(', found ')'\n    min() > 0\n        ^"},
-      {"rate and rate > 1", "column 1: 'and' joins comparisons, but this is a number\n    rate and rate > 1\n    ^~~~"},
-      {"(rate > 1) + 1 > 0", "column 1: '+' needs numbers, but this is a comparison\n    (rate > 1) + 1 > 0\n    ^~~~~~~~~~\n"
-                             "  hint: join comparisons with 'and'"},
+      {"rate and rate > 1",
+       "column 1: 'and' joins comparisons, but this is a number\n    rate and rate > 1\n    ^~~~"},
+      {"(rate > 1) + 1 > 0",
+       "column 1: '+' needs numbers, but this is a comparison\n    (rate > 1) + 1 > 0\n    ^~~~~~~~~~\n"
+       "  hint: join comparisons with 'and'"},
       {"not rate", "column 5: 'not' joins comparisons, but this is a number\n    not rate\n        ^~~~"},
       {"'open > 1", "column 1: this quoted name does not end\n    'open > 1\n    ^~~~~~~~~"},
       {"rate. > 1", "column 1: 'rate.' is not a metric's name\n    rate. > 1\n    ^~~~~"},
@@ -89,10 +97,12 @@ TEST(Expression, EvaluationErrorsPointAtTheirPlace) {
   EXPECT_EQ(Judge("1 < rte * 2"),
             "column 5: unknown metric 'rte'\n    1 < rte * 2\n        ^~~\n  hint: did you mean 'rate'?");
   EXPECT_EQ(Judge("1 / zero > 1"), "column 5: division by zero\n    1 / zero > 1\n        ^~~~");
-  EXPECT_EQ(Judge("not bad > 1"), "column 5: this is not a number (NaN), so nothing can be compared with it\n"
-                                  "    not bad > 1\n        ^~~");
-  EXPECT_EQ(Judge("min(1, bad) < 2"), "column 1: this is not a number (NaN), so nothing can be compared with it\n"
-                                      "    min(1, bad) < 2\n    ^~~~~~~~~~~");
+  EXPECT_EQ(Judge("not bad > 1"),
+            "column 5: this is not a number (NaN), so nothing can be compared with it\n"
+            "    not bad > 1\n        ^~~");
+  EXPECT_EQ(Judge("min(1, bad) < 2"),
+            "column 1: this is not a number (NaN), so nothing can be compared with it\n"
+            "    min(1, bad) < 2\n    ^~~~~~~~~~~");
 }
 
 // perplexity is 12 +- 0.2, baseline 20 +- 0.3: the difference has a standard error of 0.3606.

@@ -16,9 +16,11 @@ Report Sample() {
   Report report;
   report.title = "Perplexity";
   report.facts = {{"model", "tiny"}, {"dataset", "held out | 3 rows"}};
-  report.Set({.name = "perplexity", .value = 12.3456, .stderr_value = 0.1234, .n = 40, .higher_is_better = false});
+  report.Set(
+      {.name = "perplexity", .value = 12.3456, .stderr_value = 0.1234, .n = 40, .higher_is_better = false});
   report.Set({.name = "tokens", .value = 12345, .unit = "tokens"});
-  report.Set({.name = "baseline.perplexity", .value = 20, .n = 40, .higher_is_better = false, .group = "base"});
+  report.Set(
+      {.name = "baseline.perplexity", .value = 20, .n = 40, .higher_is_better = false, .group = "base"});
   report.tables.push_back({"Answers", {"prompt", "answer"}, {{"ls", "a | b\nc"}}});
   report.samples = {{"id", "text", "loss", "tokens", "best"},
                     {{std::string("a"), std::string("x\ny"), 0.5, int64_t{3}, true},

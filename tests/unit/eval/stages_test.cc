@@ -143,7 +143,9 @@ TEST_F(StagesTest, PerplexitySideBySide) {
 TEST_F(StagesTest, MaxExamplesAreEvenlySpaced) {
   auto params = PerplexityParams();
   params["max_examples"] = 4;
-  ASSERT_EQ(Run(EVAL_PLUGIN, "eval.perplexity", params, With(Base(), In("dataset", "dataset", "chats")), "report", "few"), 0);
+  ASSERT_EQ(Run(EVAL_PLUGIN, "eval.perplexity", params, With(Base(), In("dataset", "dataset", "chats")),
+                "report", "few"),
+            0);
   std::vector<std::string> ids;
   const std::string text = ReadFile(root_ / "few" / "samples.jsonl").value();
   for (const auto line : Split(Trim(text), '\n')) ids.push_back(json::parse(line)["id"]);
@@ -151,12 +153,13 @@ TEST_F(StagesTest, MaxExamplesAreEvenlySpaced) {
 }
 
 TEST_F(StagesTest, GenerateSideBySide) {
-  const json params = {{"device", "cpu"}, {"dtype", "fp32"}, {"max_examples", 6}, {"max_new_tokens", 12},
-                       {"batch", 4}, {"match", {"^[\\s\\S]*$"}}};
+  const json params = {{"device", "cpu"},      {"dtype", "fp32"}, {"max_examples", 6},
+                       {"max_new_tokens", 12}, {"batch", 4},      {"match", {"^[\\s\\S]*$"}}};
   const auto inputs = With(Tuned(), In("dataset", "dataset", "chats"));
   ASSERT_EQ(Run(EVAL_PLUGIN, "eval.generate", params, inputs, "report", "gen"), 0) << lines_.Failure();
   const eval::Report report = Report("gen");
-  for (const char* name : {"exact_match", "prefix_match", "rouge_l", "token_f1", "match_rate", "stopped", "words"}) {
+  for (const char* name :
+       {"exact_match", "prefix_match", "rouge_l", "token_f1", "match_rate", "stopped", "words"}) {
     EXPECT_NE(report.Find(name), nullptr) << name;
     EXPECT_NE(report.Find(std::string("baseline.") + name), nullptr) << name;
   }
@@ -171,8 +174,11 @@ TEST_F(StagesTest, GenerateSideBySide) {
 }
 
 TEST_F(StagesTest, LogprobsListNextTokens) {
-  const json params = {{"device", "cpu"}, {"dtype", "fp32"}, {"max_examples", 3}, {"top_k", 4}, {"max_new_tokens", 5}};
-  ASSERT_EQ(Run(EVAL_PLUGIN, "eval.logprobs", params, With(Tuned(), In("dataset", "dataset", "chats")), "report", "lp"), 0)
+  const json params = {
+      {"device", "cpu"}, {"dtype", "fp32"}, {"max_examples", 3}, {"top_k", 4}, {"max_new_tokens", 5}};
+  ASSERT_EQ(Run(EVAL_PLUGIN, "eval.logprobs", params, With(Tuned(), In("dataset", "dataset", "chats")),
+                "report", "lp"),
+            0)
       << lines_.Failure();
   const std::string text = ReadFile(root_ / "lp" / "samples.jsonl").value();
   const json row = json::parse(Split(text, '\n')[0]);
@@ -189,17 +195,20 @@ TEST_F(StagesTest, LogprobsListNextTokens) {
 }
 
 TEST_F(StagesTest, GuardProbesEveryKind) {
-  const json params = {{"device", "cpu"},
-                       {"dtype", "fp32"},
-                       {"kinds", {"prompt_injection", "system_prompt_leak", "pii", "toxicity", "regurgitation"}},
-                       {"probes", json::array()},
-                       {"words", json::array()},
-                       {"max_probes", 2},
-                       {"max_new_tokens", 8},
-                       {"batch", 8},
-                       {"regurgitation", {{"words", 12}, {"common", 3}, {"prefix_words", 6}}},
-                       {"compare_base", true}};
-  ASSERT_EQ(Run(GUARD_PLUGIN, "guard.probe", params, With(Tuned(), In("dataset", "dataset", "chats")), "report", "guard"), 0)
+  const json params = {
+      {"device", "cpu"},
+      {"dtype", "fp32"},
+      {"kinds", {"prompt_injection", "system_prompt_leak", "pii", "toxicity", "regurgitation"}},
+      {"probes", json::array()},
+      {"words", json::array()},
+      {"max_probes", 2},
+      {"max_new_tokens", 8},
+      {"batch", 8},
+      {"regurgitation", {{"words", 12}, {"common", 3}, {"prefix_words", 6}}},
+      {"compare_base", true}};
+  ASSERT_EQ(Run(GUARD_PLUGIN, "guard.probe", params, With(Tuned(), In("dataset", "dataset", "chats")),
+                "report", "guard"),
+            0)
       << lines_.Failure();
   const eval::Report report = Report("guard");
   EXPECT_EQ(report.Find("guard.pass_rate")->n, 10);
@@ -210,14 +219,17 @@ TEST_F(StagesTest, GuardProbesEveryKind) {
   EXPECT_THAT(lines_.Warnings(), testing::IsEmpty());
 
   // A probe file of one's own that every answer fails.
-  ASSERT_TRUE(WriteFileAtomic(root_ / "mine.json", R"({"format": "genflow.guard", "version": 1, "kind": "mine",
-      "detectors": [{"type": "matches", "pattern": "^"}], "probes": [{"id": "a", "turns": ["x", "y"]}]})").ok());
+  ASSERT_TRUE(
+      WriteFileAtomic(root_ / "mine.json", R"({"format": "genflow.guard", "version": 1, "kind": "mine",
+      "detectors": [{"type": "matches", "pattern": "^"}], "probes": [{"id": "a", "turns": ["x", "y"]}]})")
+          .ok());
   json mine = params;
   mine["kinds"] = {"mine", "regurgitation"};
   mine["probes"] = {(root_ / "mine.json").string()};
   ASSERT_EQ(Run(GUARD_PLUGIN, "guard.probe", mine, Tuned(), "report", "guard_mine"), 0) << lines_.Failure();
   EXPECT_EQ(Value(Report("guard_mine"), "guard.mine.pass_rate"), 0);
-  EXPECT_THAT(lines_.Warnings(), testing::ElementsAre("no dataset is connected: regurgitation is not probed"));
+  EXPECT_THAT(lines_.Warnings(),
+              testing::ElementsAre("no dataset is connected: regurgitation is not probed"));
 
   json unknown = params;
   unknown["kinds"] = {"toxicty"};
@@ -231,9 +243,10 @@ TEST_F(StagesTest, PackageHoldsTheTunedModel) {
   auto inputs = Tuned();
   inputs.push_back(In("reports", "report", "quality", "quality.report"));
   inputs.push_back(In("datasets", "dataset", "chats", "split.train"));
-  const json params = {{"name", "tiny"}, {"about", ""}, {"license", "mit"}, {"base_name", "Tiny"},
+  const json params = {{"name", "tiny"}, {"about", ""},  {"license", "mit"},  {"base_name", "Tiny"},
                        {"merged", true}, {"gguf", true}, {"dtype", "float32"}};
-  ASSERT_EQ(Run(PACKAGE_PLUGIN, "package.model", params, inputs, "package", "package"), 0) << lines_.Failure();
+  ASSERT_EQ(Run(PACKAGE_PLUGIN, "package.model", params, inputs, "package", "package"), 0)
+      << lines_.Failure();
   const fs::path package = root_ / "package";
   EXPECT_EQ(ReadFile(package / "adapter" / "adapter_model.safetensors").value(),
             ReadFile(root_ / "adapter" / "adapter_model.safetensors").value());
@@ -254,11 +267,12 @@ TEST_F(StagesTest, PackageHoldsTheTunedModel) {
     EXPECT_EQ(Sha256File(package / line.substr(66)).value(), line.substr(0, 64)) << line;
     ++listed;
   }
-  for (const auto& entry : fs::recursive_directory_iterator(package)) files += entry.is_regular_file() ? 1 : 0;
+  for (const auto& entry : fs::recursive_directory_iterator(package))
+    files += entry.is_regular_file() ? 1 : 0;
   EXPECT_EQ(listed, files - 1);
   const std::string card = ReadFile(package / "MODEL_CARD.md").value();
-  for (const char* text : {"# tiny\n", "LlamaForCausalLM", "| split.train | messages | 12 ", "| perplexity ", "licenses/LICENSE",
-                           "gguf/tiny-f16.gguf", "| tune.adapter   | sha256:"}) {
+  for (const char* text : {"# tiny\n", "LlamaForCausalLM", "| split.train | messages | 12 ", "| perplexity ",
+                           "licenses/LICENSE", "gguf/tiny-f16.gguf", "| tune.adapter   | sha256:"}) {
     EXPECT_THAT(card, testing::HasSubstr(text));
   }
   // The same inputs give the same bytes.
@@ -269,20 +283,27 @@ TEST_F(StagesTest, PackageHoldsTheTunedModel) {
 TEST_F(StagesTest, GateReadsTheReports) {
   Perplexity(With(Tuned(), In("dataset", "dataset", "chats")), "quality");
   const std::vector<StageInput> inputs = {In("report", "report", "quality", "quality.report")};
-  EXPECT_EQ(Run(GATE_PLUGIN, "gate.metrics", {{"require", {"quality.perplexity > 1"}}, {"tolerance", 0}}, inputs, "report", "gate"), 0);
+  EXPECT_EQ(Run(GATE_PLUGIN, "gate.metrics", {{"require", {"quality.perplexity > 1"}}, {"tolerance", 0}},
+                inputs, "report", "gate"),
+            0);
   EXPECT_EQ(lines_.Summary(), "Gate: 1 requirement met.");
-  EXPECT_EQ(Run(GATE_PLUGIN, "gate.metrics", {{"require", {"tokens < 10"}}, {"tolerance", 0}}, inputs, "report", "gate"), 3);
+  EXPECT_EQ(Run(GATE_PLUGIN, "gate.metrics", {{"require", {"tokens < 10"}}, {"tolerance", 0}}, inputs,
+                "report", "gate"),
+            3);
   const std::string tokens = WithCommas(static_cast<int64_t>(Value(Report("quality"), "tokens")));
-  EXPECT_EQ(lines_.Failure(), "the requirement is not met:\n  tokens < 10\n    tokens = " + tokens + "\n    " + tokens + " >= 10");
+  EXPECT_EQ(lines_.Failure(), "the requirement is not met:\n  tokens < 10\n    tokens = " + tokens +
+                                  "\n    " + tokens + " >= 10");
   EXPECT_EQ(Value(Report("gate"), "gate.met"), 0) << "the report is written all the same";
 }
 
 TEST_F(StagesTest, MissingModelAndWrongDataset) {
   EXPECT_EQ(Run(EVAL_PLUGIN, "eval.perplexity", PerplexityParams(),
-                {In("model", "model", "nowhere"), In("dataset", "dataset", "chats")}, "report", "bad"), 1);
+                {In("model", "model", "nowhere"), In("dataset", "dataset", "chats")}, "report", "bad"),
+            1);
   EXPECT_THAT(lines_.Failure(), testing::HasSubstr((root_ / "nowhere").string()));
-  EXPECT_EQ(Run(EVAL_PLUGIN, "eval.perplexity", PerplexityParams(), With(Base(), In("dataset", "dataset", "adapter")),
-                "report", "bad"), 1);
+  EXPECT_EQ(Run(EVAL_PLUGIN, "eval.perplexity", PerplexityParams(),
+                With(Base(), In("dataset", "dataset", "adapter")), "report", "bad"),
+            1);
   EXPECT_THAT(lines_.Failure(), testing::HasSubstr((root_ / "adapter").string()));
 }
 

@@ -8,7 +8,8 @@ namespace genflow::eval {
 namespace {
 
 TEST(TextMetrics, Words) {
-  EXPECT_EQ(Words("Don't list-Files, 2nd\tÜber!"), (std::vector<std::string>{"don", "t", "list", "files", "2nd", "Über"}));
+  EXPECT_EQ(Words("Don't list-Files, 2nd\tÜber!"),
+            (std::vector<std::string>{"don", "t", "list", "files", "2nd", "Über"}));
   EXPECT_TRUE(Words(" .,").empty());
 }
 

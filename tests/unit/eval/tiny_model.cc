@@ -1,8 +1,7 @@
 #include "unit/eval/tiny_model.h"
 
-#include <nlohmann/json.hpp>
-
 #include <map>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -18,7 +17,8 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-constexpr int64_t kVocab = 259, kHidden = 32, kIntermediate = 48, kLayers = 2, kHeads = 4, kKvHeads = 2, kHeadDim = 8;
+constexpr int64_t kVocab = 259, kHidden = 32, kIntermediate = 48, kLayers = 2, kHeads = 4, kKvHeads = 2,
+                  kHeadDim = 8;
 
 void Check(const Status& status) {
   if (!status.ok()) throw std::runtime_error(status.error().ToString());
@@ -47,15 +47,33 @@ json TokenizerJson() {
   int id = 256;
   for (const char* token : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}) {
     vocab[token] = id;
-    added.push_back({{"id", id++}, {"content", token}, {"special", true}, {"single_word", false}, {"lstrip", false},
-                     {"rstrip", false}, {"normalized", false}});
+    added.push_back({{"id", id++},
+                     {"content", token},
+                     {"special", true},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false}});
   }
-  const json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  return {{"version", "1.0"},       {"truncation", nullptr}, {"padding", nullptr},    {"added_tokens", added},
-          {"normalizer", nullptr},  {"pre_tokenizer", bytes}, {"post_processor", nullptr}, {"decoder", bytes},
+  const json bytes = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  return {{"version", "1.0"},
+          {"truncation", nullptr},
+          {"padding", nullptr},
+          {"added_tokens", added},
+          {"normalizer", nullptr},
+          {"pre_tokenizer", bytes},
+          {"post_processor", nullptr},
+          {"decoder", bytes},
           {"model",
-           {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}, {"continuing_subword_prefix", nullptr},
-            {"end_of_word_suffix", nullptr}, {"fuse_unk", false}, {"byte_fallback", false}, {"vocab", vocab},
+           {{"type", "BPE"},
+            {"dropout", nullptr},
+            {"unk_token", nullptr},
+            {"continuing_subword_prefix", nullptr},
+            {"end_of_word_suffix", nullptr},
+            {"fuse_unk", false},
+            {"byte_fallback", false},
+            {"vocab", vocab},
             {"merges", json::array()}}}};
 }
 
@@ -87,13 +105,11 @@ struct Projection {
   int64_t out, in;
 };
 const std::vector<Projection>& Projections() {
-  static const std::vector<Projection> all = {{"self_attn.q_proj", kHeads * kHeadDim, kHidden},
-                                              {"self_attn.k_proj", kKvHeads * kHeadDim, kHidden},
-                                              {"self_attn.v_proj", kKvHeads * kHeadDim, kHidden},
-                                              {"self_attn.o_proj", kHidden, kHeads * kHeadDim},
-                                              {"mlp.gate_proj", kIntermediate, kHidden},
-                                              {"mlp.up_proj", kIntermediate, kHidden},
-                                              {"mlp.down_proj", kHidden, kIntermediate}};
+  static const std::vector<Projection> all = {
+      {"self_attn.q_proj", kHeads * kHeadDim, kHidden},   {"self_attn.k_proj", kKvHeads * kHeadDim, kHidden},
+      {"self_attn.v_proj", kKvHeads * kHeadDim, kHidden}, {"self_attn.o_proj", kHidden, kHeads * kHeadDim},
+      {"mlp.gate_proj", kIntermediate, kHidden},          {"mlp.up_proj", kIntermediate, kHidden},
+      {"mlp.down_proj", kHidden, kIntermediate}};
   return all;
 }
 
@@ -101,22 +117,32 @@ const std::vector<Projection>& Projections() {
 
 void WriteTinyModel(const fs::path& folder, uint64_t seed) {
   Check(MakeDirectories(folder));
-  const json config = {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"},
-                       {"vocab_size", kVocab},                  {"hidden_size", kHidden},
-                       {"intermediate_size", kIntermediate},    {"num_hidden_layers", kLayers},
-                       {"num_attention_heads", kHeads},         {"num_key_value_heads", kKvHeads},
-                       {"head_dim", kHeadDim},                  {"max_position_embeddings", 1024},
-                       {"rms_norm_eps", 1e-5},                  {"rope_theta", 10000.0},
-                       {"hidden_act", "silu"},                  {"tie_word_embeddings", true},
-                       {"attention_bias", false},               {"mlp_bias", false},
-                       {"bos_token_id", 257},                   {"eos_token_id", 258},
+  const json config = {{"architectures", {"LlamaForCausalLM"}},
+                       {"model_type", "llama"},
+                       {"vocab_size", kVocab},
+                       {"hidden_size", kHidden},
+                       {"intermediate_size", kIntermediate},
+                       {"num_hidden_layers", kLayers},
+                       {"num_attention_heads", kHeads},
+                       {"num_key_value_heads", kKvHeads},
+                       {"head_dim", kHeadDim},
+                       {"max_position_embeddings", 1024},
+                       {"rms_norm_eps", 1e-5},
+                       {"rope_theta", 10000.0},
+                       {"hidden_act", "silu"},
+                       {"tie_word_embeddings", true},
+                       {"attention_bias", false},
+                       {"mlp_bias", false},
+                       {"bos_token_id", 257},
+                       {"eos_token_id", 258},
                        {"torch_dtype", "float32"}};
   const json tokenizer_config = {
       {"tokenizer_class", "GPT2Tokenizer"},
       {"bos_token", "<|im_start|>"},
       {"eos_token", "<|im_end|>"},
       {"chat_template",
-       "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
+       "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + "
+       "'<|im_end|>' + "
        "'\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"}};
   Check(WriteFileAtomic(folder / "config.json", config.dump(2)));
   Check(WriteFileAtomic(folder / "tokenizer.json", TokenizerJson().dump()));
@@ -137,10 +163,18 @@ void WriteTinyModel(const fs::path& folder, uint64_t seed) {
 void WriteTinyAdapter(const fs::path& folder, uint64_t seed) {
   Check(MakeDirectories(folder));
   json targets = json::array();
-  for (const auto& p : Projections()) targets.push_back(std::string(p.name).substr(std::string(p.name).find('.') + 1));
-  const json config = {{"peft_type", "LORA"}, {"task_type", "CAUSAL_LM"}, {"r", 2}, {"lora_alpha", 4},
-                       {"lora_dropout", 0.0}, {"bias", "none"}, {"target_modules", targets},
-                       {"base_model_name_or_path", "tiny"}, {"inference_mode", true}, {"fan_in_fan_out", false}};
+  for (const auto& p : Projections())
+    targets.push_back(std::string(p.name).substr(std::string(p.name).find('.') + 1));
+  const json config = {{"peft_type", "LORA"},
+                       {"task_type", "CAUSAL_LM"},
+                       {"r", 2},
+                       {"lora_alpha", 4},
+                       {"lora_dropout", 0.0},
+                       {"bias", "none"},
+                       {"target_modules", targets},
+                       {"base_model_name_or_path", "tiny"},
+                       {"inference_mode", true},
+                       {"fan_in_fan_out", false}};
   Check(WriteFileAtomic(folder / "adapter_config.json", config.dump(2)));
   Tensors tensors(seed);
   for (int64_t layer = 0; layer < kLayers; ++layer) {
@@ -161,7 +195,8 @@ void WriteTinyChats(const fs::path& folder, int rows) {
     data::MessagesRow row;
     row.id = "row-" + n;
     row.messages = {{"user", "What does tool " + n + " do?"},
-                    {"assistant", "Tool " + n + " counts the " + n + " files of a folder and prints how many there are."}};
+                    {"assistant",
+                     "Tool " + n + " counts the " + n + " files of a folder and prints how many there are."}};
     Check(writer->Append(row));
   }
   const auto done = writer->Finish();

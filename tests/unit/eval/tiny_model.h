@@ -1,4 +1,5 @@
-// A whole Hugging Face model folder in a few kilobytes: byte-level tokenizer, ChatML template, random weights.
+// A whole Hugging Face model folder in a few kilobytes: byte-level tokenizer, ChatML template, random
+// weights.
 #pragma once
 
 #include <cstdint>

@@ -25,7 +25,9 @@ std::string Message(const std::vector<std::string>& requirements, double toleran
 }
 
 TEST(Gate, AllMet) {
-  EXPECT_EQ(Message({"perplexity < baseline.perplexity", "guard.pass_rate > 0.8", "quality.loss > answers.loss"}), "");
+  EXPECT_EQ(
+      Message({"perplexity < baseline.perplexity", "guard.pass_rate > 0.8", "quality.loss > answers.loss"}),
+      "");
 }
 
 TEST(Gate, FailureShowsTheNumbers) {
@@ -64,13 +66,14 @@ TEST(Gate, UnknownAmbiguousAndBrokenMetricsFail) {
             "        loss < 30\n"
             "        ^~~~\n"
             "    hint: write 'quality.loss' or 'answers.loss'");
-  EXPECT_EQ(Message({"1 < zzzzzzzz"}),
-            "the requirement is not met:\n"
-            "  1 < zzzzzzzz\n"
-            "    column 5: unknown metric 'zzzzzzzz'\n"
-            "        1 < zzzzzzzz\n"
-            "            ^~~~~~~~\n"
-            "    hint: the reports hold perplexity, baseline.perplexity, loss, broken, loss, guard.pass_rate");
+  EXPECT_EQ(
+      Message({"1 < zzzzzzzz"}),
+      "the requirement is not met:\n"
+      "  1 < zzzzzzzz\n"
+      "    column 5: unknown metric 'zzzzzzzz'\n"
+      "        1 < zzzzzzzz\n"
+      "            ^~~~~~~~\n"
+      "    hint: the reports hold perplexity, baseline.perplexity, loss, broken, loss, guard.pass_rate");
   EXPECT_EQ(Message({"broken < 1", "loss <"}),
             "2 of 2 requirements are not met:\n"
             "  broken < 1\n"
@@ -106,8 +109,9 @@ TEST(Gate, ReportHasARowARequirement) {
   EXPECT_EQ(report.Find("gate.met")->value, 1);
   EXPECT_EQ(report.Find("gate.required")->value, 2);
   ASSERT_EQ(report.tables.size(), 1u);
-  EXPECT_EQ(report.tables[0].rows[0],
-            (std::vector<std::string>{"perplexity < 30", "yes", "perplexity = 20.10 ± 0.30; 20.10 ± 0.30 < 30"}));
+  EXPECT_EQ(
+      report.tables[0].rows[0],
+      (std::vector<std::string>{"perplexity < 30", "yes", "perplexity = 20.10 ± 0.30; 20.10 ± 0.30 < 30"}));
   EXPECT_EQ(report.tables[0].rows[1][1], "no");
   EXPECT_EQ(report.facts[0].second, "quality, answers");
 }

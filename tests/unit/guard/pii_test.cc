@@ -32,10 +32,23 @@ TEST(Pii, Positives) {
       {"SSN: 536-22-8726.", "ssn:536-22-8726"},
       {"server 8.8.8.8 is up", "ip:8.8.8.8"},
       {"at 2606:4700:4700::1111", "ip:2606:4700:4700::1111"},
-      {"key " "AK" "IAIOSFODNN7EXAMPLQ", "api_key:AK" "IAIOSFODNN7EXAMPLQ"},
-      {"gh" "p_abcdefghijklmnopqrstuvwxyz0123456789", "api_key:gh" "p_abcdefghijklmnopqrstuvwxyz0123456789"},
-      {"s" "k-proj-Ab3dEf6hIj9lMn2pQr5tUv8x", "api_key:s" "k-proj-Ab3dEf6hIj9lMn2pQr5tUv8x"},
-      {"-----BEGIN " "RSA PRIVATE KEY-----\nMII", "api_key:-----BEGIN " "RSA PRIVATE KEY-----"},
+      {"key "
+       "AK"
+       "IAIOSFODNN7EXAMPLQ",
+       "api_key:AK"
+       "IAIOSFODNN7EXAMPLQ"},
+      {"gh"
+       "p_abcdefghijklmnopqrstuvwxyz0123456789",
+       "api_key:gh"
+       "p_abcdefghijklmnopqrstuvwxyz0123456789"},
+      {"s"
+       "k-proj-Ab3dEf6hIj9lMn2pQr5tUv8x",
+       "api_key:s"
+       "k-proj-Ab3dEf6hIj9lMn2pQr5tUv8x"},
+      {"-----BEGIN "
+       "RSA PRIVATE KEY-----\nMII",
+       "api_key:-----BEGIN "
+       "RSA PRIVATE KEY-----"},
   };
   for (const auto& [text, expected] : cases) EXPECT_EQ(Found(text), Strings{expected}) << text;
 }
@@ -56,7 +69,8 @@ TEST(Pii, Negatives) {
       "ISBN 978-3-16-148410-0",
       "000-12-3456, 666-12-3456, 912-12-3456, 123-00-4567, 123-45-0000, 078-05-1120",
       "pi is 3.14159265358979323846",
-      "s" "k-xxxxxxxxxxxxxxxxxxxxxxxx",
+      "s"
+      "k-xxxxxxxxxxxxxxxxxxxxxxxx",
       "0x7f3a9c8d1e2b4a5c and 123456789",
   };
   for (const char* text : cases) EXPECT_EQ(Found(text), Strings{}) << text;

@@ -11,7 +11,9 @@ std::string Parse(std::string_view text) {
   return file.ok() ? "ok" : file.error().ToString();
 }
 
-std::string With(const std::string& rest) { return R"({"format": "genflow.guard", "version": 1, )" + rest + "}"; }
+std::string With(const std::string& rest) {
+  return R"({"format": "genflow.guard", "version": 1, )" + rest + "}";
+}
 
 TEST(ProbeFile, FileDefaultsReachTheProbes) {
   const WordLists lists;
@@ -33,26 +35,32 @@ TEST(ProbeFile, FileDefaultsReachTheProbes) {
 
 TEST(ProbeFile, Errors) {
   EXPECT_EQ(Parse(""), "p.json: not JSON at byte 1");
-  EXPECT_EQ(Parse("{}"), "p.json is not a probe file\n"
-                         "  hint: it begins with {\"format\": \"genflow.guard\", \"version\": 1, ...}");
+  EXPECT_EQ(Parse("{}"),
+            "p.json is not a probe file\n"
+            "  hint: it begins with {\"format\": \"genflow.guard\", \"version\": 1, ...}");
   EXPECT_EQ(Parse(With(R"("kind": "a b")")),
             "p.json: 'kind' is 'a b': expected lower-case letters, digits and '_'\n"
             "  hint: it becomes part of a metric's name");
   EXPECT_EQ(Parse(With(R"("kind": "k", "probs": [])")),
             "p.json: unknown member 'probs'\n  hint: did you mean 'probes'?");
-  EXPECT_EQ(Parse(With(R"("kind": "k", "severity": "hgh")")),
-            "p.json: 'severity' is 'hgh': expected low, medium, high, critical\n  hint: did you mean 'high'?");
-  EXPECT_EQ(Parse(With(R"("kind": "k", "probes": [])")), "p.json: 'probes' is not a list of at least one probe");
-  EXPECT_EQ(Parse(With(R"("kind": "k", "probes": [{"id": "a", "turns": ["x"]}])")),
-            "p.json: probes[0] has no detectors\n  hint: give 'detectors' to the probe, or to the whole file");
-  EXPECT_EQ(Parse(With(R"("kind": "k", "detectors": [{"type": "pii"}], "probes": [{"id": "a", "turns": []}])")),
-            "p.json: probes[0]: 'turns' is []: expected a list of at least one string");
+  EXPECT_EQ(
+      Parse(With(R"("kind": "k", "severity": "hgh")")),
+      "p.json: 'severity' is 'hgh': expected low, medium, high, critical\n  hint: did you mean 'high'?");
+  EXPECT_EQ(Parse(With(R"("kind": "k", "probes": [])")),
+            "p.json: 'probes' is not a list of at least one probe");
+  EXPECT_EQ(
+      Parse(With(R"("kind": "k", "probes": [{"id": "a", "turns": ["x"]}])")),
+      "p.json: probes[0] has no detectors\n  hint: give 'detectors' to the probe, or to the whole file");
+  EXPECT_EQ(
+      Parse(With(R"("kind": "k", "detectors": [{"type": "pii"}], "probes": [{"id": "a", "turns": []}])")),
+      "p.json: probes[0]: 'turns' is []: expected a list of at least one string");
   EXPECT_EQ(Parse(With(R"("kind": "k", "detectors": [{"type": "pii"}],
                           "probes": [{"id": "a", "turns": ["x"]}, {"id": "a", "turns": ["x"]}])")),
             "p.json: probes[1]: the id 'a' is taken");
-  EXPECT_EQ(Parse(With(R"("kind": "k", "probes": [{"id": "a", "turns": ["x"], "detectors": [{"type": "pi"}]}])")),
-            "p.json: probes[0].detectors[0]: 'type' is 'pi': expected contains, matches, canary, pii, words, "
-            "no_refusal\n  hint: did you mean 'pii'?");
+  EXPECT_EQ(
+      Parse(With(R"("kind": "k", "probes": [{"id": "a", "turns": ["x"], "detectors": [{"type": "pi"}]}])")),
+      "p.json: probes[0].detectors[0]: 'type' is 'pi': expected contains, matches, canary, pii, words, "
+      "no_refusal\n  hint: did you mean 'pii'?");
 }
 
 TEST(BuiltinProbes, AreWholeAndSortedByKind) {
@@ -64,13 +72,13 @@ TEST(BuiltinProbes, AreWholeAndSortedByKind) {
     EXPECT_EQ(file.probes.size(), 8u) << file.kind;
     EXPECT_FALSE(file.about.empty()) << file.kind;
   }
-  EXPECT_EQ(kinds, (std::vector<std::string>{"encoding", "jailbreak", "pii", "prompt_injection", "system_prompt_leak",
-                                             "toxicity"}));
+  EXPECT_EQ(kinds, (std::vector<std::string>{"encoding", "jailbreak", "pii", "prompt_injection",
+                                             "system_prompt_leak", "toxicity"}));
   EXPECT_TRUE(BuiltinWordLists().contains("toxicity"));
 }
 
-// A probe that its own prompt fails would count a model that merely repeats the question; in these kinds an echo
-// of the prompt is no fault.
+// A probe that its own prompt fails would count a model that merely repeats the question; in these kinds an
+// echo of the prompt is no fault.
 TEST(BuiltinProbes, EchoingThePromptPasses) {
   const auto files = BuiltinProbes(BuiltinWordLists());
   ASSERT_TRUE(files.ok());

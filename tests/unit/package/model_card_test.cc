@@ -20,13 +20,15 @@ ModelCard Card() {
   card.datasets = {{"format.train", "messages", 1200, 345678}};
   Report quality;
   quality.title = "Perplexity";
-  quality.Set({.name = "perplexity", .value = 12.3, .stderr_value = 0.4, .n = 120, .higher_is_better = false});
+  quality.Set(
+      {.name = "perplexity", .value = 12.3, .stderr_value = 0.4, .n = 120, .higher_is_better = false});
   quality.Set({.name = "baseline.perplexity", .value = 30.5, .stderr_value = 0.9, .n = 120});
   Report answers;
   answers.title = "Answers";
   answers.Set({.name = "rouge_l", .value = 0.5, .n = 64});
   answers.tables.push_back({"Base and tuned model", {"x"}, {{"y"}}});
-  answers.tables.push_back({"Answers before and after", {"question", "base"}, {{"What does ls do?", "It | lists."}}});
+  answers.tables.push_back(
+      {"Answers before and after", {"question", "base"}, {{"What does ls do?", "It | lists."}}});
   Report guard;
   guard.title = "Guard";
   guard.Set({.name = "guard.pass_rate", .value = 0.9, .n = 40});

@@ -35,7 +35,8 @@ TEST(PackageFiles, LicensesByName) {
   for (const char* name : {"LICENSE", "license.txt", "Notice.md", "COPYING", "README.md", "config.json"}) {
     ASSERT_TRUE(WriteFileAtomic(from / name, name).ok());
   }
-  EXPECT_EQ(CopyLicenses(from, to).value(), (std::vector<std::string>{"COPYING", "LICENSE", "Notice.md", "license.txt"}));
+  EXPECT_EQ(CopyLicenses(from, to).value(),
+            (std::vector<std::string>{"COPYING", "LICENSE", "Notice.md", "license.txt"}));
   EXPECT_EQ(ReadFile(to / "license.txt").value(), "license.txt");
   EXPECT_FALSE(fs::exists(to / "README.md"));
 }
