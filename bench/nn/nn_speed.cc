@@ -83,7 +83,9 @@ int main(int argc, char** argv) {
     const c10::InferenceMode inference;
     return Seconds([&] { model.Hidden(batch); }, 3);
   }();
-  std::printf("{\"load_s\": %.3f, \"forward_4x512_tok_s\": %.1f, \"decode_1_tok_s\": %.2f, \"decode_8_tok_s\": %.2f}\n",
-              load, 4 * 512 / forward, DecodeRate(model, 1, 33, 2), DecodeRate(model, 8, 17, 2));
+  std::printf(
+      "{\"load_s\": %.3f, \"forward_4x512_tok_s\": %.1f, \"decode_1_tok_s\": %.2f, \"decode_8_tok_s\": "
+      "%.2f}\n",
+      load, 4 * 512 / forward, DecodeRate(model, 1, 33, 2), DecodeRate(model, 8, 17, 2));
   return 0;
 }

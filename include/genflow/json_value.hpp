@@ -23,8 +23,16 @@ class Value {
   explicit Value(int64_t i) : kind_(Kind::kInt), int_(i) {}
   explicit Value(double d) : kind_(Kind::kDouble), double_(d) {}
   explicit Value(std::string s) : kind_(Kind::kString), string_(std::move(s)) {}
-  static Value Array() { Value v; v.kind_ = Kind::kArray; return v; }
-  static Value Object() { Value v; v.kind_ = Kind::kObject; return v; }
+  static Value Array() {
+    Value v;
+    v.kind_ = Kind::kArray;
+    return v;
+  }
+  static Value Object() {
+    Value v;
+    v.kind_ = Kind::kObject;
+    return v;
+  }
 
   Kind kind() const { return kind_; }
   bool IsNull() const { return kind_ == Kind::kNull; }
@@ -34,7 +42,10 @@ class Value {
   bool IsNumber() const { return kind_ == Kind::kInt || kind_ == Kind::kDouble; }
 
   // Each throws std::runtime_error when the value is of another kind.
-  bool AsBool() const { Want(kind_ == Kind::kBool, "a boolean"); return int_ != 0; }
+  bool AsBool() const {
+    Want(kind_ == Kind::kBool, "a boolean");
+    return int_ != 0;
+  }
   int64_t AsInt() const {
     if (kind_ == Kind::kDouble && double_ == static_cast<double>(static_cast<int64_t>(double_))) {
       return static_cast<int64_t>(double_);
@@ -46,9 +57,18 @@ class Value {
     Want(IsNumber(), "a number");
     return kind_ == Kind::kInt ? static_cast<double>(int_) : double_;
   }
-  const std::string& AsString() const { Want(IsString(), "a string"); return string_; }
-  const std::vector<Value>& items() const { Want(IsArray(), "an array"); return items_; }
-  const std::vector<std::pair<std::string, Value>>& members() const { Want(IsObject(), "an object"); return members_; }
+  const std::string& AsString() const {
+    Want(IsString(), "a string");
+    return string_;
+  }
+  const std::vector<Value>& items() const {
+    Want(IsArray(), "an array");
+    return items_;
+  }
+  const std::vector<std::pair<std::string, Value>>& members() const {
+    Want(IsObject(), "an object");
+    return members_;
+  }
   // A string alone counts as a list of one.
   std::vector<std::string> AsStrings() const {
     if (IsString()) return {string_};
@@ -85,11 +105,21 @@ inline std::string Quote(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           char buffer[8];
@@ -150,7 +180,10 @@ class Parser {
     Value out = Value::Object();
     Expect('{');
     Space();
-    if (Peek() == '}') { ++p_; return out; }
+    if (Peek() == '}') {
+      ++p_;
+      return out;
+    }
     while (true) {
       Space();
       std::string name = StringText();
@@ -158,7 +191,10 @@ class Parser {
       Expect(':');
       out.Set(std::move(name), Any(depth + 1));
       Space();
-      if (Peek() == ',') { ++p_; continue; }
+      if (Peek() == ',') {
+        ++p_;
+        continue;
+      }
       Expect('}');
       return out;
     }
@@ -167,11 +203,17 @@ class Parser {
     Value out = Value::Array();
     Expect('[');
     Space();
-    if (Peek() == ']') { ++p_; return out; }
+    if (Peek() == ']') {
+      ++p_;
+      return out;
+    }
     while (true) {
       out.Append(Any(depth + 1));
       Space();
-      if (Peek() == ',') { ++p_; continue; }
+      if (Peek() == ',') {
+        ++p_;
+        continue;
+      }
       Expect(']');
       return out;
     }
@@ -191,15 +233,28 @@ class Parser {
       const char c = Peek();
       ++p_;
       if (c == '"') return out;
-      if (c != '\\') { out += c; continue; }
+      if (c != '\\') {
+        out += c;
+        continue;
+      }
       const char e = Peek();
       ++p_;
       switch (e) {
-        case 'n': out += '\n'; break;
-        case 't': out += '\t'; break;
-        case 'r': out += '\r'; break;
-        case 'b': out += '\b'; break;
-        case 'f': out += '\f'; break;
+        case 'n':
+          out += '\n';
+          break;
+        case 't':
+          out += '\t';
+          break;
+        case 'r':
+          out += '\r';
+          break;
+        case 'b':
+          out += '\b';
+          break;
+        case 'f':
+          out += '\f';
+          break;
         case 'u': {
           unsigned code = Hex4();
           if (code >= 0xD800 && code < 0xDC00 && end_ - p_ >= 6 && p_[0] == '\\' && p_[1] == 'u') {
@@ -209,7 +264,8 @@ class Parser {
           AppendUtf8(out, code);
           break;
         }
-        default: out += e;
+        default:
+          out += e;
       }
     }
   }
@@ -234,11 +290,13 @@ class Parser {
     const char* start = p_;
     while (p_ != end_ && std::string_view("+-.eE0123456789").find(*p_) != std::string_view::npos) ++p_;
     int64_t i = 0;
-    if (const auto [stop, ec] = std::from_chars(start, p_, i); ec == std::errc() && stop == p_ && p_ != start) {
+    if (const auto [stop, ec] = std::from_chars(start, p_, i);
+        ec == std::errc() && stop == p_ && p_ != start) {
       return Value(i);
     }
     double d = 0;
-    if (const auto [stop, ec] = std::from_chars(start, p_, d); ec == std::errc() && stop == p_ && p_ != start) {
+    if (const auto [stop, ec] = std::from_chars(start, p_, d);
+        ec == std::errc() && stop == p_ && p_ != start) {
       return Value(d);
     }
     Bad("unexpected character");

@@ -52,13 +52,13 @@ typedef enum gf_type {
 
 typedef struct gf_param {
   uint32_t struct_size;
-  uint32_t type;             /* gf_type */
+  uint32_t type; /* gf_type */
   uint32_t flags;
-  const char* name;          /* dotted for nested keys: "lora.r" is written lora: { r: 16 } */
-  const char* default_json;  /* JSON text; NULL: none (the key is absent in params_json when not given) */
-  double min, max;           /* inclusive range of GF_INT, GF_FLOAT, GF_SIZE, GF_DURATION; min > max: none */
+  const char* name;           /* dotted for nested keys: "lora.r" is written lora: { r: 16 } */
+  const char* default_json;   /* JSON text; NULL: none (the key is absent in params_json when not given) */
+  double min, max;            /* inclusive range of GF_INT, GF_FLOAT, GF_SIZE, GF_DURATION; min > max: none */
   const char* const* choices; /* NULL-terminated, for GF_ENUM; else NULL */
-  const char* doc;           /* one or more sentences; the unit where there is one */
+  const char* doc;            /* one or more sentences; the unit where there is one */
 } gf_param;
 
 /* Flags of a port. */
@@ -139,10 +139,10 @@ typedef struct gf_host {
 
 typedef struct gf_stage {
   uint32_t struct_size;
-  const char* name;    /* "train.lora": plugin word, dot, verb or noun */
-  const char* version; /* semantic; a change of results is at least a new minor */
-  const char* summary; /* one line */
-  const char* doc;     /* Markdown for the reference; may be NULL */
+  const char* name;              /* "train.lora": plugin word, dot, verb or noun */
+  const char* version;           /* semantic; a change of results is at least a new minor */
+  const char* summary;           /* one line */
+  const char* doc;               /* Markdown for the reference; may be NULL */
   const gf_param* const* params; /* NULL-terminated lists of pointers */
   const gf_port* const* inputs;
   const gf_port* const* outputs;
@@ -156,7 +156,7 @@ typedef struct gf_stage {
 typedef struct gf_plugin {
   uint32_t struct_size;
   uint32_t abi_major, abi_minor;
-  const char* name;    /* "train" */
+  const char* name; /* "train" */
   const char* version;
   const gf_stage* const* stages; /* NULL-terminated */
 } gf_plugin;

@@ -74,7 +74,8 @@ class Context {
   // The artifact on a required port.
   const Input& GetInput(std::string_view port) const {
     const Input* in = FindInput(port);
-    if (in == nullptr) throw StageError(GF_ERROR_INTERNAL, "input '" + std::string(port) + "' is not connected");
+    if (in == nullptr)
+      throw StageError(GF_ERROR_INTERNAL, "input '" + std::string(port) + "' is not connected");
     return *in;
   }
   // All artifacts on a MANY port, in the order of the pipeline file.
@@ -90,7 +91,8 @@ class Context {
   std::string StateDir() const { return host_->state_dir(run_); }
   std::string ScratchDir() const { return host_->scratch_dir(run_); }
 
-  void Progress(uint64_t done, uint64_t total, const std::string& unit, const std::string& message = {}) const {
+  void Progress(uint64_t done, uint64_t total, const std::string& unit,
+                const std::string& message = {}) const {
     host_->progress(run_, done, total, unit.c_str(), message.empty() ? nullptr : message.c_str());
   }
   void Metric(const std::string& name, double value, int64_t step = -1) const {
@@ -200,8 +202,10 @@ class Spec {
   }
   // Any JSON; `value` is the default's JSON text, or nullptr for none.
   void Json(const char* name, json::Value* to, const char* value, const char* doc, ParamOptions o = {}) {
-    if (value != nullptr) Add(name, GF_JSON, value, doc, o);
-    else AddAbsent(name, GF_JSON, doc, o);
+    if (value != nullptr)
+      Add(name, GF_JSON, value, doc, o);
+    else
+      AddAbsent(name, GF_JSON, doc, o);
     Set(name, [to](const json::Value& v) { *to = v; });
   }
 
@@ -234,10 +238,12 @@ class Spec {
   void AddAbsent(const char* name, gf_type type, const char* doc, const ParamOptions& o) {
     AddParam(name, type, nullptr, doc, o);
   }
-  void Add(const char* name, gf_type type, const std::string& default_json, const char* doc, const ParamOptions& o) {
+  void Add(const char* name, gf_type type, const std::string& default_json, const char* doc,
+           const ParamOptions& o) {
     AddParam(name, type, o.required ? nullptr : texts_.emplace_back(default_json).c_str(), doc, o);
   }
-  void AddParam(const char* name, gf_type type, const char* default_json, const char* doc, const ParamOptions& o) {
+  void AddParam(const char* name, gf_type type, const char* default_json, const char* doc,
+                const ParamOptions& o) {
     gf_param p{};
     p.struct_size = sizeof(gf_param);
     p.type = type;
@@ -343,16 +349,17 @@ class StageOf {
 template <class... Stages>
 const gf_plugin* PluginOf(const char* name, const char* version) {
   static const gf_stage* const stages[] = {StageOf<Stages>::Descriptor()..., nullptr};
-  static const gf_plugin plugin{sizeof(gf_plugin), GENFLOW_ABI_MAJOR, GENFLOW_ABI_MINOR, name, version, stages};
+  static const gf_plugin plugin{
+      sizeof(gf_plugin), GENFLOW_ABI_MAJOR, GENFLOW_ABI_MINOR, name, version, stages};
   return &plugin;
 }
 
 }  // namespace genflow
 
 // Once in a plugin: its name, its version and its stages.
-#define GENFLOW_PLUGIN(name, version, ...)                                                        \
+#define GENFLOW_PLUGIN(name, version, ...)                                                            \
   extern "C" GENFLOW_EXPORT int32_t genflow_plugin_init(const gf_host* host, const gf_plugin** out) { \
-    if (host == nullptr || host->abi_major != GENFLOW_ABI_MAJOR) return 1;                        \
-    *out = ::genflow::PluginOf<__VA_ARGS__>(name, version);                                       \
-    return 0;                                                                                     \
+    if (host == nullptr || host->abi_major != GENFLOW_ABI_MAJOR) return 1;                            \
+    *out = ::genflow::PluginOf<__VA_ARGS__>(name, version);                                           \
+    return 0;                                                                                         \
   }

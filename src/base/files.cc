@@ -56,8 +56,8 @@ Status WriteFileAtomic(const fs::path& path, std::string_view bytes, unsigned mo
   static std::atomic<unsigned> counter{0};
   fs::path folder = path.parent_path();
   if (folder.empty()) folder = ".";
-  const fs::path temporary = folder / ("." + path.filename().string() + ".tmp-" + std::to_string(::getpid()) + "-" +
-                                       std::to_string(counter.fetch_add(1)));
+  const fs::path temporary = folder / ("." + path.filename().string() + ".tmp-" + std::to_string(::getpid()) +
+                                       "-" + std::to_string(counter.fetch_add(1)));
   Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!fd.valid()) return ErrnoError(temporary.string(), errno);
   auto fail = [&](Error error) -> Status {
@@ -71,7 +71,8 @@ Status WriteFileAtomic(const fs::path& path, std::string_view bytes, unsigned mo
   }
   if (::fsync(fd.get()) != 0) return fail(ErrnoError(path.string() + ": fsync", errno));
   fd.Reset();
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail(ErrnoError(path.string() + ": rename", errno));
+  if (::rename(temporary.c_str(), path.c_str()) != 0)
+    return fail(ErrnoError(path.string() + ": rename", errno));
   return SyncPath(folder);
 }
 

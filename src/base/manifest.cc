@@ -118,12 +118,9 @@ std::string ManifestToJson(const PluginInfo& plugin) {
                       {"inputs", ListToJson(s.inputs)},
                       {"outputs", ListToJson(s.outputs)}});
   }
-  const json out = {{"manifest", 1},
-                    {"abi", {plugin.abi_major, plugin.abi_minor}},
-                    {"plugin", plugin.name},
-                    {"version", plugin.version},
-                    {"sha256", plugin.digest},
-                    {"stages", stages}};
+  const json out = {{"manifest", 1},           {"abi", {plugin.abi_major, plugin.abi_minor}},
+                    {"plugin", plugin.name},   {"version", plugin.version},
+                    {"sha256", plugin.digest}, {"stages", stages}};
   return out.dump(2) + "\n";
 }
 

@@ -3,20 +3,31 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 
 namespace genflow {
 
 // The types of plugin.h, by the names used in manifests and messages.
-enum class ParamType { kBool, kInt, kFloat, kString, kEnum, kPath, kFiles, kStringList, kSize, kDuration, kJson };
+enum class ParamType {
+  kBool,
+  kInt,
+  kFloat,
+  kString,
+  kEnum,
+  kPath,
+  kFiles,
+  kStringList,
+  kSize,
+  kDuration,
+  kJson
+};
 
-const char* ParamTypeName(ParamType type);                       // "bool", "int", ..., "string-list", "json"
+const char* ParamTypeName(ParamType type);  // "bool", "int", ..., "string-list", "json"
 std::optional<ParamType> ParamTypeFromName(std::string_view name);
 
 struct ParamInfo {
@@ -40,9 +51,9 @@ struct StageInfo {
   std::string name, version, summary, doc;
   std::vector<ParamInfo> params;
   std::vector<PortInfo> inputs, outputs;
-  std::string plugin_name;                // filled when read from a PluginInfo
-  std::filesystem::path plugin_file;      // the .so, absolute
-  std::string plugin_digest;              // SHA-256 of the .so, 64 hex digits
+  std::string plugin_name;            // filled when read from a PluginInfo
+  std::filesystem::path plugin_file;  // the .so, absolute
+  std::string plugin_digest;          // SHA-256 of the .so, 64 hex digits
 
   const ParamInfo* FindParam(std::string_view param) const;
   const PortInfo* FindInput(std::string_view port) const;

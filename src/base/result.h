@@ -47,8 +47,9 @@ Error ErrnoError(const std::string& what, int err);
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : v_(std::in_place_index<0>, std::move(value)) {}    // NOLINT(google-explicit-constructor)
-  Result(Error error) : v_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value) : v_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(Error error)
+      : v_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   bool ok() const { return v_.index() == 0; }
   explicit operator bool() const { return ok(); }
@@ -96,8 +97,8 @@ inline Status Ok() { return {}; }
   if (!tmp.ok()) return std::move(tmp).error(); \
   decl = std::move(tmp).value()
 // GF_CHECK_OK(DoIt()): the enclosing function returns the error, if any.
-#define GF_CHECK_OK(...)                                                        \
-  do {                                                                          \
+#define GF_CHECK_OK(...)                                                                      \
+  do {                                                                                        \
     if (auto gf_status = (__VA_ARGS__); !gf_status.ok()) return std::move(gf_status).error(); \
   } while (false)
 

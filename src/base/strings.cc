@@ -54,7 +54,8 @@ size_t EditDistance(std::string_view a, std::string_view b) {
     row[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
       row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], above2[j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], above2[j - 2] + 1);
     }
   }
   return row[b.size()];
@@ -89,7 +90,8 @@ std::string HumanBytes(uint64_t bytes) {
     ++unit;
   }
   char buffer[32];
-  std::snprintf(buffer, sizeof buffer, unit == 0 || value >= 100 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
+  std::snprintf(buffer, sizeof buffer, unit == 0 || value >= 100 ? "%.0f %s" : "%.1f %s", value,
+                kUnits[unit]);
   return buffer;
 }
 
@@ -124,7 +126,8 @@ namespace {
 // A leading non-negative decimal number; `text` is advanced past it.
 std::optional<double> TakeNumber(std::string_view& text) {
   double value = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  const auto [end, ec] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
   if (ec != std::errc() || value < 0 || !std::isfinite(value)) return std::nullopt;
   text.remove_prefix(static_cast<size_t>(end - text.data()));
   return value;
@@ -137,14 +140,21 @@ std::optional<uint64_t> ParseBytes(std::string_view text) {
   auto value = TakeNumber(text);
   if (!value) return std::nullopt;
   std::string unit = ToLowerAscii(Trim(text));
-  if (unit.ends_with("ib")) unit.resize(unit.size() - 2);
-  else if (unit.ends_with("b")) unit.resize(unit.size() - 1);
+  if (unit.ends_with("ib"))
+    unit.resize(unit.size() - 2);
+  else if (unit.ends_with("b"))
+    unit.resize(unit.size() - 1);
   double scale = 1;
-  if (unit == "k") scale = 1024.0;
-  else if (unit == "m") scale = 1024.0 * 1024;
-  else if (unit == "g") scale = 1024.0 * 1024 * 1024;
-  else if (unit == "t") scale = 1024.0 * 1024 * 1024 * 1024;
-  else if (!unit.empty()) return std::nullopt;
+  if (unit == "k")
+    scale = 1024.0;
+  else if (unit == "m")
+    scale = 1024.0 * 1024;
+  else if (unit == "g")
+    scale = 1024.0 * 1024 * 1024;
+  else if (unit == "t")
+    scale = 1024.0 * 1024 * 1024 * 1024;
+  else if (!unit.empty())
+    return std::nullopt;
   const double bytes = *value * scale;
   if (bytes >= 9.2e18) return std::nullopt;
   return static_cast<uint64_t>(std::llround(bytes));
@@ -161,13 +171,20 @@ std::optional<double> ParseDuration(std::string_view text) {
     while (letters < text.size() && std::isalpha(static_cast<unsigned char>(text[letters])) != 0) ++letters;
     const std::string_view unit = text.substr(0, letters);
     text.remove_prefix(letters);
-    if (unit == "ms") total += *value / 1000;
-    else if (unit == "s") total += *value;
-    else if (unit == "m") total += *value * 60;
-    else if (unit == "h") total += *value * 3600;
-    else if (unit == "d") total += *value * 86400;
-    else if (unit.empty() && text.empty()) total += *value;
-    else return std::nullopt;
+    if (unit == "ms")
+      total += *value / 1000;
+    else if (unit == "s")
+      total += *value;
+    else if (unit == "m")
+      total += *value * 60;
+    else if (unit == "h")
+      total += *value * 3600;
+    else if (unit == "d")
+      total += *value * 86400;
+    else if (unit.empty() && text.empty())
+      total += *value;
+    else
+      return std::nullopt;
   }
   return total;
 }

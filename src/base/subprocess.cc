@@ -138,8 +138,8 @@ Result<Process> Process::Start(const ProcessOptions& options) {
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   const pid_t pid = ::fork();
   if (pid == 0) {
-    RunChild(file.c_str(), argv.data(), env.data(), options.cwd.empty() ? nullptr : options.cwd.c_str(), fds, highest,
-             parent, report.second.get());
+    RunChild(file.c_str(), argv.data(), env.data(), options.cwd.empty() ? nullptr : options.cwd.c_str(), fds,
+             highest, parent, report.second.get());
   }
   const int fork_errno = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -160,7 +160,9 @@ Result<Process> Process::Start(const ProcessOptions& options) {
 }
 
 Process::Process(Process&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)), status_(std::move(other.status_)) {}
+    : pid_(std::exchange(other.pid_, -1)),
+      pidfd_(std::move(other.pidfd_)),
+      status_(std::move(other.status_)) {}
 
 Process& Process::operator=(Process&& other) noexcept {
   std::swap(pid_, other.pid_);
@@ -197,9 +199,13 @@ std::optional<ExitStatus> Process::Reap(int flags) {
   } while (got < 0 && errno == EINTR);
   ExitStatus status;
   if (got == pid_) {
-    if (WIFSIGNALED(raw)) status.signal = WTERMSIG(raw);
-    else status.code = WEXITSTATUS(raw);
-    const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+    if (WIFSIGNALED(raw))
+      status.signal = WTERMSIG(raw);
+    else
+      status.code = WEXITSTATUS(raw);
+    const auto seconds = [](const timeval& t) {
+      return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+    };
     status.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
     status.peak_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
   } else {
@@ -280,7 +286,8 @@ void ReapOrphans(const std::vector<pid_t>& ours, const std::string& kill_with) {
     if (!kill_with.empty()) {
       const auto environment = ReadFile("/proc/" + std::to_string(orphan) + "/environ", 16 << 20);
       const std::string needle = kill_with + '\0';
-      if (environment.ok() && (environment->starts_with(needle) || environment->find('\0' + needle) != std::string::npos)) {
+      if (environment.ok() &&
+          (environment->starts_with(needle) || environment->find('\0' + needle) != std::string::npos)) {
         ::kill(orphan, SIGKILL);
       }
     }

@@ -16,9 +16,9 @@ namespace genflow {
 
 struct ProcessOptions {
   std::vector<std::string> argv;
-  std::string file;               // the program: a path, or a name found in PATH; empty: argv[0]
-  std::vector<std::string> env;   // "NAME=value"; the child's whole environment
-  std::filesystem::path cwd;      // empty: the parent's
+  std::string file;              // the program: a path, or a name found in PATH; empty: argv[0]
+  std::vector<std::string> env;  // "NAME=value"; the child's whole environment
+  std::filesystem::path cwd;     // empty: the parent's
   // Descriptors of the parent that become the child's numbers; 0, 1 and 2 not named here are /dev/null.
   // Every other descriptor is closed in the child.
   std::vector<std::pair<int, int>> fds;

@@ -1,7 +1,7 @@
 // `genflow artifacts`: what stages have made.
-#include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
@@ -26,7 +26,8 @@ struct Options {
 
 nlohmann::json UsesToJson(const std::vector<ArtifactUse>& uses) {
   nlohmann::json out = nlohmann::json::array();
-  for (const auto& use : uses) out.push_back({{"run", use.run}, {"pipeline", use.pipeline}, {"stage", use.stage}, {"port", use.port}});
+  for (const auto& use : uses)
+    out.push_back({{"run", use.run}, {"pipeline", use.pipeline}, {"stage", use.stage}, {"port", use.port}});
   return out;
 }
 
@@ -54,11 +55,14 @@ int List(const Options& options) {
   Table table({"artifact", "type", "digest", "size", "files", "made"},
               {Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight, Align::kRight});
   for (const auto& use : *uses) {
-    table.Add({use.run + ":" + use.stage + "." + use.port, use.artifact.type, use.artifact.digest.substr(0, 12),
-               HumanBytes(use.artifact.bytes), std::to_string(use.artifact.files), LocalTime(use.time)});
+    table.Add({use.run + ":" + use.stage + "." + use.port, use.artifact.type,
+               use.artifact.digest.substr(0, 12), HumanBytes(use.artifact.bytes),
+               std::to_string(use.artifact.files), LocalTime(use.time)});
   }
-  if (table.empty()) std::printf("no artifacts\n");
-  else std::fputs(table.Render("", color).c_str(), stdout);
+  if (table.empty())
+    std::printf("no artifacts\n");
+  else
+    std::fputs(table.Render("", color).c_str(), stdout);
   return kExitOk;
 }
 
@@ -84,7 +88,8 @@ int Show(const Options& options) {
   facts.Add({"size", HumanBytes(artifact->bytes) + " in " + std::to_string(artifact->files) +
                          (artifact->files == 1 ? " file" : " files")});
   facts.Add({"made", LocalTime(artifact->created)});
-  facts.Add({"path", artifact->lost ? "lost: its object was damaged; run its stage again" : artifact->path.string()});
+  facts.Add({"path",
+             artifact->lost ? "lost: its object was damaged; run its stage again" : artifact->path.string()});
   for (const auto& use : *producers) facts.Add({"made by", use.run + ":" + use.stage + "." + use.port});
   for (const auto& use : *consumers) facts.Add({"used by", use.run + ":" + use.stage + "." + use.port});
   std::fputs(facts.Render().c_str(), stdout);
@@ -96,10 +101,17 @@ int Export(const Options& options) {
   if (!store.ok()) return Report(store.error());
   auto artifact = store->ResolveArtifact(options.ref);
   if (!artifact.ok()) return Report(artifact.error());
-  auto done = store->Export(*artifact, options.target, options.link ? ExportMode::kHardLink : ExportMode::kClone);
+  auto done =
+      store->Export(*artifact, options.target, options.link ? ExportMode::kHardLink : ExportMode::kClone);
   if (!done.ok()) return Report(done.error());
-  if (options.json) std::fputs(DumpPretty({{"target", options.target}, {"digest", artifact->digest}, {"bytes", artifact->bytes}}).c_str(), stdout);
-  else std::printf("%s: %s, %s\n", options.target.c_str(), artifact->type.c_str(), HumanBytes(artifact->bytes).c_str());
+  if (options.json)
+    std::fputs(
+        DumpPretty({{"target", options.target}, {"digest", artifact->digest}, {"bytes", artifact->bytes}})
+            .c_str(),
+        stdout);
+  else
+    std::printf("%s: %s, %s\n", options.target.c_str(), artifact->type.c_str(),
+                HumanBytes(artifact->bytes).c_str());
   return kExitOk;
 }
 
@@ -109,19 +121,22 @@ void AddArtifactsCommand(CLI::App& app, Action& action) {
   CLI::App* artifacts = app.add_subcommand("artifacts", "List, show and export what stages have made");
   artifacts->require_subcommand(1);
   auto options = std::make_shared<Options>();
-  const char* ref_help = "RUN:STAGE.PORT, STAGE.PORT (of the latest run), MODEL@ALIAS, or the beginning of a digest";
+  const char* ref_help =
+      "RUN:STAGE.PORT, STAGE.PORT (of the latest run), MODEL@ALIAS, or the beginning of a digest";
 
   CLI::App* list = artifacts->add_subcommand("ls", "List artifacts, the latest first");
   list->add_option("--run", options->run, "Only those of this run");
   list->add_option("--stage", options->stage, "Only those of this stage");
-  list->add_option("--type", options->type, "Only those of this type (dataset, model, adapter, report, package, file)");
+  list->add_option("--type", options->type,
+                   "Only those of this type (dataset, model, adapter, report, package, file)");
   list->add_option("-n,--limit", options->limit, "At most this many; 0: all")->capture_default_str();
   AddStoreOption(*list, options->store);
   list->add_flag("--json", options->json, "JSON on stdout");
   list->footer("Example:\n  genflow artifacts ls --run latest --type report");
   list->callback([&action, options] { action = [options] { return List(*options); }; });
 
-  CLI::App* show = artifacts->add_subcommand("show", "Show one artifact: where it is, who made it, who used it");
+  CLI::App* show =
+      artifacts->add_subcommand("show", "Show one artifact: where it is, who made it, who used it");
   show->add_option("ARTIFACT", options->ref, ref_help)->required();
   AddStoreOption(*show, options->store);
   show->add_flag("--json", options->json, "JSON on stdout");

@@ -20,14 +20,17 @@ json Parsed(const std::string& text) {
 
 json Items(const std::vector<GcItem>& items) {
   json out = json::array();
-  for (const auto& item : items) out.push_back({{"name", item.name}, {"what", item.what}, {"bytes", item.bytes}});
+  for (const auto& item : items)
+    out.push_back({{"name", item.name}, {"what", item.what}, {"bytes", item.bytes}});
   return out;
 }
 
 }  // namespace
 
 std::string Dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
-std::string DumpPretty(const json& value) { return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n"; }
+std::string DumpPretty(const json& value) {
+  return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
 
 json ToJson(const Error& error) {
   json out = {{"code", CodeName(error.code)}, {"message", error.message}};
@@ -36,8 +39,17 @@ json ToJson(const Error& error) {
 }
 
 json ToJson(const Artifact& a) {
-  return {{"digest", a.digest}, {"type", a.type}, {"bytes", a.bytes}, {"files", a.files}, {"path", a.path.string()},
-          {"created", a.created}, {"lost", a.lost}, {"key", a.key}, {"run", a.run}, {"stage", a.stage}, {"port", a.port}};
+  return {{"digest", a.digest},
+          {"type", a.type},
+          {"bytes", a.bytes},
+          {"files", a.files},
+          {"path", a.path.string()},
+          {"created", a.created},
+          {"lost", a.lost},
+          {"key", a.key},
+          {"run", a.run},
+          {"stage", a.stage},
+          {"port", a.port}};
 }
 
 json ToJson(const PortArtifact& output) {
@@ -47,16 +59,28 @@ json ToJson(const PortArtifact& output) {
 }
 
 json ToJson(const ArtifactUse& use) {
-  return {{"run", use.run}, {"pipeline", use.pipeline}, {"stage", use.stage}, {"port", use.port}, {"time", use.time},
-          {"artifact", ToJson(use.artifact)}};
+  return {{"run", use.run},   {"pipeline", use.pipeline}, {"stage", use.stage},
+          {"port", use.port}, {"time", use.time},         {"artifact", ToJson(use.artifact)}};
 }
 
 json ToJson(const RunInfo& run) {
-  return {{"id", run.id}, {"pipeline", run.pipeline}, {"file", run.file}, {"params", Parsed(run.params_json)},
-          {"status", RunStatusName(run.status)}, {"started", run.started}, {"finished", run.finished}, {"pid", run.pid},
-          {"host", run.host}, {"argv", run.argv}, {"version", run.version}, {"tags", run.tags},
-          {"stages", {{"run", run.stages_run}, {"cached", run.stages_cached}, {"failed", run.stages_failed},
-                      {"skipped", run.stages_skipped}}}};
+  return {{"id", run.id},
+          {"pipeline", run.pipeline},
+          {"file", run.file},
+          {"params", Parsed(run.params_json)},
+          {"status", RunStatusName(run.status)},
+          {"started", run.started},
+          {"finished", run.finished},
+          {"pid", run.pid},
+          {"host", run.host},
+          {"argv", run.argv},
+          {"version", run.version},
+          {"tags", run.tags},
+          {"stages",
+           {{"run", run.stages_run},
+            {"cached", run.stages_cached},
+            {"failed", run.stages_failed},
+            {"skipped", run.stages_skipped}}}};
 }
 
 json ToJson(const AttemptInfo& a) {
@@ -64,11 +88,22 @@ json ToJson(const AttemptInfo& a) {
   for (const auto& in : a.inputs) {
     inputs.push_back({{"port", in.port}, {"digest", in.digest}, {"type", in.type}, {"source", in.source}});
   }
-  json out = {{"stage", a.stage}, {"uses", a.uses}, {"attempt", a.attempt}, {"status", AttemptStatusName(a.status)},
-              {"key", a.key}, {"key_components", Parsed(a.key_components_json)}, {"started", a.started},
-              {"finished", a.finished}, {"exit_code", a.end.exit_code}, {"exit_signal", a.end.exit_signal},
-              {"peak_rss_bytes", a.end.peak_rss_bytes}, {"cpu_seconds", a.end.cpu_seconds}, {"log", a.log},
-              {"inputs", inputs}, {"outputs", List(a.outputs)}, {"summary", a.end.summary}};
+  json out = {{"stage", a.stage},
+              {"uses", a.uses},
+              {"attempt", a.attempt},
+              {"status", AttemptStatusName(a.status)},
+              {"key", a.key},
+              {"key_components", Parsed(a.key_components_json)},
+              {"started", a.started},
+              {"finished", a.finished},
+              {"exit_code", a.end.exit_code},
+              {"exit_signal", a.end.exit_signal},
+              {"peak_rss_bytes", a.end.peak_rss_bytes},
+              {"cpu_seconds", a.end.cpu_seconds},
+              {"log", a.log},
+              {"inputs", inputs},
+              {"outputs", List(a.outputs)},
+              {"summary", a.end.summary}};
   if (!a.end.error_message.empty()) {
     out["error"] = {{"code", a.end.error_code}, {"message", a.end.error_message}, {"hint", a.end.error_hint}};
   }
@@ -77,28 +112,50 @@ json ToJson(const AttemptInfo& a) {
 }
 
 json ToJson(const StageResult& r) {
-  json out = {{"stage", r.stage}, {"uses", r.uses}, {"status", StageStatusName(r.status)}, {"seconds", r.seconds},
-              {"attempts", r.attempts}, {"key", r.key}, {"outputs", List(r.outputs)}, {"log", r.log.string()},
-              {"peak_rss_bytes", r.peak_rss_bytes}, {"cpu_seconds", r.cpu_seconds}, {"summary", r.summary}};
+  json out = {{"stage", r.stage},
+              {"uses", r.uses},
+              {"status", StageStatusName(r.status)},
+              {"seconds", r.seconds},
+              {"attempts", r.attempts},
+              {"key", r.key},
+              {"outputs", List(r.outputs)},
+              {"log", r.log.string()},
+              {"peak_rss_bytes", r.peak_rss_bytes},
+              {"cpu_seconds", r.cpu_seconds},
+              {"summary", r.summary}};
   if (!r.reason.empty()) out[r.status == StageStatus::kCached ? "source_run" : "reason"] = r.reason;
   if (r.error) out["error"] = ToJson(*r.error);
   return out;
 }
 
 json ToJson(const GcReport& r) {
-  return {{"dry_run", r.dry_run}, {"runs", Items(r.runs)}, {"objects", Items(r.objects)},
-          {"unregistered", Items(r.unregistered)}, {"staging", Items(r.staging)}, {"state", Items(r.state)},
-          {"quarantine", Items(r.quarantine)}, {"logs", Items(r.logs)}, {"kept_objects", r.kept_objects},
-          {"kept_bytes", r.kept_bytes}, {"total_bytes", r.TotalBytes()}};
+  return {{"dry_run", r.dry_run},
+          {"runs", Items(r.runs)},
+          {"objects", Items(r.objects)},
+          {"unregistered", Items(r.unregistered)},
+          {"staging", Items(r.staging)},
+          {"state", Items(r.state)},
+          {"quarantine", Items(r.quarantine)},
+          {"logs", Items(r.logs)},
+          {"kept_objects", r.kept_objects},
+          {"kept_bytes", r.kept_bytes},
+          {"total_bytes", r.TotalBytes()}};
 }
 
 json ToJson(const FsckReport& r) {
   json problems = json::array();
   for (const auto& p : r.problems) {
-    problems.push_back({{"kind", FsckKindName(p.kind)}, {"subject", p.subject}, {"detail", p.detail},
-                        {"dependents", p.dependents}, {"repaired", p.repaired}});
+    problems.push_back({{"kind", FsckKindName(p.kind)},
+                        {"subject", p.subject},
+                        {"detail", p.detail},
+                        {"dependents", p.dependents},
+                        {"repaired", p.repaired}});
   }
-  return {{"objects", r.objects}, {"files", r.files}, {"bytes", r.bytes}, {"clean", r.clean()}, {"problems", problems}};
+  return {{"objects", r.objects},
+          {"files", r.files},
+          {"bytes", r.bytes},
+          {"clean", r.clean()},
+          {"problems", problems}};
 }
 
 }  // namespace genflow::cli

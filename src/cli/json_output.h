@@ -1,9 +1,8 @@
 // The store's and the engine's records as JSON, for --json.
 #pragma once
 
-#include <string>
-
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "base/result.h"
 #include "engine/observer.h"

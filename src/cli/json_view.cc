@@ -1,5 +1,4 @@
 #include <cstdio>
-
 #include <nlohmann/json.hpp>
 
 #include "cli/json_output.h"
@@ -16,15 +15,28 @@ class JsonView : public Observer {
   explicit JsonView(std::FILE* out) : out_(out) {}
 
   void RunStarted(const RunHeader& header, double) override {
-    Emit({{"event", "run-started"}, {"run", header.run}, {"pipeline", header.pipeline}, {"store", header.store.string()},
+    Emit({{"event", "run-started"},
+          {"run", header.run},
+          {"pipeline", header.pipeline},
+          {"store", header.store.string()},
           {"stages", header.stages}});
   }
   void StageStarted(const StageStart& start, double) override {
-    Emit({{"event", "stage-started"}, {"stage", start.stage}, {"uses", start.uses}, {"attempt", start.attempt},
-          {"reason", start.reason}, {"threads", start.threads}, {"gpus", start.gpus}, {"log", start.log.string()}});
+    Emit({{"event", "stage-started"},
+          {"stage", start.stage},
+          {"uses", start.uses},
+          {"attempt", start.attempt},
+          {"reason", start.reason},
+          {"threads", start.threads},
+          {"gpus", start.gpus},
+          {"log", start.log.string()}});
   }
   void Progress(const StageProgress& p, double) override {
-    Emit({{"event", "progress"}, {"stage", p.stage}, {"done", p.done}, {"total", p.total}, {"unit", p.unit},
+    Emit({{"event", "progress"},
+          {"stage", p.stage},
+          {"done", p.done},
+          {"total", p.total},
+          {"unit", p.unit},
           {"message", p.message}});
   }
   void Metric(const StageMetric& m, double) override {
@@ -33,8 +45,13 @@ class JsonView : public Observer {
   void Log(const StageLog& log, double) override {
     Emit({{"event", "log"}, {"stage", log.stage}, {"level", log.level}, {"text", log.text}});
   }
-  void StageRetries(const std::string& stage, int attempt, double delay, const Error& error, double) override {
-    Emit({{"event", "stage-retries"}, {"stage", stage}, {"attempt", attempt}, {"delay", delay}, {"error", ToJson(error)}});
+  void StageRetries(const std::string& stage, int attempt, double delay, const Error& error,
+                    double) override {
+    Emit({{"event", "stage-retries"},
+          {"stage", stage},
+          {"attempt", attempt},
+          {"delay", delay},
+          {"error", ToJson(error)}});
   }
   void StageWaits(const std::string& stage, const std::string& for_what, double) override {
     Emit({{"event", "stage-waits"}, {"stage", stage}, {"for", for_what}});
@@ -51,9 +68,14 @@ class JsonView : public Observer {
   void RunFinished(const RunReport& report, double) override {
     json stages = json::array();
     for (const auto& stage : report.stages) stages.push_back(ToJson(stage));
-    Emit({{"event", "run-finished"}, {"run", report.run}, {"pipeline", report.pipeline},
-          {"status", RunStatusName(report.status)}, {"exit_code", report.exit_code}, {"seconds", report.seconds},
-          {"resumable", report.resumable}, {"stages", stages}});
+    Emit({{"event", "run-finished"},
+          {"run", report.run},
+          {"pipeline", report.pipeline},
+          {"status", RunStatusName(report.status)},
+          {"exit_code", report.exit_code},
+          {"seconds", report.seconds},
+          {"resumable", report.resumable},
+          {"stages", stages}});
   }
 
  private:

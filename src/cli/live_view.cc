@@ -39,24 +39,30 @@ class LiveView : public Observer {
   }
   void Log(const StageLog& log, double now) override {
     if (log.level != "warning" && log.level != "error") return;
-    Above(Styled(PadRight(Name(log.stage), name_cells_) + "  " + log.level + ": " + log.text, Style::kYellow, traits_.color), now);
+    Above(Styled(PadRight(Name(log.stage), name_cells_) + "  " + log.level + ": " + log.text, Style::kYellow,
+                 traits_.color),
+          now);
   }
-  void StageRetries(const std::string& stage, int attempt, double delay, const Error& error, double now) override {
+  void StageRetries(const std::string& stage, int attempt, double delay, const Error& error,
+                    double now) override {
     Remove(stage);
     Above("  " + PadRight(Name(stage), name_cells_) + "  " +
-              Styled("attempt " + std::to_string(attempt) + " failed: " + error.message + "; again in " + HumanDuration(delay),
+              Styled("attempt " + std::to_string(attempt) + " failed: " + error.message + "; again in " +
+                         HumanDuration(delay),
                      Style::kYellow, traits_.color),
           now);
   }
   void StageWaits(const std::string& stage, const std::string& for_what, double now) override {
-    Above("  " + PadRight(Name(stage), name_cells_) + "  waits for " + for_what + ", which is computing it", now);
+    Above("  " + PadRight(Name(stage), name_cells_) + "  waits for " + for_what + ", which is computing it",
+          now);
   }
   void StageFinished(const StageResult& result, double now) override {
     Remove(result.stage);
     ++finished_;
     // Cached stages are told in the table at the end; a line each would hide what is going on.
     if (result.status == StageStatus::kCached) return Draw(now);
-    Above(Mark(result.status) + " " + PadRight(Name(result.stage), name_cells_) + "  " + EndPhrase(result), now);
+    Above(Mark(result.status) + " " + PadRight(Name(result.stage), name_cells_) + "  " + EndPhrase(result),
+          now);
   }
   void Stopping(int, bool forced, double grace, double now) override {
     Above(Styled(forced ? "killing the running stages"
@@ -82,22 +88,29 @@ class LiveView : public Observer {
   };
 
   Line* Find(const std::string& stage) {
-    const auto it = std::find_if(running_.begin(), running_.end(), [&](const Line& l) { return l.stage == stage; });
+    const auto it =
+        std::find_if(running_.begin(), running_.end(), [&](const Line& l) { return l.stage == stage; });
     return it == running_.end() ? nullptr : &*it;
   }
   void Remove(const std::string& stage) {
-    running_.erase(std::remove_if(running_.begin(), running_.end(), [&](const Line& l) { return l.stage == stage; }),
-                   running_.end());
+    running_.erase(
+        std::remove_if(running_.begin(), running_.end(), [&](const Line& l) { return l.stage == stage; }),
+        running_.end());
   }
   std::string Name(const std::string& stage) const { return Shorten(stage, name_cells_, traits_.unicode); }
 
   std::string Mark(StageStatus status) const {
     switch (status) {
-      case StageStatus::kRan: return Styled(traits_.unicode ? "✓" : "+", Style::kGreen, traits_.color);
-      case StageStatus::kFailed: return Styled(traits_.unicode ? "✗" : "x", Style::kRed, traits_.color);
-      case StageStatus::kGated: return Styled("!", Style::kRed, traits_.color);
-      case StageStatus::kSkipped: return Styled("-", Style::kDim, traits_.color);
-      default: return Styled("!", Style::kYellow, traits_.color);
+      case StageStatus::kRan:
+        return Styled(traits_.unicode ? "✓" : "+", Style::kGreen, traits_.color);
+      case StageStatus::kFailed:
+        return Styled(traits_.unicode ? "✗" : "x", Style::kRed, traits_.color);
+      case StageStatus::kGated:
+        return Styled("!", Style::kRed, traits_.color);
+      case StageStatus::kSkipped:
+        return Styled("-", Style::kDim, traits_.color);
+      default:
+        return Styled("!", Style::kYellow, traits_.color);
     }
   }
 
@@ -114,8 +127,9 @@ class LiveView : public Observer {
     static const char* const kSpinner[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
     static const char* const kAscii[] = {"|", "/", "-", "\\"};
     const auto frame = static_cast<size_t>(std::max(0.0, now - started_) / kFrame);
-    std::string out = Styled(traits_.unicode ? kSpinner[frame % 10] : kAscii[frame % 4], Style::kCyan, traits_.color) +
-                      " " + PadRight(Name(line.stage), name_cells_);
+    std::string out =
+        Styled(traits_.unicode ? kSpinner[frame % 10] : kAscii[frame % 4], Style::kCyan, traits_.color) +
+        " " + PadRight(Name(line.stage), name_cells_);
     size_t used = DisplayWidth(out);
     const auto add = [&](const std::string& part, size_t reserve = 0) {
       if (part.empty() || used + 2 + DisplayWidth(part) + reserve > columns) return;
@@ -134,7 +148,8 @@ class LiveView : public Observer {
     add(f.Eta(now));
     add(f.Metrics());
     add(f.Rate());
-    if (!f.message().empty() && used + 12 < columns) add(Shorten(f.message(), columns - used - 2, traits_.unicode));
+    if (!f.message().empty() && used + 12 < columns)
+      add(Shorten(f.message(), columns - used - 2, traits_.unicode));
     return Shortened(out, columns);
   }
 
@@ -180,7 +195,8 @@ class LiveView : public Observer {
     const auto columns = static_cast<size_t>(std::max(10, size.columns));
     std::vector<std::string> lines;
     const size_t room = static_cast<size_t>(std::max(3, size.rows)) - 2;
-    for (size_t i = 0; i < running_.size() && lines.size() < room; ++i) lines.push_back(Render(running_[i], now, columns - 1));
+    for (size_t i = 0; i < running_.size() && lines.size() < room; ++i)
+      lines.push_back(Render(running_[i], now, columns - 1));
     if (!running_.empty()) {
       std::string status = "  " + std::to_string(finished_) + "/" + std::to_string(total_) + " done, " +
                            std::to_string(running_.size()) + " running, " +
@@ -211,6 +227,8 @@ class LiveView : public Observer {
 
 }  // namespace
 
-std::unique_ptr<Observer> MakeLiveView(int fd, TerminalTraits traits) { return std::make_unique<LiveView>(fd, traits); }
+std::unique_ptr<Observer> MakeLiveView(int fd, TerminalTraits traits) {
+  return std::make_unique<LiveView>(fd, traits);
+}
 
 }  // namespace genflow::cli

@@ -1,8 +1,8 @@
 // `genflow logs`: the log of a stage.
-#include <CLI/CLI.hpp>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
 #include <memory>
@@ -27,7 +27,8 @@ struct Options {
 };
 
 // The attempt whose log is meant: the last one of the stage, or the numbered one.
-Result<std::optional<AttemptInfo>> FindAttempt(Store& store, const std::string& run, const std::string& stage, int number) {
+Result<std::optional<AttemptInfo>> FindAttempt(Store& store, const std::string& run, const std::string& stage,
+                                               int number) {
   GF_TRY(auto attempts, store.ListAttempts(run));
   std::optional<AttemptInfo> found;
   std::vector<std::string> stages;
@@ -38,8 +39,10 @@ Result<std::optional<AttemptInfo>> FindAttempt(Store& store, const std::string& 
   if (found) return found;
   const auto near = NearestName(stage, stages);
   return MakeError(Code::kNotFound,
-                   "run " + run + " has no stage '" + stage + "'" + (number > 0 ? " with attempt " + std::to_string(number) : ""),
-                   near && *near != stage ? "did you mean '" + *near + "'?" : "`genflow runs show " + run + "` lists them");
+                   "run " + run + " has no stage '" + stage + "'" +
+                       (number > 0 ? " with attempt " + std::to_string(number) : ""),
+                   near && *near != stage ? "did you mean '" + *near + "'?"
+                                          : "`genflow runs show " + run + "` lists them");
 }
 
 // Copies what is new in the file to standard output.
@@ -71,8 +74,10 @@ int Logs(const Options& options) {
   }
   if ((*attempt)->log.empty()) {
     const std::string source = (*attempt)->source_run;
-    return Report(MakeError(Code::kNotFound, "'" + stage + "' did not run in " + *run + ", so it has no log",
-                            source.empty() ? "" : "its outputs are from run " + source + ": genflow logs " + source + "/" + stage));
+    return Report(MakeError(
+        Code::kNotFound, "'" + stage + "' did not run in " + *run + ", so it has no log",
+        source.empty() ? ""
+                       : "its outputs are from run " + source + ": genflow logs " + source + "/" + stage));
   }
   Fd fd(::open((*attempt)->log.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid()) return Report(ErrnoError((*attempt)->log, errno));

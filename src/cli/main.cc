@@ -1,6 +1,5 @@
 // Entry point of `genflow`: parses the command line and runs one command.
 #include <CLI/CLI.hpp>
-
 #include <cstdio>
 
 #include "base/strings.h"
@@ -19,14 +18,16 @@ const CLI::App* Deepest(const CLI::App* app) {
 }
 
 std::string CommandLine(const CLI::App* app) {
-  return app->get_parent() == nullptr ? app->get_name() : CommandLine(app->get_parent()) + " " + app->get_name();
+  return app->get_parent() == nullptr ? app->get_name()
+                                      : CommandLine(app->get_parent()) + " " + app->get_name();
 }
 
 Error UsageError(const CLI::App& root, const CLI::ParseError& error) {
   const CLI::App* at = Deepest(&root);
   const std::string help = "`" + CommandLine(at) + " --help` shows what it takes";
   // Arguments that were not understood: the first one names the mistake.
-  const std::vector<std::string> rest = at->remaining(true).empty() ? root.remaining(true) : at->remaining(true);
+  const std::vector<std::string> rest =
+      at->remaining(true).empty() ? root.remaining(true) : at->remaining(true);
   if (!rest.empty()) {
     const std::string& word = rest.front();
     const bool option = word.size() > 1 && word[0] == '-';
@@ -40,7 +41,9 @@ Error UsageError(const CLI::App& root, const CLI::ParseError& error) {
       }
     }
     const auto near = NearestName(word.substr(0, word.find('=')), names);
-    const std::string what = option ? "unknown option '" : names.empty() ? "unexpected argument '" : "unknown command '";
+    const std::string what = option          ? "unknown option '"
+                             : names.empty() ? "unexpected argument '"
+                                             : "unknown command '";
     return InvalidError(what + word + "'", near ? "did you mean '" + *near + "'?" : help);
   }
   std::string text = error.what();
@@ -54,12 +57,13 @@ int Main(int argc, char** argv) {
   CLI::App app{"From raw data to a guarded language model, in one binary.", "genflow"};
   app.set_version_flag("--version", std::string("genflow ") + kVersion);
   app.require_subcommand(1);
-  app.footer("Examples:\n"
-             "  genflow run pipelines/quickstart.yaml\n"
-             "  genflow validate pipeline.yaml\n"
-             "  genflow logs -f tune\n"
-             "\n"
-             "`genflow COMMAND --help` shows more.");
+  app.footer(
+      "Examples:\n"
+      "  genflow run pipelines/quickstart.yaml\n"
+      "  genflow validate pipeline.yaml\n"
+      "  genflow logs -f tune\n"
+      "\n"
+      "`genflow COMMAND --help` shows more.");
   Action action;
   const std::vector<std::string> arguments(argv, argv + argc);
   AddRunCommand(app, action, arguments);

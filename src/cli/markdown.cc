@@ -17,13 +17,17 @@ std::string RenderInline(std::string_view text, bool color) {
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (code) {
-      if (c == '`') code = false;
-      else out += c;
-    } else if (c == '\\' && i + 1 < text.size() && std::string_view("|*_`\\#").find(text[i + 1]) != std::string_view::npos) {
+      if (c == '`')
+        code = false;
+      else
+        out += c;
+    } else if (c == '\\' && i + 1 < text.size() &&
+               std::string_view("|*_`\\#").find(text[i + 1]) != std::string_view::npos) {
       out += text[++i];
     } else if (c == '`' && text.find('`', i + 1) != std::string_view::npos) {
       code = true;
-    } else if (text.substr(i).starts_with("**") && (bold || text.find("**", i + 2) != std::string_view::npos)) {
+    } else if (text.substr(i).starts_with("**") &&
+               (bold || text.find("**", i + 2) != std::string_view::npos)) {
       bold = !bold;
       if (color) out += bold ? "\x1b[1m" : "\x1b[0m";
       ++i;
@@ -41,8 +45,10 @@ std::vector<std::string> SplitRow(std::string_view line) {
   if (line.ends_with('|') && !line.ends_with("\\|")) line.remove_suffix(1);
   std::vector<std::string> cells(1);
   for (size_t i = 0; i < line.size(); ++i) {
-    if (line[i] == '|' && (i == 0 || line[i - 1] != '\\')) cells.emplace_back();
-    else cells.back() += line[i];
+    if (line[i] == '|' && (i == 0 || line[i - 1] != '\\'))
+      cells.emplace_back();
+    else
+      cells.back() += line[i];
   }
   for (auto& cell : cells) cell = std::string(Trim(cell));
   return cells;
@@ -87,9 +93,9 @@ std::string RenderMarkdown(std::string_view markdown, const std::string& indent,
       --i;
       out += table.Render(indent, color);
     } else if (trimmed.starts_with('#')) {
-      const std::string_view title = Trim(trimmed.substr(trimmed.find_first_not_of('#') == std::string_view::npos
-                                                             ? trimmed.size()
-                                                             : trimmed.find_first_not_of('#')));
+      const std::string_view title = Trim(trimmed.substr(
+          trimmed.find_first_not_of('#') == std::string_view::npos ? trimmed.size()
+                                                                   : trimmed.find_first_not_of('#')));
       emit(Styled(RenderInline(title, false), Style::kBold, color));
     } else if (trimmed.starts_with("> ")) {
       emit("  " + Styled(RenderInline(trimmed.substr(2), false), Style::kDim, color));

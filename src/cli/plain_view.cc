@@ -30,7 +30,8 @@ class PlainView : public Observer {
     if (state.figures.fraction() >= 0) {
       text = std::to_string(static_cast<int>(100 * state.figures.fraction())) + "% (" + text + ")";
     }
-    for (const auto& part : {state.figures.Rate(), state.figures.Metrics(), state.figures.Eta(now), progress.message}) {
+    for (const auto& part :
+         {state.figures.Rate(), state.figures.Metrics(), state.figures.Eta(now), progress.message}) {
       if (!part.empty()) text += ", " + part;
     }
     Line(progress.stage, text);
@@ -42,8 +43,10 @@ class PlainView : public Observer {
   void Log(const StageLog& log, double /*now*/) override {
     if (log.level == "warning" || log.level == "error") Line(log.stage, log.level + ": " + log.text);
   }
-  void StageRetries(const std::string& stage, int attempt, double delay, const Error& error, double) override {
-    Line(stage, "attempt " + std::to_string(attempt) + " failed: " + error.message + "; again in " + HumanDuration(delay));
+  void StageRetries(const std::string& stage, int attempt, double delay, const Error& error,
+                    double) override {
+    Line(stage, "attempt " + std::to_string(attempt) + " failed: " + error.message + "; again in " +
+                    HumanDuration(delay));
   }
   void StageWaits(const std::string& stage, const std::string& for_what, double) override {
     Line(stage, "waits for " + for_what + ", which is computing it");
@@ -54,8 +57,9 @@ class PlainView : public Observer {
     if (result.status != StageStatus::kCached) Line(result.stage, EndPhrase(result));
   }
   void Stopping(int, bool forced, double grace, double) override {
-    Print(forced ? "killing the running stages" : "stopping: stages have " + HumanDuration(grace) +
-                                                      " to save their state; press Ctrl-C again to kill them");
+    Print(forced ? "killing the running stages"
+                 : "stopping: stages have " + HumanDuration(grace) +
+                       " to save their state; press Ctrl-C again to kill them");
   }
   void Notice(const std::string& text) override { Print("notice: " + text); }
 

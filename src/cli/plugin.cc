@@ -1,6 +1,5 @@
 // `genflow plugin describe`: writes the manifest of a plugin.
 #include <CLI/CLI.hpp>
-
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -35,8 +34,10 @@ void AddPluginCommand(CLI::App& app, Action& action) {
   CLI::App* describe = plugin->add_subcommand("describe", "Write the manifest that stands beside a plugin");
   auto file = std::make_shared<std::string>(), output = std::make_shared<std::string>();
   describe->add_option("PLUGIN", *file, "The plugin's .so file")->required();
-  describe->add_option("-o,--output", *output, "Where to write; '-' is standard output (default: PLUGIN with .json)");
-  describe->callback([&action, file, output] { action = [file, output] { return Describe(*file, *output); }; });
+  describe->add_option("-o,--output", *output,
+                       "Where to write; '-' is standard output (default: PLUGIN with .json)");
+  describe->callback(
+      [&action, file, output] { action = [file, output] { return Describe(*file, *output); }; });
 }
 
 }  // namespace genflow::cli

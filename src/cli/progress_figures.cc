@@ -14,10 +14,14 @@ constexpr double kRateWeight = 0.15;
 
 std::string ShortNumber(double value) {
   char buffer[40];
-  if (value >= 1e6) std::snprintf(buffer, sizeof buffer, "%.2fM", value / 1e6);
-  else if (value >= 1e4) std::snprintf(buffer, sizeof buffer, "%.1fk", value / 1e3);
-  else if (value >= 100) std::snprintf(buffer, sizeof buffer, "%.0f", value);
-  else std::snprintf(buffer, sizeof buffer, "%.3g", value);
+  if (value >= 1e6)
+    std::snprintf(buffer, sizeof buffer, "%.2fM", value / 1e6);
+  else if (value >= 1e4)
+    std::snprintf(buffer, sizeof buffer, "%.1fk", value / 1e3);
+  else if (value >= 100)
+    std::snprintf(buffer, sizeof buffer, "%.0f", value);
+  else
+    std::snprintf(buffer, sizeof buffer, "%.3g", value);
   return buffer;
 }
 
@@ -41,9 +45,12 @@ void ProgressFigures::Add(const StageMetric& metric) {
   char buffer[40];
   std::snprintf(buffer, sizeof buffer, "%.4g", metric.value);
   const std::string& name = metric.name;
-  if (name == "loss" || name == "train_loss" || name == "train/loss") loss_ = "loss " + std::string(buffer);
-  else if (name == "tokens_per_second" || name == "tokens/s") speed_ = ShortNumber(metric.value) + " tok/s";
-  else other_ = name + " " + buffer;
+  if (name == "loss" || name == "train_loss" || name == "train/loss")
+    loss_ = "loss " + std::string(buffer);
+  else if (name == "tokens_per_second" || name == "tokens/s")
+    speed_ = ShortNumber(metric.value) + " tok/s";
+  else
+    other_ = name + " " + buffer;
 }
 
 double ProgressFigures::fraction() const {
@@ -77,14 +84,19 @@ std::string ProgressFigures::Metrics() const {
 
 std::string EndPhrase(const StageResult& result) {
   switch (result.status) {
-    case StageStatus::kRan: return "ran in " + HumanDuration(result.seconds);
-    case StageStatus::kCached: return "cached";
+    case StageStatus::kRan:
+      return "ran in " + HumanDuration(result.seconds);
+    case StageStatus::kCached:
+      return "cached";
     case StageStatus::kFailed:
-      return "failed" + (result.attempts > 0 ? " after " + HumanDuration(result.seconds) : std::string()) + ": " +
-             (result.error ? result.error->message : std::string());
-    case StageStatus::kGated: return "said no: " + (result.error ? result.error->message : std::string());
-    case StageStatus::kInterrupted: return "interrupted after " + HumanDuration(result.seconds);
-    case StageStatus::kSkipped: return "skipped: " + result.reason;
+      return "failed" + (result.attempts > 0 ? " after " + HumanDuration(result.seconds) : std::string()) +
+             ": " + (result.error ? result.error->message : std::string());
+    case StageStatus::kGated:
+      return "said no: " + (result.error ? result.error->message : std::string());
+    case StageStatus::kInterrupted:
+      return "interrupted after " + HumanDuration(result.seconds);
+    case StageStatus::kSkipped:
+      return "skipped: " + result.reason;
   }
   return {};
 }

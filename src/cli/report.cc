@@ -12,22 +12,31 @@ namespace {
 
 Style StyleOf(StageStatus status) {
   switch (status) {
-    case StageStatus::kRan: return Style::kGreen;
+    case StageStatus::kRan:
+      return Style::kGreen;
     case StageStatus::kCached:
-    case StageStatus::kSkipped: return Style::kDim;
-    case StageStatus::kInterrupted: return Style::kYellow;
-    default: return Style::kRed;
+    case StageStatus::kSkipped:
+      return Style::kDim;
+    case StageStatus::kInterrupted:
+      return Style::kYellow;
+    default:
+      return Style::kRed;
   }
 }
 
 std::string NoteOf(const StageResult& result) {
   switch (result.status) {
-    case StageStatus::kCached: return "saved " + HumanDuration(result.seconds);
-    case StageStatus::kSkipped: return result.reason;
+    case StageStatus::kCached:
+      return "saved " + HumanDuration(result.seconds);
+    case StageStatus::kSkipped:
+      return result.reason;
     case StageStatus::kFailed:
-    case StageStatus::kGated: return result.error ? result.error->message : "";
-    case StageStatus::kRan: return result.attempts > 1 ? "attempt " + std::to_string(result.attempts) : "";
-    default: return "";
+    case StageStatus::kGated:
+      return result.error ? result.error->message : "";
+    case StageStatus::kRan:
+      return result.attempts > 1 ? "attempt " + std::to_string(result.attempts) : "";
+    default:
+      return "";
   }
 }
 
@@ -38,8 +47,8 @@ std::string RenderReport(const RunReport& report, TerminalTraits traits) {
                                     [](const StageResult& s) { return s.status == StageStatus::kCached; });
   if (cached == static_cast<std::ptrdiff_t>(report.stages.size())) {
     char line[96];
-    std::snprintf(line, sizeof line, ": nothing to do (%td stage%s cached, %.2f s)\n", cached, cached == 1 ? "" : "s",
-                  report.seconds);
+    std::snprintf(line, sizeof line, ": nothing to do (%td stage%s cached, %.2f s)\n", cached,
+                  cached == 1 ? "" : "s", report.seconds);
     return report.pipeline + line;
   }
   Table table({"stage", "status", "time", "note"}, {Align::kLeft, Align::kLeft, Align::kRight, Align::kLeft});
@@ -53,13 +62,15 @@ std::string RenderReport(const RunReport& report, TerminalTraits traits) {
     const bool finished = stage.status == StageStatus::kRan || stage.status == StageStatus::kCached ||
                           stage.status == StageStatus::kGated;
     if (!finished || Trim(stage.summary).empty()) continue;
-    out += "\n" + Styled(stage.stage, Style::kBold, traits.color) + "\n" + RenderMarkdown(stage.summary, "  ", traits.color);
+    out += "\n" + Styled(stage.stage, Style::kBold, traits.color) + "\n" +
+           RenderMarkdown(stage.summary, "  ", traits.color);
   }
   for (const auto& stage : report.stages) {
     for (const auto& output : stage.outputs) {
       if (output.artifact.type != "package") continue;
       out += "\npackage " + stage.stage + "." + output.port + ": " + output.artifact.path.string() + "\n" +
-             "  to take it out: genflow artifacts export " + report.run + ":" + stage.stage + "." + output.port + " DIR\n";
+             "  to take it out: genflow artifacts export " + report.run + ":" + stage.stage + "." +
+             output.port + " DIR\n";
     }
   }
   out += "\n" + report.pipeline + ": " +

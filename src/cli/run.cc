@@ -1,8 +1,8 @@
 // `genflow run` and `genflow plan`.
-#include <CLI/CLI.hpp>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
@@ -34,8 +34,14 @@ struct Options {
 // Shows diagnostics; true when the pipeline can be used.
 bool ShowDiagnostics(const LoadResult& loaded, bool json) {
   if (!loaded.diagnostics.empty()) {
-    if (json) std::fputs((Dump({{"event", "diagnostics"}, {"diagnostics", DiagnosticsToJson(loaded.diagnostics)}}) + "\n").c_str(), stdout);
-    else std::fputs(RenderDiagnostics(loaded.diagnostics, {DetectTerminal(STDERR_FILENO).color}).c_str(), stderr);
+    if (json)
+      std::fputs(
+          (Dump({{"event", "diagnostics"}, {"diagnostics", DiagnosticsToJson(loaded.diagnostics)}}) + "\n")
+              .c_str(),
+          stdout);
+    else
+      std::fputs(RenderDiagnostics(loaded.diagnostics, {DetectTerminal(STDERR_FILENO).color}).c_str(),
+                 stderr);
   }
   return loaded.pipeline.has_value() && !HasErrors(loaded.diagnostics);
 }
@@ -72,10 +78,11 @@ std::string RenderPlan(const std::vector<PlannedStage>& stages, const Pipeline& 
   size_t runs = 0;
   double seconds = 0;
   for (const auto& stage : stages) {
-    const bool runs_now = stage.action == PlannedStage::Action::kRun || stage.action == PlannedStage::Action::kMaybe;
+    const bool runs_now =
+        stage.action == PlannedStage::Action::kRun || stage.action == PlannedStage::Action::kMaybe;
     runs += runs_now ? 1 : 0;
     if (runs_now) seconds += stage.estimated_seconds;
-    const Style style = runs_now                                              ? Style::kYellow
+    const Style style = runs_now                                         ? Style::kYellow
                         : stage.action == PlannedStage::Action::kMissing ? Style::kRed
                                                                          : Style::kDim;
     const std::string first = stage.reasons.empty() ? "" : stage.reasons.front();
@@ -110,7 +117,7 @@ class TemporaryStore {
 };
 
 int ShowPlan(const Options& options, const fs::path& file, const Catalog& catalog, const fs::path& root,
-         const RunOptions& run) {
+             const RunOptions& run) {
   std::error_code ec;
   std::optional<TemporaryStore> temporary;
   if (!fs::exists(root, ec)) {
@@ -131,8 +138,12 @@ int ShowPlan(const Options& options, const fs::path& file, const Catalog& catalo
   }
   nlohmann::json stages = nlohmann::json::array();
   for (const auto& stage : *plan) {
-    stages.push_back({{"stage", stage.stage}, {"uses", stage.uses}, {"action", PlannedActionName(stage.action)},
-                      {"reasons", stage.reasons}, {"key", stage.key}, {"estimated_seconds", stage.estimated_seconds}});
+    stages.push_back({{"stage", stage.stage},
+                      {"uses", stage.uses},
+                      {"action", PlannedActionName(stage.action)},
+                      {"reasons", stage.reasons},
+                      {"key", stage.key},
+                      {"estimated_seconds", stage.estimated_seconds}});
   }
   std::fputs(DumpPretty({{"pipeline", loaded->pipeline->name}, {"stages", stages}}).c_str(), stdout);
   return kExitOk;
@@ -171,8 +182,8 @@ int Run(Options options, const std::vector<std::string>& argv) {
   auto executor = ProcessExecutor::Create(clock);
   if (!executor.ok()) return Report(executor.error());
   const TerminalTraits progress = DetectTerminal(STDERR_FILENO), answer = DetectTerminal(STDOUT_FILENO);
-  std::unique_ptr<Observer> view = options.json            ? MakeJsonView(stdout)
-                                   : options.quiet         ? std::make_unique<Observer>()
+  std::unique_ptr<Observer> view = options.json           ? MakeJsonView(stdout)
+                                   : options.quiet        ? std::make_unique<Observer>()
                                    : progress.interactive ? MakeLiveView(STDERR_FILENO, progress)
                                                           : MakePlainView(stderr);
   auto report = RunPipeline(*loaded->pipeline, *store, *run, **executor, clock, *view);
@@ -187,10 +198,14 @@ int Run(Options options, const std::vector<std::string>& argv) {
 
 void AddRunOptions(CLI::App& command, Options& options) {
   AddPipelineOptions(command, options.pipeline);
-  command.add_option("--from", options.from, "Only this stage and what depends on it; the rest comes from the cache")
+  command
+      .add_option("--from", options.from,
+                  "Only this stage and what depends on it; the rest comes from the cache")
       ->allow_extra_args(false);
-  command.add_option("--until", options.until, "Only this stage and what it depends on")->allow_extra_args(false);
-  command.add_option("--force", options.force, "Run these stages even when they are cached; without names, all")
+  command.add_option("--until", options.until, "Only this stage and what it depends on")
+      ->allow_extra_args(false);
+  command
+      .add_option("--force", options.force, "Run these stages even when they are cached; without names, all")
       ->expected(0, -1);
   AddStoreOption(command, options.pipeline.store);
 }
@@ -201,20 +216,23 @@ void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>
   CLI::App* run = app.add_subcommand("run", "Run a pipeline; what is cached is not run again");
   auto options = std::make_shared<Options>();
   AddRunOptions(*run, *options);
-  run->add_flag("-k,--keep-going", options->keep_going, "After a failure, go on with what does not depend on it");
+  run->add_flag("-k,--keep-going", options->keep_going,
+                "After a failure, go on with what does not depend on it");
   run->add_option("-j,--jobs", options->jobs, "At most this many stages at once")->check(AtLeastOne());
   run->add_option("--cpus", options->cpus, "Size of the CPU pool (default: all CPUs)")->check(AtLeastOne());
-  run->add_option("--grace", options->grace, "Time that stages have to save their state when stopped")->capture_default_str();
+  run->add_option("--grace", options->grace, "Time that stages have to save their state when stopped")
+      ->capture_default_str();
   run->add_flag("-n,--dry-run", options->dry_run, "Say what would run and why, and run nothing");
   run->add_flag("--json", options->json, "Events as JSON lines on stdout");
   run->add_flag("-q,--quiet", options->quiet, "Only errors");
-  run->footer("Examples:\n"
-              "  genflow run pipelines/quickstart.yaml\n"
-              "  genflow run -p epochs=3 --from tune\n"
-              "  genflow run --force tune --keep-going -j 2\n"
-              "\n"
-              "Exit codes: 0 done, 1 a stage failed, 2 invalid pipeline, 3 a gate said no,\n"
-              "4 another run of this pipeline goes on, 75 interrupted and resumable.");
+  run->footer(
+      "Examples:\n"
+      "  genflow run pipelines/quickstart.yaml\n"
+      "  genflow run -p epochs=3 --from tune\n"
+      "  genflow run --force tune --keep-going -j 2\n"
+      "\n"
+      "Exit codes: 0 done, 1 a stage failed, 2 invalid pipeline, 3 a gate said no,\n"
+      "4 another run of this pipeline goes on, 75 interrupted and resumable.");
   run->callback([&action, options, run, argv] {
     options->force_given = run->get_option("--force")->count() > 0;
     action = [options, argv] { return Run(*options, argv); };

@@ -1,7 +1,7 @@
 // `genflow runs`: what has run.
-#include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
@@ -57,17 +57,19 @@ int List(const Options& options) {
   }
   const bool color = DetectTerminal(STDOUT_FILENO).color;
   Table table({"run", "pipeline", "status", "started", "time", "ran", "cached", "failed", "skipped", "tags"},
-              {Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
-               Align::kRight, Align::kRight});
+              {Align::kLeft, Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight, Align::kRight,
+               Align::kRight, Align::kRight, Align::kRight});
   for (const auto& run : *runs) {
     const std::string status = RunStatusName(run.status);
     table.Add({run.id, run.pipeline, Styled(status, StyleOf(status), color), LocalTime(run.started),
-               run.finished > 0 ? HumanDuration(run.finished - run.started) : "", std::to_string(run.stages_run),
-               std::to_string(run.stages_cached), std::to_string(run.stages_failed), std::to_string(run.stages_skipped),
-               Join(run.tags, " ")});
+               run.finished > 0 ? HumanDuration(run.finished - run.started) : "",
+               std::to_string(run.stages_run), std::to_string(run.stages_cached),
+               std::to_string(run.stages_failed), std::to_string(run.stages_skipped), Join(run.tags, " ")});
   }
-  if (table.empty()) std::printf("no runs\n");
-  else std::fputs(table.Render("", color).c_str(), stdout);
+  if (table.empty())
+    std::printf("no runs\n");
+  else
+    std::fputs(table.Render("", color).c_str(), stdout);
   return kExitOk;
 }
 
@@ -104,11 +106,13 @@ int Show(const Options& options) {
   for (const auto& attempt : *attempts) {
     const std::string word = AttemptStatusName(attempt.status);
     std::vector<std::string> outputs;
-    for (const auto& output : attempt.outputs) outputs.push_back(output.port + "=" + output.artifact.digest.substr(0, 12));
+    for (const auto& output : attempt.outputs)
+      outputs.push_back(output.port + "=" + output.artifact.digest.substr(0, 12));
     const bool ran = attempt.status != AttemptStatus::kCached && attempt.status != AttemptStatus::kSkipped;
-    table.Add({attempt.stage, attempt.uses, Styled(word, StyleOf(word), color), std::to_string(attempt.attempt),
-               ran && attempt.finished > 0 ? HumanDuration(attempt.finished - attempt.started) : "-",
-               attempt.end.peak_rss_bytes > 0 ? HumanBytes(attempt.end.peak_rss_bytes) : "-", Join(outputs, " ")});
+    table.Add(
+        {attempt.stage, attempt.uses, Styled(word, StyleOf(word), color), std::to_string(attempt.attempt),
+         ran && attempt.finished > 0 ? HumanDuration(attempt.finished - attempt.started) : "-",
+         attempt.end.peak_rss_bytes > 0 ? HumanBytes(attempt.end.peak_rss_bytes) : "-", Join(outputs, " ")});
   }
   out += table.Render("", color);
   for (const auto& attempt : *attempts) {
@@ -117,7 +121,8 @@ int Show(const Options& options) {
       if (!attempt.end.error_hint.empty()) out += "  hint: " + attempt.end.error_hint + "\n";
     }
     if (!Trim(attempt.end.summary).empty()) {
-      out += "\n" + Styled(attempt.stage, Style::kBold, color) + "\n" + RenderMarkdown(attempt.end.summary, "  ", color);
+      out += "\n" + Styled(attempt.stage, Style::kBold, color) + "\n" +
+             RenderMarkdown(attempt.end.summary, "  ", color);
     }
   }
   std::fputs(out.c_str(), stdout);
@@ -135,8 +140,10 @@ int Remove(const Options& options) {
     removed.push_back(*id);
     if (!options.json) std::printf("removed %s\n", id->c_str());
   }
-  if (options.json) std::fputs(DumpPretty({{"removed", removed}}).c_str(), stdout);
-  else std::printf("`genflow gc` frees the artifacts that no other run uses\n");
+  if (options.json)
+    std::fputs(DumpPretty({{"removed", removed}}).c_str(), stdout);
+  else
+    std::printf("`genflow gc` frees the artifacts that no other run uses\n");
   return kExitOk;
 }
 

@@ -1,6 +1,7 @@
 // `genflow schema` and `genflow version`.
-#include <CLI/CLI.hpp>
+#include "config/schema.h"
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
@@ -10,7 +11,6 @@
 #include "cli/json_output.h"
 #include "cli/version.h"
 #include "cli/workspace.h"
-#include "config/schema.h"
 #include "genflow/plugin.h"
 
 namespace genflow::cli {
@@ -19,10 +19,11 @@ void AddSchemaCommand(CLI::App& app, Action& action) {
   CLI::App* schema = app.add_subcommand("schema", "Print the JSON Schema of pipeline files, for editors");
   auto output = std::make_shared<std::string>();
   schema->add_option("-o,--output", *output, "File to write instead of stdout");
-  schema->footer("Example:\n"
-                 "  genflow schema -o .genflow/schema.json\n"
-                 "and as first line of a pipeline:\n"
-                 "  # yaml-language-server: $schema=.genflow/schema.json");
+  schema->footer(
+      "Example:\n"
+      "  genflow schema -o .genflow/schema.json\n"
+      "and as first line of a pipeline:\n"
+      "  # yaml-language-server: $schema=.genflow/schema.json");
   schema->callback([&action, output] {
     action = [output] {
       const std::string text = DumpPretty(PipelineJsonSchema(UsableCatalog()));
@@ -42,8 +43,14 @@ void AddVersionCommand(CLI::App& app, Action& action) {
   version->add_flag("--json", *json, "JSON on stdout");
   version->callback([&action, json] {
     action = [json] {
-      if (*json) std::fputs(DumpPretty({{"version", kVersion}, {"abi_major", GENFLOW_ABI_MAJOR}, {"abi_minor", GENFLOW_ABI_MINOR}}).c_str(), stdout);
-      else std::printf("genflow %s\n", kVersion);
+      if (*json)
+        std::fputs(
+            DumpPretty(
+                {{"version", kVersion}, {"abi_major", GENFLOW_ABI_MAJOR}, {"abi_minor", GENFLOW_ABI_MINOR}})
+                .c_str(),
+            stdout);
+      else
+        std::printf("genflow %s\n", kVersion);
       return kExitOk;
     };
   });

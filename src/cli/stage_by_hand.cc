@@ -1,7 +1,7 @@
 // `genflow stages run`: one stage without a pipeline or a store.
-#include <CLI/CLI.hpp>
 #include <glob.h>
 
+#include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -32,8 +32,8 @@ class ConsoleSink : public ReportSink {
       std::fprintf(stderr, "%s/%s %s %s\n", line["done"].dump().c_str(), line["total"].dump().c_str(),
                    line["unit"].get<std::string>().c_str(), line.value("msg", "").c_str());
     } else if (t == "metric") {
-      std::fprintf(stderr, "%s[%s] = %s\n", line["name"].get<std::string>().c_str(), line["step"].dump().c_str(),
-                   line["value"].dump().c_str());
+      std::fprintf(stderr, "%s[%s] = %s\n", line["name"].get<std::string>().c_str(),
+                   line["step"].dump().c_str(), line["value"].dump().c_str());
     } else if (t == "log") {
       std::fprintf(stderr, "%s: %s\n", line["level"].get<std::string>().c_str(),
                    line["text"].get<std::string>().c_str());
@@ -41,7 +41,8 @@ class ConsoleSink : public ReportSink {
       std::printf("%s\n", line["text"].get<std::string>().c_str());
     } else if (t == "fail") {
       std::fprintf(stderr, "error: %s\n", line["message"].get<std::string>().c_str());
-      if (!line.value("hint", "").empty()) std::fprintf(stderr, "  hint: %s\n", line["hint"].get<std::string>().c_str());
+      if (!line.value("hint", "").empty())
+        std::fprintf(stderr, "  hint: %s\n", line["hint"].get<std::string>().c_str());
     }
   }
 };
@@ -90,7 +91,8 @@ int RunByHand(const RunOptions& options) {
   request.plugin_digest = (*stage)->plugin_digest;
   request.stage = options.stage;
   request.params = json::parse(options.with, nullptr, false);
-  if (!request.params.is_object()) return Report(InvalidError("--with is not a JSON object: " + options.with));
+  if (!request.params.is_object())
+    return Report(InvalidError("--with is not a JSON object: " + options.with));
   for (const auto& param : (*stage)->params) {
     if (param.default_value) SetDefault(request.params, param.name, *param.default_value);
     if (param.type == ParamType::kFiles) ExpandFiles(request.params, param.name);
@@ -101,9 +103,11 @@ int RunByHand(const RunOptions& options) {
     const std::string port = text.substr(0, equals);
     const PortInfo* info = (*stage)->FindInput(port);
     if (equals == std::string::npos || info == nullptr) {
-      return Report(InvalidError("--in " + text + ": " + options.stage + " has no such input", "write --in PORT=PATH"));
+      return Report(
+          InvalidError("--in " + text + ": " + options.stage + " has no such input", "write --in PORT=PATH"));
     }
-    request.inputs.push_back({port, info->type, fs::absolute(text.substr(equals + 1), ec).string(), "", "by hand"});
+    request.inputs.push_back(
+        {port, info->type, fs::absolute(text.substr(equals + 1), ec).string(), "", "by hand"});
   }
   const fs::path out = fs::absolute(options.out, ec);
   for (const auto& port : (*stage)->outputs) {
@@ -116,8 +120,10 @@ int RunByHand(const RunOptions& options) {
   for (const auto& folder : {request.state_dir, request.scratch_dir}) {
     if (auto made = MakeDirectories(folder); !made.ok()) return Report(made.error());
   }
-  request.threads = options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
-  request.info = {{"run_id", "by-hand"}, {"stage", options.stage}, {"pipeline", ""}, {"attempt", 1}, {"key", ""}};
+  request.threads =
+      options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
+  request.info = {
+      {"run_id", "by-hand"}, {"stage", options.stage}, {"pipeline", ""}, {"attempt", 1}, {"key", ""}};
   std::signal(SIGINT, [](int) { RequestStop(); });
   std::signal(SIGTERM, [](int) { RequestStop(); });
   ConsoleSink sink;
@@ -129,7 +135,8 @@ int RunByHand(const RunOptions& options) {
 }  // namespace
 
 void AddStagesRunCommand(CLI::App& stages, Action& action) {
-  CLI::App* run = stages.add_subcommand("run", "Run one stage on given inputs, without a pipeline or a store");
+  CLI::App* run =
+      stages.add_subcommand("run", "Run one stage on given inputs, without a pipeline or a store");
   auto options = std::make_shared<RunOptions>();
   run->add_option("STAGE", options->stage, "Name of the stage, such as data.read")->required();
   run->add_option("--with", options->with, "Parameters as a JSON object");

@@ -1,7 +1,7 @@
 // `genflow stages`: what stages there are.
-#include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
@@ -25,10 +25,12 @@ struct Options {
 };
 
 nlohmann::json ToJson(const StageInfo& stage) {
-  nlohmann::json params = nlohmann::json::array(), inputs = nlohmann::json::array(), outputs = nlohmann::json::array();
+  nlohmann::json params = nlohmann::json::array(), inputs = nlohmann::json::array(),
+                 outputs = nlohmann::json::array();
   for (const auto& param : stage.params) {
-    nlohmann::json entry = {{"name", param.name}, {"type", ParamTypeName(param.type)}, {"required", param.required},
-                            {"secret", param.secret}, {"volatile", param.is_volatile}, {"doc", param.doc}};
+    nlohmann::json entry = {
+        {"name", param.name},     {"type", ParamTypeName(param.type)}, {"required", param.required},
+        {"secret", param.secret}, {"volatile", param.is_volatile},     {"doc", param.doc}};
     if (param.default_value) entry["default"] = *param.default_value;
     if (param.min) entry["min"] = *param.min;
     if (param.max) entry["max"] = *param.max;
@@ -37,14 +39,25 @@ nlohmann::json ToJson(const StageInfo& stage) {
   }
   const auto ports = [](const std::vector<PortInfo>& from, nlohmann::json& to) {
     for (const auto& port : from) {
-      to.push_back({{"name", port.name}, {"type", port.type}, {"optional", port.optional}, {"many", port.many}, {"doc", port.doc}});
+      to.push_back({{"name", port.name},
+                    {"type", port.type},
+                    {"optional", port.optional},
+                    {"many", port.many},
+                    {"doc", port.doc}});
     }
   };
   ports(stage.inputs, inputs);
   ports(stage.outputs, outputs);
-  return {{"name", stage.name}, {"version", stage.version}, {"summary", stage.summary}, {"doc", stage.doc},
-          {"plugin", stage.plugin_name}, {"file", stage.plugin_file.string()}, {"digest", stage.plugin_digest},
-          {"params", params}, {"inputs", inputs}, {"outputs", outputs}};
+  return {{"name", stage.name},
+          {"version", stage.version},
+          {"summary", stage.summary},
+          {"doc", stage.doc},
+          {"plugin", stage.plugin_name},
+          {"file", stage.plugin_file.string()},
+          {"digest", stage.plugin_digest},
+          {"params", params},
+          {"inputs", inputs},
+          {"outputs", outputs}};
 }
 
 int List(const Options& options) {
@@ -66,14 +79,17 @@ int Show(const Options& options) {
   const Catalog catalog = UsableCatalog();
   auto stage = FindStageInfo(catalog, options.stage);
   if (!stage.ok()) return Report(stage.error());
-  if (options.json) std::fputs(DumpPretty(ToJson(**stage)).c_str(), stdout);
-  else std::fputs(DescribeStage(**stage, DetectTerminal(STDOUT_FILENO).color).c_str(), stdout);
+  if (options.json)
+    std::fputs(DumpPretty(ToJson(**stage)).c_str(), stdout);
+  else
+    std::fputs(DescribeStage(**stage, DetectTerminal(STDOUT_FILENO).color).c_str(), stdout);
   return kExitOk;
 }
 
 int Reference(const Options& options) {
   const Catalog catalog = UsableCatalog();
-  if (catalog.stages().empty()) return Report(MakeError(Code::kNotFound, "no plugins were found", "build them first"));
+  if (catalog.stages().empty())
+    return Report(MakeError(Code::kNotFound, "no plugins were found", "build them first"));
   for (const auto& [name, text] : ReferencePages(catalog)) {
     const auto file = std::filesystem::path(options.output) / name;
     if (auto made = MakeDirectories(options.output); !made.ok()) return Report(made.error());
@@ -101,7 +117,8 @@ void AddStagesCommand(CLI::App& app, Action& action) {
   show->footer("Example:\n  genflow stages show train.lora");
   show->callback([&action, options] { action = [options] { return Show(*options); }; });
 
-  CLI::App* reference = stages->add_subcommand("reference", "Write the reference pages as Markdown, one file a plugin");
+  CLI::App* reference =
+      stages->add_subcommand("reference", "Write the reference pages as Markdown, one file a plugin");
   reference->add_option("-o,--output", options->output, "Folder to write to")->required();
   reference->footer("Example:\n  genflow stages reference --output docs/reference");
   reference->callback([&action, options] { action = [options] { return Reference(*options); }; });

@@ -1,7 +1,7 @@
 // `genflow fsck` and `genflow gc`.
-#include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
@@ -37,7 +37,8 @@ int Fsck(const FsckArguments& arguments) {
   if (live) std::fputs("\r\x1b[K", stderr);
   if (!report.ok()) return Report(report.error());
   bool whole = true;
-  for (const auto& problem : report->problems) whole &= problem.repaired || problem.kind == FsckKind::kLeftover;
+  for (const auto& problem : report->problems)
+    whole &= problem.repaired || problem.kind == FsckKind::kLeftover;
   if (arguments.json) {
     std::fputs(DumpPretty(ToJson(*report)).c_str(), stdout);
     return whole ? kExitOk : kExitFailed;
@@ -47,10 +48,14 @@ int Fsck(const FsckArguments& arguments) {
                 problem.repaired ? " (repaired)" : "");
     for (const auto& dependent : problem.dependents) std::printf("  used by %s\n", dependent.c_str());
   }
-  std::printf("%s: %s objects, %s files, %s checked\n", report->clean() ? "clean" : whole ? "repaired" : "damaged",
+  std::printf("%s: %s objects, %s files, %s checked\n",
+              report->clean() ? "clean"
+              : whole         ? "repaired"
+                              : "damaged",
               WithCommas(static_cast<int64_t>(report->objects)).c_str(),
               WithCommas(static_cast<int64_t>(report->files)).c_str(), HumanBytes(report->bytes).c_str());
-  if (!whole) std::printf("  hint: `genflow fsck --repair` sets damaged objects aside; their stages run again\n");
+  if (!whole)
+    std::printf("  hint: `genflow fsck --repair` sets damaged objects aside; their stages run again\n");
   return whole ? kExitOk : kExitFailed;
 }
 
@@ -88,7 +93,8 @@ int Gc(const GcArguments& arguments) {
   PrintItems("quarantine", report->quarantine);
   PrintItems("log", report->logs);
   std::printf("%s %s; %s objects stay, %s\n", report->dry_run ? "would free" : "freed",
-              HumanBytes(report->TotalBytes()).c_str(), WithCommas(static_cast<int64_t>(report->kept_objects)).c_str(),
+              HumanBytes(report->TotalBytes()).c_str(),
+              WithCommas(static_cast<int64_t>(report->kept_objects)).c_str(),
               HumanBytes(report->kept_bytes).c_str());
   return kExitOk;
 }
@@ -110,7 +116,8 @@ void AddGcCommand(CLI::App& app, Action& action) {
   CLI::App* gc = app.add_subcommand("gc", "Free what no kept run reaches");
   auto arguments = std::make_shared<GcArguments>();
   gc->add_flag("-n,--dry-run", arguments->dry_run, "Say what would go, and remove nothing");
-  gc->add_option("--keep-last", arguments->keep_last, "First remove all runs but this many of each pipeline (tagged ones stay)")
+  gc->add_option("--keep-last", arguments->keep_last,
+                 "First remove all runs but this many of each pipeline (tagged ones stay)")
       ->check(AtLeastOne());
   AddStoreOption(*gc, arguments->store);
   gc->add_flag("--json", arguments->json, "JSON on stdout");

@@ -1,7 +1,7 @@
 // `genflow validate`: every error of a pipeline file at once.
-#include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
@@ -23,7 +23,8 @@ int Validate(const PipelineOptions& options, bool json) {
   if (!loaded.ok()) return Report(loaded.error());
   const bool valid = loaded->pipeline.has_value() && !HasErrors(loaded->diagnostics);
   if (json) {
-    nlohmann::json out = {{"file", file->string()}, {"valid", valid}, {"diagnostics", DiagnosticsToJson(loaded->diagnostics)}};
+    nlohmann::json out = {
+        {"file", file->string()}, {"valid", valid}, {"diagnostics", DiagnosticsToJson(loaded->diagnostics)}};
     if (valid) out["stages"] = loaded->pipeline->stages.size();
     std::fputs(DumpPretty(out).c_str(), stdout);
     return valid ? kExitOk : kExitUsage;
@@ -47,7 +48,8 @@ void AddValidateCommand(CLI::App& app, Action& action) {
   AddPipelineOptions(*validate, *options);
   validate->add_flag("--json", *json, "Diagnostics as JSON on stdout");
   validate->footer("Example:\n  genflow validate pipelines/quickstart.yaml");
-  validate->callback([&action, options, json] { action = [options, json] { return Validate(*options, *json); }; });
+  validate->callback(
+      [&action, options, json] { action = [options, json] { return Validate(*options, *json); }; });
 }
 
 }  // namespace genflow::cli

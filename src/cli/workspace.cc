@@ -27,7 +27,8 @@ Result<std::string> SecretSalt(const Store& store) {
   if (salt.ok() && salt->size() >= 32) return salt;
   if (store.read_only()) return std::string();
   char bytes[32];
-  if (::getrandom(bytes, sizeof bytes, 0) != sizeof bytes) return MakeError(Code::kIo, "the system gives no random bytes");
+  if (::getrandom(bytes, sizeof bytes, 0) != sizeof bytes)
+    return MakeError(Code::kIo, "the system gives no random bytes");
   const std::string text = Sha256Hex({bytes, sizeof bytes});
   GF_CHECK_OK(WriteFileAtomic(file, text, 0600));
   return text;
@@ -54,7 +55,8 @@ Result<fs::path> FindStore() {
     return InvalidError("there is no store (.genflow) here or in a folder above, and several below",
                         "say which one: --store " + Join(below, ", --store "));
   }
-  return MakeError(Code::kNotFound, "there is no store (.genflow) here, in a folder above or in one right below",
+  return MakeError(Code::kNotFound,
+                   "there is no store (.genflow) here, in a folder above or in one right below",
                    "go to the folder of a pipeline that has run, or give --store DIR");
 }
 
@@ -62,7 +64,8 @@ Result<fs::path> FindStore() {
 
 Catalog UsableCatalog() {
   auto loaded = LoadCatalog(PluginFolders());
-  for (const auto& problem : loaded.problems) std::fprintf(stderr, "warning: %s\n", problem.ToString().c_str());
+  for (const auto& problem : loaded.problems)
+    std::fprintf(stderr, "warning: %s\n", problem.ToString().c_str());
   return std::move(loaded.catalog);
 }
 
@@ -83,7 +86,8 @@ Result<fs::path> PipelineFile(const PipelineOptions& options) {
 
 fs::path StoreOfPipeline(const std::string& option, const fs::path& pipeline_file) {
   if (!option.empty()) return option;
-  if (const char* variable = std::getenv("GENFLOW_STORE"); variable != nullptr && *variable != '\0') return variable;
+  if (const char* variable = std::getenv("GENFLOW_STORE"); variable != nullptr && *variable != '\0')
+    return variable;
   std::error_code ec;
   return fs::absolute(pipeline_file, ec).parent_path() / kStoreFolder;
 }
@@ -102,7 +106,8 @@ Result<Store> OpenStore(const std::string& option, bool read_only) {
   return Store::Open(root, options);
 }
 
-Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& file, const Catalog& catalog, Store* store) {
+Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& file, const Catalog& catalog,
+                              Store* store) {
   LoadOptions load;
   load.catalog = &catalog;
   load.require_secrets = store != nullptr;
@@ -129,7 +134,8 @@ Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& fi
   }
   LoadResult loaded = LoadPipeline(file, load);
   if (loaded.pipeline) {
-    for (auto& diagnostic : ResolveFiles(&*loaded.pipeline)) loaded.diagnostics.push_back(std::move(diagnostic));
+    for (auto& diagnostic : ResolveFiles(&*loaded.pipeline))
+      loaded.diagnostics.push_back(std::move(diagnostic));
     SortDiagnostics(&loaded.diagnostics);
   }
   return loaded;

@@ -36,7 +36,7 @@ Result<Store> OpenStore(const std::string& option, bool read_only);
 
 // Loads, checks and resolves a pipeline. Diagnostics hold errors and warnings; without errors there is a
 // pipeline. `store` gives the salt for the digests of secrets; without it secrets need not be set.
-Result<LoadResult> LoadForUse(const PipelineOptions& options, const std::filesystem::path& file, const Catalog& catalog,
-                              Store* store);
+Result<LoadResult> LoadForUse(const PipelineOptions& options, const std::filesystem::path& file,
+                              const Catalog& catalog, Store* store);
 
 }  // namespace genflow::cli

@@ -18,7 +18,7 @@ struct Lexeme {
   Token kind = Token::kEnd;
   size_t offset = 0, length = 0;
   std::string_view text;  // as written
-  nlohmann::json value;             // kNumber, kText
+  nlohmann::json value;   // kNumber, kText
 };
 
 // The next lexeme of `text` from `*at`, which is moved behind it. `before` is the one that came before.

@@ -22,8 +22,8 @@ std::vector<OutputSpec> OutputsOf(const StageSpec& stage) {
   return out;
 }
 
-Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const StageKey& key, const Attempt& attempt,
-                    const KnownOutputs& known) {
+Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const StageKey& key,
+                    const Attempt& attempt, const KnownOutputs& known) {
   const Pipeline& pipeline = *facts.pipeline;
   const PlaceholderLookup lookup = [&](const Placeholder& placeholder) -> Result<std::string> {
     if (placeholder.kind == Placeholder::Kind::kSecret) {
@@ -42,7 +42,9 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
   job.cwd = pipeline.dir;
   job.tag = facts.run + "/" + stage.id + "/" + std::to_string(attempt.number);
   const std::string threads = std::to_string(attempt.grant.cpus);
-  job.env = {{"GENFLOW_RUN_ID", facts.run}, {"GENFLOW_STAGE", stage.id}, {"GENFLOW_PIPELINE", pipeline.name},
+  job.env = {{"GENFLOW_RUN_ID", facts.run},
+             {"GENFLOW_STAGE", stage.id},
+             {"GENFLOW_PIPELINE", pipeline.name},
              {"GENFLOW_THREADS", threads}};
   if (!stage.exec) job.env["OMP_NUM_THREADS"] = threads;
   if (UsesGpuPool(stage)) {
@@ -81,24 +83,31 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
     const std::string source = input.source_stage + "." + input.source_port;
     const auto it = known.find(source);
     if (it == known.end()) continue;
-    request.inputs.push_back({input.port, it->second.type, it->second.path.string(), "sha256:" + it->second.digest, source});
+    request.inputs.push_back(
+        {input.port, it->second.type, it->second.path.string(), "sha256:" + it->second.digest, source});
   }
   request.outputs = attempt.output_paths;
   request.state_dir = attempt.state_dir;
   request.scratch_dir = scratch;
   request.threads = static_cast<int>(std::max<int64_t>(1, attempt.grant.cpus));
-  request.info = {{"run_id", facts.run}, {"stage", stage.id}, {"pipeline", pipeline.name},
-                  {"attempt", attempt.number}, {"key", key.key}};
+  request.info = {{"run_id", facts.run},
+                  {"stage", stage.id},
+                  {"pipeline", pipeline.name},
+                  {"attempt", attempt.number},
+                  {"key", key.key}};
   job.request = std::move(request);
   return job;
 }
 
 Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int> outcome) {
   using Kind = Verdict::Kind;
-  const auto failed = [](Error error, bool retry = true) { return Verdict{Kind::kFailed, std::move(error), retry}; };
+  const auto failed = [](Error error, bool retry = true) {
+    return Verdict{Kind::kFailed, std::move(error), retry};
+  };
   const ExitStatus& exit = attempt.exit;
   const bool broken = !attempt.broken.empty();
-  if (!broken && (stage.exec ? exit.Succeeded() : outcome == GF_OK && exit.Succeeded())) return {Kind::kSucceeded, {}, false};
+  if (!broken && (stage.exec ? exit.Succeeded() : outcome == GF_OK && exit.Succeeded()))
+    return {Kind::kSucceeded, {}, false};
   if (!broken && outcome == GF_GATE && exit.signal == 0) {
     Error error = attempt.failure.value_or(MakeError(Code::kGate, "the gate said no"));
     error.code = Code::kGate;
@@ -106,7 +115,8 @@ Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int>
   }
   if (attempt.stop_asked) return {Kind::kInterrupted, {}, false};
   if (attempt.timed_out) {
-    return failed(MakeError(Code::kExhausted, "ran longer than its timeout of " + HumanDuration(*stage.timeout),
+    return failed(MakeError(Code::kExhausted,
+                            "ran longer than its timeout of " + HumanDuration(*stage.timeout),
                             "raise its `timeout:`"));
   }
   if (broken) {
@@ -114,14 +124,15 @@ Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int>
                             "a plugin must leave descriptor 3 alone; the log may say more"));
   }
   if (exit.signal == SIGKILL) {
-    return failed(MakeError(Code::kExhausted, "was killed by signal 9 (Killed)",
-                            "the system does that when memory runs out; its peak was " +
-                                HumanBytes(exit.peak_rss_bytes)));
+    return failed(MakeError(
+        Code::kExhausted, "was killed by signal 9 (Killed)",
+        "the system does that when memory runs out; its peak was " + HumanBytes(exit.peak_rss_bytes)));
   }
   if (exit.signal != 0) return failed(MakeError(Code::kInternal, "crashed: " + exit.ToString()));
   if (stage.exec) return failed(MakeError(Code::kInvalid, "its command ended with " + exit.ToString()));
   if (!outcome) {
-    return failed(MakeError(Code::kInternal, "ended with " + exit.ToString() + " before it reported how it went",
+    return failed(MakeError(Code::kInternal,
+                            "ended with " + exit.ToString() + " before it reported how it went",
                             "a stage returns from run(); it must not call exit()"));
   }
   if (outcome == GF_INTERRUPTED) return {Kind::kInterrupted, {}, false};

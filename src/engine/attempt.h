@@ -9,8 +9,8 @@
 
 #include "config/pipeline.h"
 #include "engine/executor.h"
-#include "engine/stage_key.h"
 #include "engine/log_file.h"
+#include "engine/stage_key.h"
 #include "graph/schedule.h"
 #include "store/store.h"
 
@@ -49,8 +49,8 @@ struct RunFacts {
 std::vector<OutputSpec> OutputsOf(const StageSpec& stage);
 
 // Everything the executor needs; placeholders are replaced by paths and secrets.
-Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const StageKey& key, const Attempt& attempt,
-                    const KnownOutputs& known);
+Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const StageKey& key,
+                    const Attempt& attempt, const KnownOutputs& known);
 
 // How an attempt ended. Messages speak of the stage without naming it: "did not write its output 'model'".
 struct Verdict {

@@ -108,11 +108,15 @@ std::vector<std::string> CacheView::WhyNotCached(size_t node, const std::string&
   const auto key = Key(node);
   if (key.ok() && attempt.key == key->key) {
     switch (attempt.end.status) {
-      case AttemptStatus::kFailed: return {"failed " + RunPhrase(attempt)};
+      case AttemptStatus::kFailed:
+        return {"failed " + RunPhrase(attempt)};
       case AttemptStatus::kInterrupted:
-      case AttemptStatus::kRunning: return {"was interrupted " + RunPhrase(attempt)};
-      case AttemptStatus::kGated: return {"said no " + RunPhrase(attempt)};
-      default: return {"its outputs are no longer in the store"};
+      case AttemptStatus::kRunning:
+        return {"was interrupted " + RunPhrase(attempt)};
+      case AttemptStatus::kGated:
+        return {"said no " + RunPhrase(attempt)};
+      default:
+        return {"its outputs are no longer in the store"};
     }
   }
   std::vector<std::string> changes;

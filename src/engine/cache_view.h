@@ -23,7 +23,8 @@ PipelineGraphs BuildGraphs(const Pipeline& pipeline);
 
 // What takes part in a run. kInvalid with "did you mean" for unknown stage ids, and for a selection that
 // leaves nothing.
-Result<Plan> PlanFor(const Pipeline& pipeline, const PipelineGraphs& graphs, const RunOptions& options, Store& store);
+Result<Plan> PlanFor(const Pipeline& pipeline, const PipelineGraphs& graphs, const RunOptions& options,
+                     Store& store);
 
 class CacheView {
  public:

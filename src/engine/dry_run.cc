@@ -8,16 +8,22 @@ namespace genflow {
 
 const char* PlannedActionName(PlannedStage::Action action) {
   switch (action) {
-    case PlannedStage::Action::kRun: return "run";
-    case PlannedStage::Action::kMaybe: return "maybe";
-    case PlannedStage::Action::kCached: return "cached";
-    case PlannedStage::Action::kSkip: return "skip";
-    case PlannedStage::Action::kMissing: return "missing";
+    case PlannedStage::Action::kRun:
+      return "run";
+    case PlannedStage::Action::kMaybe:
+      return "maybe";
+    case PlannedStage::Action::kCached:
+      return "cached";
+    case PlannedStage::Action::kSkip:
+      return "skip";
+    case PlannedStage::Action::kMissing:
+      return "missing";
   }
   return "unknown";
 }
 
-Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& store, const RunOptions& options) {
+Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& store,
+                                               const RunOptions& options) {
   using Action = PlannedStage::Action;
   const PipelineGraphs graphs = BuildGraphs(pipeline);
   GF_TRY(const Plan plan, PlanFor(pipeline, graphs, options, store));
@@ -30,11 +36,14 @@ Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& 
     PlannedStage planned;
     planned.stage = stage.id;
     planned.uses = stage.uses;
-    if (const auto known = seconds.find(stage.id); known != seconds.end()) planned.estimated_seconds = known->second;
+    if (const auto known = seconds.find(stage.id); known != seconds.end())
+      planned.estimated_seconds = known->second;
 
-    const auto first_with = [&](const Graph& graph, std::initializer_list<Action> wanted) -> std::optional<size_t> {
+    const auto first_with = [&](const Graph& graph,
+                                std::initializer_list<Action> wanted) -> std::optional<size_t> {
       for (const size_t before : graph.Predecessors(node)) {
-        if (actions[before] && std::find(wanted.begin(), wanted.end(), *actions[before]) != wanted.end()) return before;
+        if (actions[before] && std::find(wanted.begin(), wanted.end(), *actions[before]) != wanted.end())
+          return before;
       }
       return std::nullopt;
     };
@@ -47,8 +56,9 @@ Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& 
     } else if (const auto before = first_with(graphs.artifacts, {Action::kRun, Action::kMaybe})) {
       // Its key is not known before that one has run; the same bytes may come out.
       planned.action = plan.roles[node] == Role::kForce ? Action::kRun : Action::kMaybe;
-      planned.reasons = {plan.roles[node] == Role::kForce ? "forced"
-                                                          : "reads '" + pipeline.stages[*before].id + "', which will run"};
+      planned.reasons = {plan.roles[node] == Role::kForce
+                             ? "forced"
+                             : "reads '" + pipeline.stages[*before].id + "', which will run"};
     } else {
       GF_TRY(const auto key, cache.Key(node));
       planned.key = key.key;

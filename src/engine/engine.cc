@@ -47,8 +47,15 @@ class Runner {
  public:
   Runner(const Pipeline& pipeline, Store& store, const RunOptions& options, Executor& executor, Clock& clock,
          Observer& observer)
-      : pipeline_(pipeline), store_(store), options_(options), executor_(executor), clock_(clock),
-        observer_(observer), graphs_(BuildGraphs(pipeline)), cache_(pipeline, store), nodes_(pipeline.stages.size()) {}
+      : pipeline_(pipeline),
+        store_(store),
+        options_(options),
+        executor_(executor),
+        clock_(clock),
+        observer_(observer),
+        graphs_(BuildGraphs(pipeline)),
+        cache_(pipeline, store),
+        nodes_(pipeline.stages.size()) {}
 
   Result<RunReport> Run() {
     GF_CHECK_OK(Begin());
@@ -71,7 +78,8 @@ class Runner {
     const std::string file = fs::weakly_canonical(pipeline_.file, ec).string();
     GF_TRY(plan_, PlanFor(pipeline_, graphs_, options_, store_));
     GF_TRY(pipeline_lock_, store_.LockPipeline(file));
-    GF_TRY(facts_.run, store_.StartRun({pipeline_.name, file, pipeline_.params.dump(), options_.argv, GENFLOW_VERSION}));
+    GF_TRY(facts_.run,
+           store_.StartRun({pipeline_.name, file, pipeline_.params.dump(), options_.argv, GENFLOW_VERSION}));
     GF_CHECK_OK(store_.DescribePipelineLock(pipeline_lock_, file, facts_.run));
     facts_.pipeline = &pipeline_;
     for (const auto& notice : store_.notices()) observer_.Notice(notice);
@@ -138,7 +146,8 @@ class Runner {
           changed = true;  // its dependents may be ready now
           continue;
         }
-        if (auto grant = schedule_->TryStart(ready[i], CpuShare(ready, i))) GF_CHECK_OK(StartAttempt(ready[i], *std::move(grant)));
+        if (auto grant = schedule_->TryStart(ready[i], CpuShare(ready, i)))
+          GF_CHECK_OK(StartAttempt(ready[i], *std::move(grant)));
       }
     }
     return Ok();
@@ -151,7 +160,8 @@ class Runner {
     count = std::max<int64_t>(1, count);
     const int64_t free = schedule_->free().cpus, part = std::max<int64_t>(1, free / count);
     int64_t others = 0;
-    for (int64_t i = 1; i < count; ++i) others += std::min(part, demands_[ready[at + static_cast<size_t>(i)]].cpus_max);
+    for (int64_t i = 1; i < count; ++i)
+      others += std::min(part, demands_[ready[at + static_cast<size_t>(i)]].cpus_max);
     return std::max(part, free - others);
   }
 
@@ -171,15 +181,14 @@ class Runner {
       n.lookup_problem = found.problem;
     }
     if (plan_.roles[node] == Role::kReuse) {
-      return FailBeforeStart(
-          node, MakeError(Code::kNotFound,
-                          "comes before --from and is not in the cache: " +
-                              cache_.WhyNotCached(node, n.lookup_problem).front(),
-                          "run with --from " + stage.id + ", or without --from"));
+      return FailBeforeStart(node, MakeError(Code::kNotFound,
+                                             "comes before --from and is not in the cache: " +
+                                                 cache_.WhyNotCached(node, n.lookup_problem).front(),
+                                             "run with --from " + stage.id + ", or without --from"));
     }
     if (auto unfit = WhyUnfit(demands_[node], options_.pools)) {
-      return FailBeforeStart(node, MakeError(Code::kUnsupported, *unfit,
-                                             "lower its `resources:`, or run on a larger machine"));
+      return FailBeforeStart(
+          node, MakeError(Code::kUnsupported, *unfit, "lower its `resources:`, or run on a larger machine"));
     }
     return Ok();
   }
@@ -228,7 +237,8 @@ class Runner {
         n.wake_at = clock_.Now() + kKeyPoll;
         n.looked_up = plan_.roles[node] == Role::kForce;
         if (!std::exchange(n.announced_wait, true)) {
-          observer_.StageWaits(stage.id, holder.run == facts_.run ? "the same stage of this run" : "run " + holder.run,
+          observer_.StageWaits(stage.id,
+                               holder.run == facts_.run ? "the same stage of this run" : "run " + holder.run,
                                clock_.Now());
         }
         return Ok();
@@ -242,9 +252,10 @@ class Runner {
         }
       }
     }
-    std::string reason = n.attempts > 0                        ? "attempt " + std::to_string(n.attempts + 1)
-                         : plan_.roles[node] == Role::kForce ? "forced"
-                                                             : JoinFirst(cache_.WhyNotCached(node, n.lookup_problem), kReasonsShown);
+    std::string reason = n.attempts > 0 ? "attempt " + std::to_string(n.attempts + 1)
+                         : plan_.roles[node] == Role::kForce
+                             ? "forced"
+                             : JoinFirst(cache_.WhyNotCached(node, n.lookup_problem), kReasonsShown);
     n.attempts += 1;
     n.result.attempts = n.attempts;
     n.wake_at = kNever;
@@ -264,7 +275,8 @@ class Runner {
     }
     if (stage.timeout) a.timeout_at = a.started + *stage.timeout;
     a.log->Write(clock_.WallNow(), LogFile::kEngineLevel,
-                 stage.uses + ", attempt " + std::to_string(a.number) + ", key " + key.key.substr(0, 12) + ": " + reason);
+                 stage.uses + ", attempt " + std::to_string(a.number) + ", key " + key.key.substr(0, 12) +
+                     ": " + reason);
     observer_.StageStarted({stage.id, stage.uses, a.number, 1 + stage.retries, reason,
                             static_cast<int>(std::max<int64_t>(1, a.grant.cpus)), a.grant.gpus, log_path},
                            a.started);
@@ -284,7 +296,8 @@ class Runner {
     }
     GF_TRY(const auto state, store_.StateDir(key.key));
     a.state_dir = state.string();
-    GF_TRY(const auto job, MakeJob(facts_, pipeline_.stages[node], static_cast<int>(node), key, a, cache_.outputs()));
+    GF_TRY(const auto job,
+           MakeJob(facts_, pipeline_.stages[node], static_cast<int>(node), key, a, cache_.outputs()));
     return executor_.Start(job);
   }
 
@@ -295,7 +308,8 @@ class Runner {
     start.stage = stage.id;
     start.uses = stage.uses;
     start.attempt = number;
-    if (schedule_->state(node) == NodeState::kSkipped || schedule_->state(node) == NodeState::kCancelled) return start;
+    if (schedule_->state(node) == NodeState::kSkipped || schedule_->state(node) == NodeState::kCancelled)
+      return start;
     if (auto key = cache_.Key(node); key.ok()) {
       start.key = key->key;
       start.key_components_json = key->components;
@@ -304,7 +318,8 @@ class Runner {
       for (const auto& input : *inputs) {
         const std::string source = input.source_stage + "." + input.source_port;
         const auto it = cache_.outputs().find(source);
-        if (it != cache_.outputs().end()) start.inputs.push_back({input.port, it->second.digest, it->second.type, source});
+        if (it != cache_.outputs().end())
+          start.inputs.push_back({input.port, it->second.digest, it->second.type, source});
       }
     }
     return start;
@@ -500,11 +515,16 @@ class Runner {
     const bool needs = schedule_->state(node) == NodeState::kSkipped;
     const std::string start = needs ? "needs " + name + ", which " : "not started, because " + name + " ";
     switch (schedule_->state(*cause)) {
-      case NodeState::kFailed: return start + "failed";
-      case NodeState::kGateFailed: return start + "said no";
-      case NodeState::kInterrupted: return start + "was interrupted";
-      case NodeState::kSkipped: return start + "is disabled by its `if`";
-      default: return start + "did not finish";
+      case NodeState::kFailed:
+        return start + "failed";
+      case NodeState::kGateFailed:
+        return start + "said no";
+      case NodeState::kInterrupted:
+        return start + "was interrupted";
+      case NodeState::kSkipped:
+        return start + "is disabled by its `if`";
+      default:
+        return start + "did not finish";
     }
   }
 
@@ -583,8 +603,8 @@ class Runner {
 
 }  // namespace
 
-Result<RunReport> RunPipeline(const Pipeline& pipeline, Store& store, const RunOptions& options, Executor& executor,
-                              Clock& clock, Observer& observer) {
+Result<RunReport> RunPipeline(const Pipeline& pipeline, Store& store, const RunOptions& options,
+                              Executor& executor, Clock& clock, Observer& observer) {
   return Runner(pipeline, store, options, executor, clock, observer).Run();
 }
 

@@ -24,9 +24,9 @@ struct RunOptions {
   std::vector<std::string> force;
   bool force_all = false;
   bool keep_going = false;
-  std::optional<int> jobs;     // at most this many stages at once
-  double grace = 30;           // seconds between SIGTERM and SIGKILL
-  Pools pools;                 // from DetectPools()
+  std::optional<int> jobs;        // at most this many stages at once
+  double grace = 30;              // seconds between SIGTERM and SIGKILL
+  Pools pools;                    // from DetectPools()
   std::vector<std::string> argv;  // recorded with the run
 };
 
@@ -49,6 +49,7 @@ struct PlannedStage {
 const char* PlannedActionName(PlannedStage::Action action);  // "run", "maybe", "cached", "skip", "missing"
 
 // The same decisions as RunPipeline, without executing or recording anything. In topological order.
-Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& store, const RunOptions& options);
+Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& store,
+                                               const RunOptions& options);
 
 }  // namespace genflow

@@ -53,18 +53,48 @@ enum class StopKind { kAsk, kKill };  // SIGTERM, SIGKILL; to the whole process 
 
 namespace event {
 struct Deadline {};  // nothing happened until then
-struct Signal { int number = 0; };
-struct Progress { int job = 0; uint64_t done = 0, total = 0; std::string unit, message; };
-struct Metric { int job = 0; std::string name; double value = 0; int64_t step = -1; };
-struct Log { int job = 0; std::string level, text; };
-struct Summary { int job = 0; std::string text; };
-struct Fail { int job = 0; Error error; };
+struct Signal {
+  int number = 0;
+};
+struct Progress {
+  int job = 0;
+  uint64_t done = 0, total = 0;
+  std::string unit, message;
+};
+struct Metric {
+  int job = 0;
+  std::string name;
+  double value = 0;
+  int64_t step = -1;
+};
+struct Log {
+  int job = 0;
+  std::string level, text;
+};
+struct Summary {
+  int job = 0;
+  std::string text;
+};
+struct Fail {
+  int job = 0;
+  Error error;
+};
 // The worker broke the protocol; the executor has killed it, and Exited follows.
-struct Broken { int job = 0; std::string what; };
+struct Broken {
+  int job = 0;
+  std::string what;
+};
 // The last event of a job. `outcome`: what its "done" line said; exec stages and crashes have none.
-struct Exited { int job = 0; ExitStatus status; std::optional<int> outcome; };
+struct Exited {
+  int job = 0;
+  ExitStatus status;
+  std::optional<int> outcome;
+};
 // Background work is done.
-struct Worked { int job = 0; Status status; };
+struct Worked {
+  int job = 0;
+  Status status;
+};
 }  // namespace event
 
 using Event = std::variant<event::Deadline, event::Signal, event::Progress, event::Metric, event::Log,

@@ -14,8 +14,8 @@ namespace genflow {
 
 // How a stage ended in a run.
 enum class StageStatus {
-  kRan,          // executed, and succeeded
-  kCached,       // outputs taken from the store
+  kRan,     // executed, and succeeded
+  kCached,  // outputs taken from the store
   kFailed,
   kGated,        // executed; its answer is no; outputs are kept
   kInterrupted,  // stopped by the user; its state folder is kept
@@ -26,8 +26,8 @@ const char* StageStatusName(StageStatus status);  // "ran", "cached", "failed", 
 struct StageResult {
   std::string stage, uses;
   StageStatus status = StageStatus::kSkipped;
-  std::string reason;        // kSkipped: "needs 'clean', which failed"; kCached: the run that made it
-  double seconds = 0;        // of all attempts; kCached: what computing it took at the time
+  std::string reason;  // kSkipped: "needs 'clean', which failed"; kCached: the run that made it
+  double seconds = 0;  // of all attempts; kCached: what computing it took at the time
   int attempts = 0;
   std::optional<Error> error;         // kFailed and kGated
   std::filesystem::path log;          // empty: none
@@ -50,7 +50,7 @@ struct RunReport {
   RunStatus status = RunStatus::kOk;
   int exit_code = 0;
   double seconds = 0;
-  bool resumable = false;  // a rerun continues from what this one has done
+  bool resumable = false;           // a rerun continues from what this one has done
   std::vector<StageResult> stages;  // that took part, in the order of the pipeline file
 };
 

@@ -76,7 +76,8 @@ Result<std::pair<Fd, Fd>> MakeReadPipe() {
 
 }  // namespace
 
-Result<std::unique_ptr<ProcessExecutor>> ProcessExecutor::Create(Clock& clock, std::filesystem::path worker_binary) {
+Result<std::unique_ptr<ProcessExecutor>> ProcessExecutor::Create(Clock& clock,
+                                                                 std::filesystem::path worker_binary) {
   std::unique_ptr<ProcessExecutor> executor(new ProcessExecutor(clock, std::move(worker_binary)));
   const sigset_t set = OurSignals();
   executor->signals_ = Fd(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
@@ -117,7 +118,8 @@ Status ProcessExecutor::Start(const Job& job) {
   std::pair<Fd, Fd> reports;
   Fd request_file;
   if (const auto* request = std::get_if<StageRequest>(&job.request)) {
-    GF_TRY(request_file, TextAsFile(RequestToJson(*request).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+    GF_TRY(request_file, TextAsFile(RequestToJson(*request).dump(-1, ' ', false,
+                                                                 nlohmann::json::error_handler_t::replace)));
     GF_TRY(reports, MakeReadPipe());
     options.file = worker_binary_.string();
     options.argv = {"genflow", "worker"};
@@ -187,8 +189,10 @@ void ProcessExecutor::ReadReports(int job, Running& running) {
     if (running.broken) break;
     auto event = ParseReportLine(job, line, &running.outcome);
     if (!event) continue;
-    if (auto* broken = std::get_if<event::Broken>(&*event)) Break(job, running, std::move(broken->what));
-    else pending_.push_back(std::move(*event));
+    if (auto* broken = std::get_if<event::Broken>(&*event))
+      Break(job, running, std::move(broken->what));
+    else
+      pending_.push_back(std::move(*event));
   }
   if (running.report_lines.overflowed()) Break(job, running, "wrote a report line of more than 16 MiB");
   if (open) return;
@@ -199,10 +203,12 @@ void ProcessExecutor::ReadReports(int job, Running& running) {
 void ProcessExecutor::ReadOutput(int job, Running& running) {
   std::string bytes;
   const bool open = ReadAvailable(running.output.get(), &bytes);
-  for (auto& line : running.output_lines.Add(bytes)) pending_.push_back(event::Log{job, "output", std::move(line)});
+  for (auto& line : running.output_lines.Add(bytes))
+    pending_.push_back(event::Log{job, "output", std::move(line)});
   if (open) return;
   running.output.Reset();
-  if (auto rest = running.output_lines.Rest()) pending_.push_back(event::Log{job, "output", std::move(*rest)});
+  if (auto rest = running.output_lines.Rest())
+    pending_.push_back(event::Log{job, "output", std::move(*rest)});
 }
 
 bool ProcessExecutor::ReapIfEnded(int job, Running& running) {
@@ -211,12 +217,15 @@ bool ProcessExecutor::ReapIfEnded(int job, Running& running) {
   guardian_->Remove(running.process.pid());
   // What the pipes still hold belongs to the job. A daemon that kept them open is not waited for.
   const auto has_bytes = [](const Fd& fd) {
-    struct pollfd entry {fd.get(), POLLIN, 0};
+    struct pollfd entry {
+      fd.get(), POLLIN, 0
+    };
     return fd.valid() && ::poll(&entry, 1, 0) > 0;
   };
   for (int i = 0; i < kLastReads && has_bytes(running.reports); ++i) ReadReports(job, running);
   for (int i = 0; i < kLastReads && has_bytes(running.output); ++i) ReadOutput(job, running);
-  if (auto rest = running.output_lines.Rest()) pending_.push_back(event::Log{job, "output", std::move(*rest)});
+  if (auto rest = running.output_lines.Rest())
+    pending_.push_back(event::Log{job, "output", std::move(*rest)});
   pending_.push_back(event::Exited{job, *status, running.outcome});
 
   std::vector<pid_t> ours = {guardian_->pid()};
@@ -240,11 +249,13 @@ Event ProcessExecutor::Wait(double deadline) {
       if (ClosedEarly(running)) until = std::min(until, running.reports_ended + kCloseGrace);
     }
     int timeout = -1;
-    if (!std::isinf(until)) timeout = static_cast<int>(std::clamp(std::ceil((until - clock_.Now()) * 1000), 0.0, 3.6e6));
+    if (!std::isinf(until))
+      timeout = static_cast<int>(std::clamp(std::ceil((until - clock_.Now()) * 1000), 0.0, 3.6e6));
     const int ready = ::poll(fds.data(), fds.size(), timeout);
     if (ready == 0 && clock_.Now() >= deadline) return event::Deadline{};
     const auto is_ready = [&](int fd) {
-      return fd >= 0 && std::any_of(fds.begin(), fds.end(), [fd](const auto& e) { return e.fd == fd && e.revents != 0; });
+      return fd >= 0 && std::any_of(fds.begin(), fds.end(),
+                                    [fd](const auto& e) { return e.fd == fd && e.revents != 0; });
     };
 
     if (is_ready(signals_.get())) {

@@ -17,8 +17,8 @@ namespace genflow {
 class ProcessExecutor : public Executor {
  public:
   // `worker_binary` understands `worker`; it is the running binary outside of tests.
-  static Result<std::unique_ptr<ProcessExecutor>> Create(Clock& clock,
-                                                         std::filesystem::path worker_binary = "/proc/self/exe");
+  static Result<std::unique_ptr<ProcessExecutor>> Create(
+      Clock& clock, std::filesystem::path worker_binary = "/proc/self/exe");
   ~ProcessExecutor() override;
 
   Status Start(const Job& job) override;

@@ -70,7 +70,8 @@ std::vector<int> DetectGpus() {
 }
 
 uint64_t DetectMemory() {
-  uint64_t bytes = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
+  uint64_t bytes =
+      static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
   if (const auto limit = ReadLine("/sys/fs/cgroup/memory.max")) {
     if (const auto number = ParseNumber<uint64_t>(*limit)) bytes = std::min(bytes, *number);
   }

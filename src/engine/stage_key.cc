@@ -29,18 +29,23 @@ void DiffValues(const std::string& what, const std::string& name, const json& be
     for (const auto& [key, value] : before.items()) names.insert(key);
     for (const auto& [key, value] : after.items()) names.insert(key);
     for (const auto& key : names) {
-      DiffValues(what, name.empty() ? key : name + "." + key, before.value(key, json()), after.value(key, json()), out);
+      DiffValues(what, name.empty() ? key : name + "." + key, before.value(key, json()),
+                 after.value(key, json()), out);
     }
     return;
   }
   const std::string subject = what + " '" + name + "'";
-  if (before.is_null()) out->push_back(subject + " is new: " + Shown(after));
-  else if (after.is_null()) out->push_back(subject + " is gone, was " + Shown(before));
-  else out->push_back(subject + " changed: " + Shown(before) + " -> " + Shown(after));
+  if (before.is_null())
+    out->push_back(subject + " is new: " + Shown(after));
+  else if (after.is_null())
+    out->push_back(subject + " is gone, was " + Shown(before));
+  else
+    out->push_back(subject + " changed: " + Shown(before) + " -> " + Shown(after));
 }
 
 // {"port": [digest, ...]}: digests say nothing to people, so only the name is given, and of many the first.
-void DiffNames(const std::string& what, const json& before, const json& after, std::vector<std::string>* out) {
+void DiffNames(const std::string& what, const json& before, const json& after,
+               std::vector<std::string>* out) {
   std::set<std::string> names;
   for (const auto& [key, value] : before.items()) names.insert(key);
   for (const auto& [key, value] : after.items()) names.insert(key);
@@ -50,7 +55,9 @@ void DiffNames(const std::string& what, const json& before, const json& after, s
     if (before.contains(key) && after.contains(key) && before[key] == after[key]) continue;
     if (++differ <= kNamesShown) out->push_back(what + " '" + key + "' " + how);
   }
-  if (differ > kNamesShown) out->push_back("and " + WithCommas(static_cast<int64_t>(differ - kNamesShown)) + " more " + what + "s differ");
+  if (differ > kNamesShown)
+    out->push_back("and " + WithCommas(static_cast<int64_t>(differ - kNamesShown)) + " more " + what +
+                   "s differ");
 }
 
 json Object(const json& parent, const char* name) {
@@ -105,7 +112,8 @@ Result<StageKey> ComputeKey(const StageSpec& stage, const KnownOutputs& outputs,
   json files = json::object();
   for (const auto& file : stage.files) {
     std::error_code ec;
-    auto digest = std::filesystem::is_directory(file.path, ec) ? store.DigestTree(file.path) : store.DigestFile(file.path);
+    auto digest = std::filesystem::is_directory(file.path, ec) ? store.DigestTree(file.path)
+                                                               : store.DigestFile(file.path);
     if (!digest.ok()) return std::move(digest).error();
     files[file.param][file.name] = std::move(digest).value();
   }
@@ -118,7 +126,8 @@ Result<StageKey> ComputeKey(const StageSpec& stage, const KnownOutputs& outputs,
 }
 
 std::vector<std::string> DescribeKeyChange(std::string_view before_text, std::string_view after_text) {
-  const json before = json::parse(before_text, nullptr, false), after = json::parse(after_text, nullptr, false);
+  const json before = json::parse(before_text, nullptr, false),
+             after = json::parse(after_text, nullptr, false);
   std::vector<std::string> out;
   if (!before.is_object() || !after.is_object()) return out;
   const auto text = [](const json& of, const char* name) {
@@ -144,10 +153,13 @@ std::vector<std::string> DescribeKeyChange(std::string_view before_text, std::st
   for (const auto& [name, value] : files_before.items()) params.insert(name);
   for (const auto& [name, value] : files_after.items()) params.insert(name);
   for (const auto& param : params) {
-    const json old_files = Object(files_before, param.c_str()), new_files = Object(files_after, param.c_str());
+    const json old_files = Object(files_before, param.c_str()),
+               new_files = Object(files_after, param.c_str());
     const bool path = (new_files.empty() ? old_files : new_files).contains("");
-    if (!path) DiffNames("file", old_files, new_files, &out);
-    else if (old_files != new_files) out.push_back("content of '" + param + "' changed");
+    if (!path)
+      DiffNames("file", old_files, new_files, &out);
+    else if (old_files != new_files)
+      out.push_back("content of '" + param + "' changed");
   }
   return out;
 }

@@ -50,7 +50,8 @@ CatalogResult LoadCatalog(const std::vector<fs::path>& folders) {
         continue;
       }
       if (plugin->abi_major != GENFLOW_ABI_MAJOR || plugin->abi_minor > GENFLOW_ABI_MINOR) {
-        out.problems.push_back(MakeError(Code::kUnsupported, "plugin " + file.string() + " is built for another ABI",
+        out.problems.push_back(MakeError(Code::kUnsupported,
+                                         "plugin " + file.string() + " is built for another ABI",
                                          "build it against this version's headers"));
         continue;
       }

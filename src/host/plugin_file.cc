@@ -19,7 +19,8 @@ Result<ParamInfo> ReadParam(const std::string& stage, const gf_param& p) {
   out.name = Text(p.name);
   if (out.name.empty()) return InvalidError("stage " + stage + " has a parameter without a name");
   if (p.type < GF_BOOL || p.type > GF_JSON) {
-    return InvalidError("stage " + stage + ", parameter " + out.name + ": unknown type " + std::to_string(p.type));
+    return InvalidError("stage " + stage + ", parameter " + out.name + ": unknown type " +
+                        std::to_string(p.type));
   }
   out.type = static_cast<ParamType>(p.type - GF_BOOL);
   out.required = (p.flags & GF_PARAM_REQUIRED) != 0;
@@ -28,7 +29,8 @@ Result<ParamInfo> ReadParam(const std::string& stage, const gf_param& p) {
   if (p.default_json != nullptr) {
     out.default_value = nlohmann::json::parse(p.default_json, nullptr, false);
     if (out.default_value->is_discarded()) {
-      return InvalidError("stage " + stage + ", parameter " + out.name + ": the default is not JSON: " + p.default_json);
+      return InvalidError("stage " + stage + ", parameter " + out.name +
+                          ": the default is not JSON: " + p.default_json);
     }
   }
   if (p.min <= p.max) {
@@ -41,8 +43,8 @@ Result<ParamInfo> ReadParam(const std::string& stage, const gf_param& p) {
 }
 
 PortInfo ReadPort(const gf_port& p) {
-  return PortInfo{Text(p.name), Text(p.type), (p.flags & GF_PORT_OPTIONAL) != 0, (p.flags & GF_PORT_MANY) != 0,
-                  Text(p.doc)};
+  return PortInfo{Text(p.name), Text(p.type), (p.flags & GF_PORT_OPTIONAL) != 0,
+                  (p.flags & GF_PORT_MANY) != 0, Text(p.doc)};
 }
 
 static_assert(static_cast<int>(ParamType::kJson) == GF_JSON - GF_BOOL);
@@ -63,16 +65,16 @@ Result<const gf_plugin*> OpenPlugin(const fs::path& file, const gf_host* host) {
   const gf_plugin* plugin = nullptr;
   const int32_t refused = init(host, &plugin);
   if (refused != 0 || plugin == nullptr) {
-    return MakeError(Code::kUnsupported, "plugin " + file.string() + " refuses this host (ABI " +
-                                             std::to_string(GENFLOW_ABI_MAJOR) + "." +
-                                             std::to_string(GENFLOW_ABI_MINOR) + ")",
+    return MakeError(Code::kUnsupported,
+                     "plugin " + file.string() + " refuses this host (ABI " +
+                         std::to_string(GENFLOW_ABI_MAJOR) + "." + std::to_string(GENFLOW_ABI_MINOR) + ")",
                      "build the plugin against this version's headers");
   }
   if (plugin->abi_major != GENFLOW_ABI_MAJOR || plugin->abi_minor > GENFLOW_ABI_MINOR) {
     return MakeError(Code::kUnsupported,
                      "plugin " + file.string() + " has ABI " + std::to_string(plugin->abi_major) + "." +
-                         std::to_string(plugin->abi_minor) + ", this genflow has " + std::to_string(GENFLOW_ABI_MAJOR) +
-                         "." + std::to_string(GENFLOW_ABI_MINOR),
+                         std::to_string(plugin->abi_minor) + ", this genflow has " +
+                         std::to_string(GENFLOW_ABI_MAJOR) + "." + std::to_string(GENFLOW_ABI_MINOR),
                      "build the plugin against this version's headers");
   }
   return plugin;

@@ -1,11 +1,11 @@
 #include "host/stage_runner.h"
 
-#include <csignal>
 #include <pthread.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <mutex>
 
@@ -46,20 +46,29 @@ constexpr auto kProgressInterval = std::chrono::milliseconds(100);
 
 const char* LevelName(int32_t level) {
   switch (level) {
-    case GF_DEBUG: return "debug";
-    case GF_WARNING: return "warning";
-    case GF_ERROR: return "error";
-    default: return "info";
+    case GF_DEBUG:
+      return "debug";
+    case GF_WARNING:
+      return "warning";
+    case GF_ERROR:
+      return "error";
+    default:
+      return "info";
   }
 }
 
 const char* ErrorName(int32_t error) {
   switch (error) {
-    case GF_ERROR_INVALID: return "invalid";
-    case GF_ERROR_IO: return "io";
-    case GF_ERROR_EXHAUSTED: return "exhausted";
-    case GF_ERROR_UNSUPPORTED: return "unsupported";
-    default: return "internal";
+    case GF_ERROR_INVALID:
+      return "invalid";
+    case GF_ERROR_IO:
+      return "io";
+    case GF_ERROR_EXHAUSTED:
+      return "exhausted";
+    case GF_ERROR_UNSUPPORTED:
+      return "unsupported";
+    default:
+      return "internal";
   }
 }
 
@@ -99,14 +108,16 @@ void HostFail(gf_run* run, int32_t error, const char* message, const char* hint)
   run->failed = true;
   run->Report({{"t", "fail"}, {"code", ErrorName(error)}, {"message", Text(message)}, {"hint", Text(hint)}});
 }
-void HostSummary(gf_run* run, const char* markdown) { run->Report({{"t", "summary"}, {"text", Text(markdown)}}); }
+void HostSummary(gf_run* run, const char* markdown) {
+  run->Report({{"t", "summary"}, {"text", Text(markdown)}});
+}
 int32_t HostThreads(gf_run* run) { return run->request->threads; }
 const char* HostInfo(gf_run* run) { return run->info_text.c_str(); }
 
 const gf_host kHost = {
-    sizeof(gf_host), GENFLOW_ABI_MAJOR, GENFLOW_ABI_MINOR, HostParams,     HostInputCount, HostInput,
-    HostOutputPath,  HostStateDir,      HostScratchDir,    HostProgress,   HostMetric,     HostLog,
-    HostShouldStop,  HostFail,          HostSummary,       HostThreads,    HostInfo,
+    sizeof(gf_host), GENFLOW_ABI_MAJOR, GENFLOW_ABI_MINOR, HostParams,   HostInputCount, HostInput,
+    HostOutputPath,  HostStateDir,      HostScratchDir,    HostProgress, HostMetric,     HostLog,
+    HostShouldStop,  HostFail,          HostSummary,       HostThreads,  HostInfo,
 };
 
 // Writes report lines to a descriptor. A reader that is gone asks the stage to stop.
@@ -136,13 +147,17 @@ int32_t Done(ReportSink& sink, int32_t outcome) {
 json RequestToJson(const StageRequest& r) {
   json inputs = json::array();
   for (const auto& in : r.inputs) {
-    inputs.push_back({{"port", in.port}, {"type", in.type}, {"path", in.path}, {"digest", in.digest},
+    inputs.push_back({{"port", in.port},
+                      {"type", in.type},
+                      {"path", in.path},
+                      {"digest", in.digest},
                       {"source", in.source}});
   }
-  return {{"plugin", r.plugin},   {"plugin_digest", r.plugin_digest}, {"stage", r.stage},
-          {"params", r.params},   {"inputs", inputs},                 {"outputs", r.outputs},
-          {"state_dir", r.state_dir}, {"scratch_dir", r.scratch_dir}, {"threads", r.threads},
-          {"info", r.info}};
+  return {{"plugin", r.plugin},       {"plugin_digest", r.plugin_digest},
+          {"stage", r.stage},         {"params", r.params},
+          {"inputs", inputs},         {"outputs", r.outputs},
+          {"state_dir", r.state_dir}, {"scratch_dir", r.scratch_dir},
+          {"threads", r.threads},     {"info", r.info}};
 }
 
 Result<StageRequest> RequestFromJson(std::string_view text) {
@@ -174,8 +189,9 @@ int32_t RunStage(const StageRequest& request, ReportSink& sink) {
   if (!request.plugin_digest.empty()) {
     auto digest = Sha256File(request.plugin);
     if (!digest.ok() || *digest != request.plugin_digest) {
-      Fail(sink, "invalid", InvalidError("plugin " + request.plugin + " is not the file its manifest describes",
-                                         "write the manifest again with `genflow plugin describe`"));
+      Fail(sink, "invalid",
+           InvalidError("plugin " + request.plugin + " is not the file its manifest describes",
+                        "write the manifest again with `genflow plugin describe`"));
       return Done(sink, GF_FAILED);
     }
   }
@@ -195,13 +211,14 @@ int32_t RunStage(const StageRequest& request, ReportSink& sink) {
   run.params_text = request.params.dump();
   run.info_text = request.info.dump();
   for (const auto& in : request.inputs) {
-    run.inputs.push_back({sizeof(gf_input), in.port.c_str(), in.type.c_str(), in.path.c_str(), in.digest.c_str(),
-                          in.source.c_str()});
+    run.inputs.push_back({sizeof(gf_input), in.port.c_str(), in.type.c_str(), in.path.c_str(),
+                          in.digest.c_str(), in.source.c_str()});
   }
   int32_t outcome = stage->run(&kHost, &run);
   if (outcome != GF_OK && outcome != GF_GATE && outcome != GF_INTERRUPTED) outcome = GF_FAILED;
   if (outcome == GF_FAILED && !run.failed) {
-    Fail(sink, "internal", MakeError(Code::kInternal, "stage " + request.stage + " failed without saying why"));
+    Fail(sink, "internal",
+         MakeError(Code::kInternal, "stage " + request.stage + " failed without saying why"));
   }
   return Done(sink, outcome);
 }

@@ -4,10 +4,9 @@
 
 #include <cstdint>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "base/result.h"
 
@@ -19,9 +18,9 @@ struct StageInput {
 
 // What a worker is asked to do. On the wire: one JSON object, members as named here.
 struct StageRequest {
-  std::string plugin;         // path of the .so
-  std::string plugin_digest;  // SHA-256 the manifest promised; "" skips the check
-  std::string stage;          // "train.lora"
+  std::string plugin;                                // path of the .so
+  std::string plugin_digest;                         // SHA-256 the manifest promised; "" skips the check
+  std::string stage;                                 // "train.lora"
   nlohmann::json params = nlohmann::json::object();  // resolved and nested, secrets in clear
   std::vector<StageInput> inputs;
   std::map<std::string, std::string> outputs;  // port -> path to write

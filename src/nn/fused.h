@@ -6,8 +6,8 @@
 
 namespace genflow::nn {
 
-// x [N, n], weight [n] -> weight * T(x / sqrt(mean(x^2) + eps)). For the backward pass only x and one number a
-// row are kept.
+// x [N, n], weight [n] -> weight * T(x / sqrt(mean(x^2) + eps)). For the backward pass only x and one number
+// a row are kept.
 at::Tensor FusedRmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps);
 
 // silu(gate) * up, all of one shape. For the backward pass only gate and up are kept.

@@ -13,8 +13,8 @@ using torch::autograd::variable_list;
 
 bool IsWide(const at::Tensor& x) { return x.scalar_type() == at::kFloat; }
 
-// x W^T + bias, rounded to the type of x as PEFT's base layer rounds it; multiplied in fp32 where this machine
-// multiplies that best.
+// x W^T + bias, rounded to the type of x as PEFT's base layer rounds it; multiplied in fp32 where this
+// machine multiplies that best.
 at::Tensor BaseProduct(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const bool wide = !IsWide(x) && x.is_cpu() && !MultipliesBf16();
   at::Tensor y = wide ? at::mm(x.to(at::kFloat), weight.to(at::kFloat).t()) : at::mm(x, weight.t());

@@ -37,11 +37,12 @@ struct Pattern::Impl {
 Result<Pattern> Pattern::Compile(std::string_view pattern, PatternOptions options) {
   int error = 0;
   PCRE2_SIZE at = 0;
-  const uint32_t flags = PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | (options.ignore_case ? PCRE2_CASELESS : 0);
+  const uint32_t flags =
+      PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF | (options.ignore_case ? PCRE2_CASELESS : 0);
   auto impl = std::make_shared<Impl>();
   impl->text = pattern;
-  impl->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), flags, &error, &at,
-                                 nullptr));
+  impl->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), flags, &error,
+                                 &at, nullptr));
   if (impl->code == nullptr) {
     return InvalidError("regular expression, column " + std::to_string(at + 1) + ": " + PcreMessage(error) +
                         "\n    " + impl->text + "\n    " + std::string(at, ' ') + "^");
@@ -59,14 +60,14 @@ const std::string& Pattern::text() const { return impl_->text; }
 Result<std::optional<Match>> Pattern::Find(std::string_view subject, size_t from) const {
   const std::unique_ptr<pcre2_match_data, FreeMatchData> data(pcre2_match_data_create(1, nullptr));
   if (data == nullptr) return MakeError(Code::kExhausted, "out of memory");
-  const int rc = pcre2_match(impl_->code.get(), reinterpret_cast<PCRE2_SPTR>(subject.data()), subject.size(), from, 0,
-                             data.get(), impl_->context.get());
+  const int rc = pcre2_match(impl_->code.get(), reinterpret_cast<PCRE2_SPTR>(subject.data()), subject.size(),
+                             from, 0, data.get(), impl_->context.get());
   if (rc == PCRE2_ERROR_NOMATCH) return std::optional<Match>();
   if (rc < 0) {
-    return MakeError(rc == PCRE2_ERROR_MATCHLIMIT ? Code::kExhausted : Code::kInternal,
-                     "regular expression '" + impl_->text + "': " + PcreMessage(rc),
-                     rc == PCRE2_ERROR_MATCHLIMIT ? "nested repeats such as (a+)+ take forever: write it without"
-                                                  : "");
+    return MakeError(
+        rc == PCRE2_ERROR_MATCHLIMIT ? Code::kExhausted : Code::kInternal,
+        "regular expression '" + impl_->text + "': " + PcreMessage(rc),
+        rc == PCRE2_ERROR_MATCHLIMIT ? "nested repeats such as (a+)+ take forever: write it without" : "");
   }
   const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data.get());
   return std::optional<Match>(Match{bounds[0], bounds[1]});

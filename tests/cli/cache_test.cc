@@ -115,10 +115,11 @@ TEST_F(Cache, PluginOfAnotherVersion) {
 }
 
 TEST_F(Cache, RebuiltPlugin) {
-  ASSERT_EQ(box.Shell("mkdir plugins; cp \"$GENFLOW_PLUGIN_PATH\"/test.so plugins/; printf x >> plugins/test.so; " +
-                      std::string(GENFLOW_BINARY) + " plugin describe plugins/test.so")
-                .code,
-            0);
+  ASSERT_EQ(
+      box.Shell("mkdir plugins; cp \"$GENFLOW_PLUGIN_PATH\"/test.so plugins/; printf x >> plugins/test.so; " +
+                std::string(GENFLOW_BINARY) + " plugin describe plugins/test.so")
+          .code,
+      0);
   box.SetEnv("GENFLOW_PLUGIN_PATH", (box.dir() / "plugins").string());
   EXPECT_EQ(Plan(),
             "stage  action  why\n"
@@ -127,7 +128,10 @@ TEST_F(Cache, RebuiltPlugin) {
 }
 
 TEST_F(Cache, DamagedOutputIsFoundAndMadeAgain) {
-  ASSERT_EQ(box.Shell("chmod -R u+w .genflow/objects; for f in .genflow/objects/*/*/data; do printf x > $f; done").code, 0);
+  ASSERT_EQ(
+      box.Shell("chmod -R u+w .genflow/objects; for f in .genflow/objects/*/*/data; do printf x > $f; done")
+          .code,
+      0);
   const auto run = box.Genflow({"run"});
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_EQ(box.Artifact("copy.text"), "onenoteabtool");

@@ -51,7 +51,8 @@ TEST(Failure, Crash) {
   EXPECT_EQ(ErrorOf(box, Doing("crash"), 1),
             "error: bad: crashed: killed by signal 11 (Segmentation fault)\n"
             "  last lines of its log:\n"
-            "  | about to crash\n" + std::string(kLog));
+            "  | about to crash\n" +
+                std::string(kLog));
 }
 
 TEST(Failure, KilledBySomeoneElse) {
@@ -67,70 +68,87 @@ TEST(Failure, ExitWithoutAReport) {
   Sandbox box;
   EXPECT_EQ(ErrorOf(box, Doing("exit"), 1),
             "error: bad: ended with exit code 5 before it reported how it went\n"
-            "  hint: a stage returns from run(); it must not call exit()\n" + std::string(kLog));
+            "  hint: a stage returns from run(); it must not call exit()\n" +
+                std::string(kLog));
 }
 
 TEST(Failure, MalformedReportLine) {
   Sandbox box;
   EXPECT_EQ(ErrorOf(box, Doing("garbage"), 1),
             "error: bad: its worker wrote a report line that genflow does not understand: not a report\n"
-            "  hint: a plugin must leave descriptor 3 alone; the log may say more\n" + std::string(kLog));
+            "  hint: a plugin must leave descriptor 3 alone; the log may say more\n" +
+                std::string(kLog));
 }
 
 TEST(Failure, ReportPipeClosedEarly) {
   Sandbox box;
   EXPECT_EQ(ErrorOf(box, Doing("close"), 1),
             "error: bad: its worker closed its report pipe and went on running\n"
-            "  hint: a plugin must leave descriptor 3 alone; the log may say more\n" + std::string(kLog));
+            "  hint: a plugin must leave descriptor 3 alone; the log may say more\n" +
+                std::string(kLog));
 }
 
 TEST(Failure, OutputNotWritten) {
   Sandbox box;
-  EXPECT_EQ(ErrorOf(box, Doing("nothing"), 1), "error: bad: did not write its output 'out'\n" + std::string(kLog));
+  EXPECT_EQ(ErrorOf(box, Doing("nothing"), 1),
+            "error: bad: did not write its output 'out'\n" + std::string(kLog));
 }
 
 TEST(Failure, ExecOutputNotWritten) {
   Sandbox box;
-  EXPECT_EQ(ErrorOf(box, "name: e\nstages:\n  bad:\n    uses: exec\n    with: { run: 'true' }\n    out: { big_file: file }\n", 1),
+  EXPECT_EQ(ErrorOf(box,
+                    "name: e\nstages:\n  bad:\n    uses: exec\n    with: { run: 'true' }\n    out: { "
+                    "big_file: file }\n",
+                    1),
             "error: bad: did not write its output 'big_file'\n"
-            "  hint: make a file or a folder at $GENFLOW_OUT_BIG_FILE\n" + std::string(kLog));
+            "  hint: make a file or a folder at $GENFLOW_OUT_BIG_FILE\n" +
+                std::string(kLog));
 }
 
 TEST(Failure, ExecWritesWhatIsNotDeclared) {
   Sandbox box;
   EXPECT_EQ(ErrorOf(box,
                     "name: e\nstages:\n  bad:\n    uses: exec\n"
-                    "    with: { run: 'touch \"$GENFLOW_OUT_A\" \"$(dirname \"$GENFLOW_OUT_A\")/b\"' }\n    out: { a: file }\n",
+                    "    with: { run: 'touch \"$GENFLOW_OUT_A\" \"$(dirname \"$GENFLOW_OUT_A\")/b\"' }\n    "
+                    "out: { a: file }\n",
                     1),
             "error: bad: wrote 'b' beside its outputs, which is none of them\n"
-            "  hint: declare it under `out:`, or write it to $GENFLOW_SCRATCH_DIR\n" + std::string(kLog));
+            "  hint: declare it under `out:`, or write it to $GENFLOW_SCRATCH_DIR\n" +
+                std::string(kLog));
 }
 
 TEST(Failure, ExecCommandFailsAnywhereInAPipe) {
   Sandbox box;
-  EXPECT_EQ(ErrorOf(box, "name: e\nstages:\n  bad:\n    uses: exec\n    with: { run: 'echo so >&2; exit 7 | cat' }\n", 1),
-            "error: bad: its command ended with exit code 7\n"
-            "  last lines of its log:\n"
-            "  | so\n" + std::string(kLog));
+  EXPECT_EQ(
+      ErrorOf(box,
+              "name: e\nstages:\n  bad:\n    uses: exec\n    with: { run: 'echo so >&2; exit 7 | cat' }\n",
+              1),
+      "error: bad: its command ended with exit code 7\n"
+      "  last lines of its log:\n"
+      "  | so\n" +
+          std::string(kLog));
 }
 
 TEST(Failure, WithoutAReason) {
   Sandbox box;
-  EXPECT_EQ(ErrorOf(box, Doing("quiet-fail"), 1), "error: bad: stage test.act failed without saying why\n" + std::string(kLog));
+  EXPECT_EQ(ErrorOf(box, Doing("quiet-fail"), 1),
+            "error: bad: stage test.act failed without saying why\n" + std::string(kLog));
 }
 
 TEST(Failure, Timeout) {
   Sandbox box;
   EXPECT_EQ(ErrorOf(box, Doing("sleep, seconds: 60", "    timeout: 300ms\n"), 1),
             "error: bad: ran longer than its timeout of TIME\n"
-            "  hint: raise its `timeout:`\n" + std::string(kLog));
+            "  hint: raise its `timeout:`\n" +
+                std::string(kLog));
 }
 
 TEST(Failure, TimeoutOfAStageThatIgnoresSigterm) {
   Sandbox box;
   EXPECT_EQ(ErrorOf(box, Doing("hang, seconds: 60", "    timeout: 300ms\n"), 1),
             "error: bad: ran longer than its timeout of TIME\n"
-            "  hint: raise its `timeout:`\n" + std::string(kLog));
+            "  hint: raise its `timeout:`\n" +
+                std::string(kLog));
 }
 
 TEST(Failure, RetriesWhatMayHelpWithBackoff) {
@@ -156,8 +174,9 @@ TEST(Failure, RetriesEnd) {
   const auto run = box.Genflow({"run"});
   EXPECT_EQ(run.code, 1);
   EXPECT_NE(run.err.find("bad: started (attempt 2)\n"), std::string::npos) << run.err;
-  EXPECT_NE(box.Normal(run.err).find("error: bad: the network is gone\n  log: DIR/.genflow/logs/RUN/bad.2.log\n"),
-            std::string::npos)
+  EXPECT_NE(
+      box.Normal(run.err).find("error: bad: the network is gone\n  log: DIR/.genflow/logs/RUN/bad.2.log\n"),
+      std::string::npos)
       << run.err;
 }
 
@@ -218,9 +237,13 @@ TEST(Failure, NanMetricAndMissingFileDoNotStopTheEngine) {
 TEST(Failure, DaemonsOfAStageEndWithIt) {
   Sandbox box;
   const std::string pid_file = (box.dir() / "daemon.pid").string();
-  box.Write("pipeline.yaml", "name: d\nstages:\n  a:\n    uses: test.act\n    with: { do: daemon, text: " + pid_file + " }\n");
+  box.Write("pipeline.yaml",
+            "name: d\nstages:\n  a:\n    uses: test.act\n    with: { do: daemon, text: " + pid_file + " }\n");
   ASSERT_EQ(box.Genflow({"run"}).code, 0);
-  EXPECT_EQ(box.Shell("for i in $(seq 100); do test -d /proc/$(cat daemon.pid) || exit 0; sleep 0.02; done; exit 1").code, 0);
+  EXPECT_EQ(
+      box.Shell("for i in $(seq 100); do test -d /proc/$(cat daemon.pid) || exit 0; sleep 0.02; done; exit 1")
+          .code,
+      0);
 }
 
 }  // namespace

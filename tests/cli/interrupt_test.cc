@@ -9,15 +9,19 @@ namespace genflow {
 namespace {
 
 // Counts for some seconds; the second run is quick.
-constexpr char kSlow[] = "name: slow\nstages:\n  count:\n    uses: test.count\n    with: { steps: 200, pause: 0.02 }\n"
-                         "  next:\n    uses: test.act\n    in: { in: count.steps }\n";
-constexpr char kQuick[] = "name: slow\nstages:\n  count:\n    uses: test.count\n    with: { steps: 200 }\n"
-                          "  next:\n    uses: test.act\n    in: { in: count.steps }\n";
+constexpr char kSlow[] =
+    "name: slow\nstages:\n  count:\n    uses: test.count\n    with: { steps: 200, pause: 0.02 }\n"
+    "  next:\n    uses: test.act\n    in: { in: count.steps }\n";
+constexpr char kQuick[] =
+    "name: slow\nstages:\n  count:\n    uses: test.count\n    with: { steps: 200 }\n"
+    "  next:\n    uses: test.act\n    in: { in: count.steps }\n";
 
 // Until the counter has taken some steps.
 bool WaitForSteps(const Sandbox& box) {
-  return box.Shell("for i in $(seq 500); do cat .genflow/state/*/steps 2>/dev/null | grep -q 'step 5' && exit 0; "
-                   "sleep 0.02; done; exit 1")
+  return box.Shell(
+                "for i in $(seq 500); do cat .genflow/state/*/steps 2>/dev/null | grep -q 'step 5' && exit "
+                "0; "
+                "sleep 0.02; done; exit 1")
              .code == 0;
 }
 
@@ -63,7 +67,8 @@ TEST(Interrupt, SigtermIsTheSame) {
 
 TEST(Interrupt, SecondCtrlCKills) {
   Sandbox box;
-  box.Write("pipeline.yaml", "name: h\nstages:\n  hang:\n    uses: test.act\n    with: { do: hang, seconds: 60 }\n");
+  box.Write("pipeline.yaml",
+            "name: h\nstages:\n  hang:\n    uses: test.act\n    with: { do: hang, seconds: 60 }\n");
   auto run = box.Start({"run"});
   ASSERT_TRUE(run.WaitForError("hang: started"));
   run.Signal(SIGINT);
@@ -76,7 +81,8 @@ TEST(Interrupt, SecondCtrlCKills) {
 
 TEST(Interrupt, GraceEndsWithAKill) {
   Sandbox box;
-  box.Write("pipeline.yaml", "name: h\nstages:\n  hang:\n    uses: test.act\n    with: { do: hang, seconds: 60 }\n");
+  box.Write("pipeline.yaml",
+            "name: h\nstages:\n  hang:\n    uses: test.act\n    with: { do: hang, seconds: 60 }\n");
   auto run = box.Start({"run", "--grace", "200ms"});
   ASSERT_TRUE(run.WaitForError("hang: started"));
   run.Signal(SIGTERM);
@@ -85,7 +91,8 @@ TEST(Interrupt, GraceEndsWithAKill) {
 
 TEST(Interrupt, ExecStagesEndWithTheRun) {
   Sandbox box;
-  box.Write("pipeline.yaml", "name: e\nstages:\n  s:\n    uses: exec\n    with: { run: 'echo $$ > pid; sleep 60 & wait' }\n");
+  box.Write("pipeline.yaml",
+            "name: e\nstages:\n  s:\n    uses: exec\n    with: { run: 'echo $$ > pid; sleep 60 & wait' }\n");
   auto run = box.Start({"run"});
   ASSERT_EQ(box.Shell("for i in $(seq 500); do test -s pid && exit 0; sleep 0.02; done; exit 1").code, 0);
   run.Signal(SIGINT);
@@ -101,8 +108,10 @@ TEST(Interrupt, EngineKilledTakesItsWorkersAlongAndTheNextRunContinues) {
   EXPECT_NE(children, "");
   run.Signal(SIGKILL);
   EXPECT_EQ(run.Wait().code, 137);
-  EXPECT_EQ(box.Shell("for i in $(seq 100); do alive=0; for p in " + children + "; do test -d /proc/$p && "
-                      "! grep -q '^State:.*Z' /proc/$p/status && alive=1; done; test $alive = 0 && exit 0; sleep 0.02; done; exit 1")
+  EXPECT_EQ(box.Shell("for i in $(seq 100); do alive=0; for p in " + children +
+                      "; do test -d /proc/$p && "
+                      "! grep -q '^State:.*Z' /proc/$p/status && alive=1; done; test $alive = 0 && exit 0; "
+                      "sleep 0.02; done; exit 1")
                 .code,
             0)
       << "workers outlive the engine";
@@ -111,12 +120,14 @@ TEST(Interrupt, EngineKilledTakesItsWorkersAlongAndTheNextRunContinues) {
 
 TEST(Interrupt, GrandchildrenOfExecStagesDieWithAKilledEngine) {
   Sandbox box;
-  box.Write("pipeline.yaml", "name: e\nstages:\n  s:\n    uses: exec\n    with: { run: 'sleep 60 & echo $! > pid; wait' }\n");
+  box.Write("pipeline.yaml",
+            "name: e\nstages:\n  s:\n    uses: exec\n    with: { run: 'sleep 60 & echo $! > pid; wait' }\n");
   auto run = box.Start({"run"});
   ASSERT_EQ(box.Shell("for i in $(seq 500); do test -s pid && exit 0; sleep 0.02; done; exit 1").code, 0);
   run.Signal(SIGKILL);
   EXPECT_EQ(run.Wait().code, 137);
-  EXPECT_EQ(box.Shell("for i in $(seq 100); do p=$(cat pid); test -d /proc/$p && ! grep -q '^State:.*Z' /proc/$p/status || exit 0; "
+  EXPECT_EQ(box.Shell("for i in $(seq 100); do p=$(cat pid); test -d /proc/$p && ! grep -q '^State:.*Z' "
+                      "/proc/$p/status || exit 0; "
                       "sleep 0.02; done; exit 1")
                 .code,
             0);
@@ -140,8 +151,10 @@ TEST(Interrupt, TwoRunsOfOnePipelineAtOnce) {
 
 TEST(Interrupt, SameKeyInTwoPipelinesIsComputedOnce) {
   Sandbox box;
-  const std::string stages = "stages:\n  work:\n    uses: exec\n    with: { run: 'sleep 1; echo ran >> log; echo x > \"$GENFLOW_OUT_X\"' }\n"
-                             "    out: { x: file }\n";
+  const std::string stages =
+      "stages:\n  work:\n    uses: exec\n    with: { run: 'sleep 1; echo ran >> log; echo x > "
+      "\"$GENFLOW_OUT_X\"' }\n"
+      "    out: { x: file }\n";
   box.Write("one.yaml", "name: one\n" + stages);
   box.Write("two.yaml", "name: two\n" + stages);
   auto one = box.Start({"run", "one.yaml"});

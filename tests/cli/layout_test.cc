@@ -40,10 +40,10 @@ const std::map<std::string, std::set<std::string>>& Arrows() {
 // Third-party headers that belong to one folder alone.
 const std::vector<std::pair<std::string, std::set<std::string>>>& Owners() {
   static const std::vector<std::pair<std::string, std::set<std::string>>> owners = {
-      {"yaml-cpp/", {"config"}}, {"sqlite3.h", {"store"}},  {"CLI/", {"cli"}},
-      {"dlfcn.h", {"host", "nn"}}, {"arrow/", {"data"}},    {"parquet/", {"data"}},
-      {"torch/", {"nn"}},        {"ATen/", {"nn"}},         {"c10/", {"nn"}},
-      {"ggml", {"formats"}},     {"gguf.h", {"formats"}},   {"jinja/", {"text"}},
+      {"yaml-cpp/", {"config"}},   {"sqlite3.h", {"store"}}, {"CLI/", {"cli"}},
+      {"dlfcn.h", {"host", "nn"}}, {"arrow/", {"data"}},     {"parquet/", {"data"}},
+      {"torch/", {"nn"}},          {"ATen/", {"nn"}},        {"c10/", {"nn"}},
+      {"ggml", {"formats"}},       {"gguf.h", {"formats"}},  {"jinja/", {"text"}},
   };
   return owners;
 }
@@ -65,7 +65,8 @@ TEST(Layout, IncludesFollowTheArrows) {
     const std::string name = fs::relative(file, src).string();
     const std::string folder = name.substr(0, name.find('/'));
     const auto allowed = Arrows().find(folder);
-    ASSERT_NE(allowed, Arrows().end()) << "src/" << folder << " is in no arrow: add it to the design and here";
+    ASSERT_NE(allowed, Arrows().end())
+        << "src/" << folder << " is in no arrow: add it to the design and here";
     std::istringstream lines(*ReadFile(file));
     for (std::string line; std::getline(lines, line);) {
       std::smatch match;
@@ -77,7 +78,8 @@ TEST(Layout, IncludesFollowTheArrows) {
         EXPECT_TRUE(allowed->second.count(target) != 0) << "src/" << name << " includes " << header;
       }
       for (const auto& [prefix, owners] : Owners()) {
-        EXPECT_TRUE(!header.starts_with(prefix) || owners.count(folder) != 0) << "src/" << name << " includes " << header;
+        EXPECT_TRUE(!header.starts_with(prefix) || owners.count(folder) != 0)
+            << "src/" << name << " includes " << header;
       }
     }
   }
@@ -96,7 +98,8 @@ TEST(Layout, TheBinaryLinksNoTorchArrowOrCuda) {
   const auto ldd = box.Shell(std::string("ldd ") + GENFLOW_BINARY);
   ASSERT_EQ(ldd.code, 0) << ldd.err;
   EXPECT_NE(ldd.out.find("libc.so"), std::string::npos);
-  for (const char* name : {"torch", "c10", "arrow", "parquet", "cuda", "cudart", "nvrtc", "curl", "ggml", "icu"}) {
+  for (const char* name :
+       {"torch", "c10", "arrow", "parquet", "cuda", "cudart", "nvrtc", "curl", "ggml", "icu"}) {
     EXPECT_EQ(ldd.out.find(name), std::string::npos) << ldd.out;
   }
 }

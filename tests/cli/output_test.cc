@@ -1,9 +1,8 @@
 // What the views print: plain lines, JSON events, silence, colours.
 #include <gtest/gtest.h>
 
-#include <sstream>
-
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "cli/sandbox.h"
 
@@ -12,8 +11,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr char kCount[] = "name: c\nstages:\n  count:\n    uses: test.count\n    with: { steps: 3 }\n"
-                          "  talk:\n    uses: test.act\n    in: { in: count.steps }\n    with: { do: talk }\n";
+constexpr char kCount[] =
+    "name: c\nstages:\n  count:\n    uses: test.count\n    with: { steps: 3 }\n"
+    "  talk:\n    uses: test.act\n    in: { in: count.steps }\n    with: { do: talk }\n";
 
 TEST(Output, JsonIsOneEventALineAndNothingElse) {
   Sandbox box;
@@ -31,8 +31,8 @@ TEST(Output, JsonIsOneEventALineAndNothingElse) {
     if (event == "metric") ++metrics;
     if (event != "progress" && event != "metric" && event != "log") events.push_back(event);
   }
-  EXPECT_EQ(events, (std::vector<std::string>{"run-started", "stage-started", "stage-finished", "stage-started",
-                                              "stage-finished", "run-finished"}));
+  EXPECT_EQ(events, (std::vector<std::string>{"run-started", "stage-started", "stage-finished",
+                                              "stage-started", "stage-finished", "run-finished"}));
   EXPECT_EQ(metrics, 3);
   EXPECT_EQ(last["exit_code"], 0);
   EXPECT_EQ(last["status"], "ok");
@@ -109,14 +109,17 @@ TEST(Output, LogsHaveTimesAndEverythingTheStageSaid) {
   ASSERT_EQ(box.Genflow({"run"}).code, 0);
   const auto log = box.Genflow({"logs", "latest/talk"});
   EXPECT_EQ(log.code, 0);
-  for (const char* line : {"Z output to stdout\n", "Z output to stderr\n", "Z warning to the log\n", "Z genflow ended: exit code 0"}) {
+  for (const char* line : {"Z output to stdout\n", "Z output to stderr\n", "Z warning to the log\n",
+                           "Z genflow ended: exit code 0"}) {
     EXPECT_NE(log.out.find(line), std::string::npos) << log.out;
   }
 }
 
 TEST(Output, LogsFollowARunningStage) {
   Sandbox box;
-  box.Write("pipeline.yaml", "name: f\nstages:\n  s:\n    uses: exec\n    with: { run: 'echo first; sleep 0.7; echo last' }\n");
+  box.Write(
+      "pipeline.yaml",
+      "name: f\nstages:\n  s:\n    uses: exec\n    with: { run: 'echo first; sleep 0.7; echo last' }\n");
   auto run = box.Start({"run"});
   ASSERT_TRUE(run.WaitForError("s: started"));
   const auto log = box.Genflow({"logs", "-f", "s"});

@@ -107,7 +107,8 @@ TEST(Run, UnknownStageNamesAreRefusedWithTheNearest) {
   box.Write("pipeline.yaml", kChain);
   const auto run = box.Genflow({"run", "--from", "secnd"});
   EXPECT_EQ(run.code, 2);
-  EXPECT_EQ(run.err, "error: --from 'secnd': pipeline.yaml has no such stage\n  hint: did you mean 'second'?\n");
+  EXPECT_EQ(run.err,
+            "error: --from 'secnd': pipeline.yaml has no such stage\n  hint: did you mean 'second'?\n");
 }
 
 TEST(Run, IndependentStagesRunTogether) {
@@ -128,7 +129,8 @@ TEST(Run, JobsLimitsHowManyRunAtOnce) {
   Sandbox box;
   std::string text = "name: many\nstages:\n";
   for (const char* id : {"a", "b", "c"}) {
-    text += std::string("  ") + id + ":\n    uses: exec\n    with: { run: 'mkdir lock; sleep 0.05; rmdir lock' }\n";
+    text += std::string("  ") + id +
+            ":\n    uses: exec\n    with: { run: 'mkdir lock; sleep 0.05; rmdir lock' }\n";
   }
   box.Write("pipeline.yaml", text);
   EXPECT_EQ(box.Genflow({"run", "-j", "1", "--cpus", "4"}).code, 0);
@@ -136,8 +138,9 @@ TEST(Run, JobsLimitsHowManyRunAtOnce) {
 
 TEST(Run, MemoryPoolIsHeldToItsSize) {
   Sandbox box;
-  box.Write("pipeline.yaml", "name: large\nstages:\n  huge:\n    uses: exec\n    with: { run: 'true' }\n"
-                             "    resources: { memory: 9000T }\n");
+  box.Write("pipeline.yaml",
+            "name: large\nstages:\n  huge:\n    uses: exec\n    with: { run: 'true' }\n"
+            "    resources: { memory: 9000T }\n");
   const auto run = box.Genflow({"run"});
   EXPECT_EQ(run.code, 1);
   EXPECT_NE(run.err.find("huge: failed: needs "), std::string::npos) << run.err;
@@ -146,8 +149,9 @@ TEST(Run, MemoryPoolIsHeldToItsSize) {
 
 TEST(Run, WorkerGetsThreadsAndEnvironment) {
   Sandbox box;
-  box.Write("pipeline.yaml", "name: env\nstages:\n  show:\n    uses: test.act\n    with: { do: env, text: '' }\n"
-                             "    env: { COLOUR: blue }\n    resources: { cpus: 2 }\n");
+  box.Write("pipeline.yaml",
+            "name: env\nstages:\n  show:\n    uses: test.act\n    with: { do: env, text: '' }\n"
+            "    env: { COLOUR: blue }\n    resources: { cpus: 2 }\n");
   ASSERT_EQ(box.Genflow({"run", "--cpus", "3"}).code, 0);
   EXPECT_EQ(box.Artifact("show.out"), "GENFLOW_THREADS=2\nOMP_NUM_THREADS=2\nCOLOUR=blue\nthreads=2\n");
 }
@@ -174,7 +178,8 @@ stages:
             std::string::npos)
       << out;
   EXPECT_NE(out.find("\npackage ship.package: DIR/.genflow/objects/"), std::string::npos) << out;
-  EXPECT_NE(out.find("  to take it out: genflow artifacts export RUN:ship.package DIR\n"), std::string::npos) << out;
+  EXPECT_NE(out.find("  to take it out: genflow artifacts export RUN:ship.package DIR\n"), std::string::npos)
+      << out;
 }
 
 TEST(Run, DisabledStagesAreSkippedAndSaySo) {
@@ -225,7 +230,8 @@ stages:
   EXPECT_EQ(grep.code, 0) << grep.out;
   box.SetEnv("GENFLOW_SECRET_TOKEN", "another");
   const auto changed = box.Genflow({"run"});
-  EXPECT_EQ(changed.out.find("nothing to do"), std::string::npos) << "a changed secret must run its stages again";
+  EXPECT_EQ(changed.out.find("nothing to do"), std::string::npos)
+      << "a changed secret must run its stages again";
 }
 
 TEST(Run, NothingIsWrittenForAPipelineThatIsInvalid) {

@@ -29,8 +29,10 @@ bool RunningCommand::ReadSome(int timeout_ms) {
     if (!fd.valid() || entry.revents == 0) return;
     char buffer[1 << 14];
     const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
-    if (n > 0) to.append(buffer, static_cast<size_t>(n));
-    else fd.Reset();
+    if (n > 0)
+      to.append(buffer, static_cast<size_t>(n));
+    else
+      fd.Reset();
   };
   take(out_, fds[0], result_.out);
   take(err_, fds[1], result_.err);
@@ -60,12 +62,15 @@ CommandResult RunningCommand::Wait() {
 
 Sandbox::Sandbox() {
   const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-  dir_ = fs::path(testing::TempDir()) / ("genflow-" + std::string(test->test_suite_name()) + "-" + test->name() + "-" +
-                                         std::to_string(::getpid()));
+  dir_ = fs::path(testing::TempDir()) / ("genflow-" + std::string(test->test_suite_name()) + "-" +
+                                         test->name() + "-" + std::to_string(::getpid()));
   EXPECT_TRUE(RemoveTree(dir_).ok());
   EXPECT_TRUE(MakeDirectories(dir_).ok());
   dir_ = fs::canonical(dir_);
-  env_ = {{"PATH", std::getenv("PATH")}, {"HOME", dir_.string()}, {"LANG", "C.UTF-8"}, {"TZ", "UTC"},
+  env_ = {{"PATH", std::getenv("PATH")},
+          {"HOME", dir_.string()},
+          {"LANG", "C.UTF-8"},
+          {"TZ", "UTC"},
           {"GENFLOW_PLUGIN_PATH", TEST_PLUGIN_FOLDER}};
 }
 
@@ -109,7 +114,8 @@ CommandResult Sandbox::Shell(const std::string& text) const {
 }
 
 std::string Sandbox::Normal(std::string text) const {
-  for (size_t at; (at = text.find(dir_.string())) != std::string::npos;) text.replace(at, dir_.string().size(), "DIR");
+  for (size_t at; (at = text.find(dir_.string())) != std::string::npos;)
+    text.replace(at, dir_.string().size(), "DIR");
   text = std::regex_replace(text, std::regex("[0-9]{8}-[0-9]{4}-[a-z0-9]{4}"), "RUN");
   text = std::regex_replace(text, std::regex("[0-9.]+ (ms|s)\\b|[0-9]+m [0-9]{2}s"), "TIME");
   // The table's time column is as wide as its widest duration.

@@ -13,8 +13,10 @@ using nlohmann::json;
 class StoreCommands : public testing::Test {
  protected:
   void SetUp() override {
-    box.Write("pipeline.yaml", "name: p\nparams: { text: one }\nstages:\n  a:\n    uses: test.act\n    with: { text: \"${{ params.text }}\" }\n"
-                               "  b:\n    uses: test.act\n    in: { in: a.out }\n");
+    box.Write("pipeline.yaml",
+              "name: p\nparams: { text: one }\nstages:\n  a:\n    uses: test.act\n    with: { text: \"${{ "
+              "params.text }}\" }\n"
+              "  b:\n    uses: test.act\n    in: { in: a.out }\n");
     ASSERT_EQ(box.Genflow({"run"}).code, 0);
     ASSERT_EQ(box.Genflow({"run", "-p", "text=two"}).code, 0);
   }
@@ -43,8 +45,9 @@ TEST_F(StoreCommands, RunsLsAndShow) {
   EXPECT_EQ(box.Genflow({"runs", "ls", "--status", "failed"}).out, "no runs\n");
   const auto bad = box.Genflow({"runs", "ls", "--status", "bad"});
   EXPECT_EQ(bad.code, 2);
-  EXPECT_EQ(bad.err, "error: --status bad is no status of a run\n"
-                     "  hint: it is one of running, ok, failed, gated, interrupted, recovered\n");
+  EXPECT_EQ(bad.err,
+            "error: --status bad is no status of a run\n"
+            "  hint: it is one of running, ok, failed, gated, interrupted, recovered\n");
 }
 
 TEST_F(StoreCommands, ArtifactsShowExport) {
@@ -88,7 +91,9 @@ TEST_F(StoreCommands, FsckFindsDamageAndRepairs) {
 }
 
 TEST_F(StoreCommands, TheStoreIsFoundFromBelowAndByOption) {
-  ASSERT_EQ(box.Shell("mkdir -p deep/er; cd deep/er; " + std::string(GENFLOW_BINARY) + " runs show latest").code, 0);
+  ASSERT_EQ(
+      box.Shell("mkdir -p deep/er; cd deep/er; " + std::string(GENFLOW_BINARY) + " runs show latest").code,
+      0);
   EXPECT_EQ(box.Genflow({"runs", "ls", "--store", ".genflow"}).code, 0);
   const auto none = box.Genflow({"runs", "ls", "--store", "nowhere"});
   EXPECT_EQ(none.code, 2);

@@ -1,9 +1,8 @@
 // The command line: help, versions, mistakes.
 #include <gtest/gtest.h>
 
-#include <regex>
-
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "cli/sandbox.h"
 
@@ -34,23 +33,41 @@ TEST(Usage, MistakesNameWhatWasMeantAndExitWith2) {
   expect({"runs", "lst"}, "error: unknown command 'lst'\n  hint: did you mean 'ls'?\n");
   expect({"validate", "a.yaml", "b.yaml"},
          "error: unexpected argument 'b.yaml'\n  hint: `genflow validate --help` shows what it takes\n");
-  expect({"run", "-j", "0"}, "error: --jobs: 0 is not a number from 1 up\n  hint: `genflow run --help` shows what it takes\n");
-  expect({"artifacts", "show"}, "error: ARTIFACT is required\n  hint: `genflow artifacts show --help` shows what it takes\n");
+  expect({"run", "-j", "0"},
+         "error: --jobs: 0 is not a number from 1 up\n  hint: `genflow run --help` shows what it takes\n");
+  expect({"artifacts", "show"},
+         "error: ARTIFACT is required\n  hint: `genflow artifacts show --help` shows what it takes\n");
   expect({}, "error: A subcommand is required\n  hint: `genflow --help` shows what it takes\n");
-  expect({"run"}, "error: no pipeline was given, and there is no pipeline.yaml here\n"
-                  "  hint: name one: genflow run path/to/pipeline.yaml\n");
-  expect({"runs", "ls"}, "error: there is no store (.genflow) here, in a folder above or in one right below\n"
-                         "  hint: go to the folder of a pipeline that has run, or give --store DIR\n");
-  expect({"stages", "show", "test.atc"}, "error: no stage is called 'test.atc'\n  hint: did you mean 'test.act'?\n");
+  expect({"run"},
+         "error: no pipeline was given, and there is no pipeline.yaml here\n"
+         "  hint: name one: genflow run path/to/pipeline.yaml\n");
+  expect({"runs", "ls"},
+         "error: there is no store (.genflow) here, in a folder above or in one right below\n"
+         "  hint: go to the folder of a pipeline that has run, or give --store DIR\n");
+  expect({"stages", "show", "test.atc"},
+         "error: no stage is called 'test.atc'\n  hint: did you mean 'test.act'?\n");
 }
 
 TEST(Usage, EveryCommandHasHelpWithAnExample) {
   Sandbox box;
   for (const std::vector<std::string>& command :
-       std::vector<std::vector<std::string>>{{}, {"run"}, {"plan"}, {"validate"}, {"runs", "ls"}, {"runs", "show"},
-                                             {"runs", "rm"}, {"logs"}, {"artifacts", "ls"}, {"artifacts", "show"},
-                                             {"artifacts", "export"}, {"fsck"}, {"gc"}, {"stages", "ls"},
-                                             {"stages", "show"}, {"stages", "reference"}, {"schema"}}) {
+       std::vector<std::vector<std::string>>{{},
+                                             {"run"},
+                                             {"plan"},
+                                             {"validate"},
+                                             {"runs", "ls"},
+                                             {"runs", "show"},
+                                             {"runs", "rm"},
+                                             {"logs"},
+                                             {"artifacts", "ls"},
+                                             {"artifacts", "show"},
+                                             {"artifacts", "export"},
+                                             {"fsck"},
+                                             {"gc"},
+                                             {"stages", "ls"},
+                                             {"stages", "show"},
+                                             {"stages", "reference"},
+                                             {"schema"}}) {
     std::vector<std::string> args = command;
     args.push_back("--help");
     const auto help = box.Genflow(args);
@@ -61,12 +78,14 @@ TEST(Usage, EveryCommandHasHelpWithAnExample) {
 
 TEST(Usage, ValidateShowsEveryErrorAtOnce) {
   Sandbox box;
-  box.Write("pipeline.yaml", "name: v\nstages:\n  a:\n    uses: test.act\n    with: { txt: x }\n  b:\n    uses: test.cont\n");
+  box.Write("pipeline.yaml",
+            "name: v\nstages:\n  a:\n    uses: test.act\n    with: { txt: x }\n  b:\n    uses: test.cont\n");
   const auto result = box.Genflow({"validate"});
   EXPECT_EQ(result.code, 2);
   EXPECT_EQ(result.out, "");
   EXPECT_NE(result.err.find("pipeline.yaml:5:13: error: "), std::string::npos) << result.err;
-  EXPECT_NE(result.err.find("pipeline.yaml:7:11: error: unknown stage 'test.cont'\n"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("pipeline.yaml:7:11: error: unknown stage 'test.cont'\n"), std::string::npos)
+      << result.err;
   EXPECT_NE(result.err.find("\n2 errors\n"), std::string::npos) << result.err;
   const json out = json::parse(box.Genflow({"validate", "--json"}).out);
   EXPECT_EQ(out["valid"], false);
@@ -85,10 +104,12 @@ TEST(Usage, ValidateOfAGoodPipeline) {
 TEST(Usage, StagesAndSchema) {
   Sandbox box;
   const auto list = box.Genflow({"stages", "ls"});
-  EXPECT_TRUE(std::regex_search(list.out, std::regex("(^|\n)test\\.act +1\\.0\\.0 +Behaves as told\\.\n"))) << list.out;
+  EXPECT_TRUE(std::regex_search(list.out, std::regex("(^|\n)test\\.act +1\\.0\\.0 +Behaves as told\\.\n")))
+      << list.out;
   const json shown = json::parse(box.Genflow({"stages", "show", "test.count", "--json"}).out);
   EXPECT_EQ(shown["outputs"][0]["name"], "steps");
-  EXPECT_NE(box.Genflow({"stages", "show", "test.count"}).out.find("\n  steps  int, 1..1000000, default 3\n      How far to count.\n"),
+  EXPECT_NE(box.Genflow({"stages", "show", "test.count"})
+                .out.find("\n  steps  int, 1..1000000, default 3\n      How far to count.\n"),
             std::string::npos);
   EXPECT_NE(json::parse(box.Genflow({"schema"}).out).dump().find("test.count"), std::string::npos);
 }
@@ -98,8 +119,10 @@ TEST(Usage, ReferencePages) {
   ASSERT_EQ(box.Genflow({"stages", "reference", "--output", "ref"}).code, 0);
   const std::string page = box.Read("ref/test.md");
   EXPECT_EQ(page.find("# Plugin test\n\n## test.act\n\nBehaves as told.\n\nVersion 1.0.0.\n"), 0u) << page;
-  EXPECT_NE(page.find("| `steps` | int, 1..1000000 | `3` | How far to count. |\n"), std::string::npos) << page;
-  EXPECT_NE(box.Read("ref/README.md").find("| [test.act](test.md#testact) | Behaves as told. |\n"), std::string::npos);
+  EXPECT_NE(page.find("| `steps` | int, 1..1000000 | `3` | How far to count. |\n"), std::string::npos)
+      << page;
+  EXPECT_NE(box.Read("ref/README.md").find("| [test.act](test.md#testact) | Behaves as told. |\n"),
+            std::string::npos);
 }
 
 }  // namespace

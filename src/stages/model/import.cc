@@ -83,9 +83,12 @@ std::string DescribeText(const Context& context, const fs::path& path) {
 
 void ModelImport::Declare(Spec& spec) {
   spec.Doc(
-      "The model is opened and checked before it is copied: every tensor must lie inside its file, and every tensor of "
-      "a GGUF must have a place in the architecture. GGUF architectures: llama, qwen2, qwen3. A GGUF file is kept as it "
-      "came, in any of GGML's quantisations; of a folder, `config.json`, the safetensors files, the tokenizer and the "
+      "The model is opened and checked before it is copied: every tensor must lie inside its file, and every "
+      "tensor of "
+      "a GGUF must have a place in the architecture. GGUF architectures: llama, qwen2, qwen3. A GGUF file is "
+      "kept as it "
+      "came, in any of GGML's quantisations; of a folder, `config.json`, the safetensors files, the "
+      "tokenizer and the "
       "chat template are taken.");
   spec.Path("path", &path, "A Hugging Face model folder, a .gguf file, or a folder with one .gguf file.",
             {.required = true});

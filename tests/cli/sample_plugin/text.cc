@@ -1,9 +1,8 @@
 // The example of the plugin guide: makes text upper case.
 #include <cctype>
 #include <fstream>
-#include <iterator>
-
 #include <genflow/plugin.hpp>
+#include <iterator>
 
 struct Upper {
   static constexpr const char* kName = "text.upper";

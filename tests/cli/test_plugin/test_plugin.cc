@@ -79,9 +79,10 @@ struct Act {
   double seconds = 0;
   int64_t times = 0;
   void Declare(genflow::Spec& s) {
-    s.Param("do", &action, "write", "What to do.",
-            {.choices = {"write", "sleep", "hang", "invalid", "io", "crash", "kill", "exit", "garbage", "close", "nothing",
-                         "gate", "flaky", "talk", "daemon", "nan", "quiet-fail", "env", "token"}});
+    s.Param(
+        "do", &action, "write", "What to do.",
+        {.choices = {"write", "sleep", "hang", "invalid", "io", "crash", "kill", "exit", "garbage", "close",
+                     "nothing", "gate", "flaky", "talk", "daemon", "nan", "quiet-fail", "env", "token"}});
     s.Param("text", &text, "text", "What to write.");
     s.Param("seconds", &seconds, 0.0, "How long it takes.");
     s.Param("times", &times, 2, "flaky: at which attempt it succeeds.");
@@ -131,7 +132,8 @@ struct Act {
       const std::string counter = context.StateDir() + "/attempts";
       const int64_t attempt = std::atoll(Read(counter).c_str()) + 1;
       Write(counter, std::to_string(attempt));
-      if (attempt < times) return context.Fail(GF_ERROR_IO, "attempt " + std::to_string(attempt) + " did not work");
+      if (attempt < times)
+        return context.Fail(GF_ERROR_IO, "attempt " + std::to_string(attempt) + " did not work");
     } else if (action == "talk") {
       std::cout << "to stdout" << std::endl;
       std::cerr << "to stderr" << std::endl;

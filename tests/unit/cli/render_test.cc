@@ -29,9 +29,10 @@ TEST(Table, AlignsColouredCells) {
 }
 
 TEST(Markdown, HeadingsTablesListsAndCode) {
-  EXPECT_EQ(RenderMarkdown("# Result\n\nIt is **better** by `2 %`.\n\n| metric | base | tuned |\n|---|--:|--:|\n"
-                           "| perplexity | 20.5 | **9.25** |\n| a \\| b | 1 | 2 |\n\n- one\n> said\n```\nx | y\n```\n",
-                           "  ", false),
+  EXPECT_EQ(RenderMarkdown(
+                "# Result\n\nIt is **better** by `2 %`.\n\n| metric | base | tuned |\n|---|--:|--:|\n"
+                "| perplexity | 20.5 | **9.25** |\n| a \\| b | 1 | 2 |\n\n- one\n> said\n```\nx | y\n```\n",
+                "  ", false),
             "  Result\n"
             "\n"
             "  It is better by 2 %.\n"

@@ -17,11 +17,16 @@ using testing::ElementsAre;
 
 class Recorder : public Observer {
  public:
-  void StageStarted(const StageStart& start, double) override { lines.push_back("start " + start.stage + ": " + start.reason); }
-  void StageRetries(const std::string& stage, int, double delay, const Error& error, double) override {
-    lines.push_back("retry " + stage + " in " + std::to_string(static_cast<int>(delay)) + ": " + error.message);
+  void StageStarted(const StageStart& start, double) override {
+    lines.push_back("start " + start.stage + ": " + start.reason);
   }
-  void StageWaits(const std::string& stage, const std::string& what, double) override { lines.push_back("wait " + stage + ": " + what); }
+  void StageRetries(const std::string& stage, int, double delay, const Error& error, double) override {
+    lines.push_back("retry " + stage + " in " + std::to_string(static_cast<int>(delay)) + ": " +
+                    error.message);
+  }
+  void StageWaits(const std::string& stage, const std::string& what, double) override {
+    lines.push_back("wait " + stage + ": " + what);
+  }
   void StageFinished(const StageResult& r, double) override {
     std::string line = std::string(StageStatusName(r.status)) + " " + r.stage;
     if (r.status == StageStatus::kSkipped) line += ": " + r.reason;
@@ -34,8 +39,9 @@ class Recorder : public Observer {
 class EngineTest : public testing::Test {
  protected:
   void SetUp() override {
-    dir_ = fs::path(testing::TempDir()) / ("engine-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) +
-                                           "-" + std::to_string(::getpid()));
+    dir_ = fs::path(testing::TempDir()) /
+           ("engine-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) + "-" +
+            std::to_string(::getpid()));
     ASSERT_TRUE(RemoveTree(dir_).ok());
     ASSERT_TRUE(MakeDirectories(dir_).ok());
     auto store = Store::Open(dir_ / ".genflow");
@@ -53,7 +59,8 @@ class EngineTest : public testing::Test {
   Pipeline Load(const std::vector<std::pair<std::string, std::string>>& stages) {
     std::string text = "name: test\nstages:\n";
     for (const auto& [id, more] : stages) {
-      text += "  " + id + ": { uses: exec, with: { run: '" + id + "' }, out: { o: file }" + (more.empty() ? "" : ", " + more) + " }\n";
+      text += "  " + id + ": { uses: exec, with: { run: '" + id + "' }, out: { o: file }" +
+              (more.empty() ? "" : ", " + more) + " }\n";
     }
     LoadOptions load;
     load.catalog = &catalog_;
@@ -82,7 +89,8 @@ class EngineTest : public testing::Test {
 TEST_F(EngineTest, ChainRunsInOrderAndIsCachedAfterwards) {
   const auto pipeline = Load({{"c", "in: { x: b.o }"}, {"b", "in: { x: a.o }"}, {"a", ""}});
   EXPECT_EQ(Run(pipeline).exit_code, 0);
-  EXPECT_THAT(executor_.history, ElementsAre("100 start a", "101 end a", "101 start b", "102 end b", "102 start c", "103 end c"));
+  EXPECT_THAT(executor_.history, ElementsAre("100 start a", "101 end a", "101 start b", "102 end b",
+                                             "102 start c", "103 end c"));
   EXPECT_EQ(Run(pipeline).exit_code, 0);
   EXPECT_TRUE(executor_.history.empty());
   EXPECT_THAT(observer_.lines, ElementsAre("cached a", "cached b", "cached c"));
@@ -96,10 +104,12 @@ TEST_F(EngineTest, LongestChainStartsFirst) {
 }
 
 TEST_F(EngineTest, CpuPoolLimitsWhatRunsTogether) {
-  const auto pipeline = Load({{"a", "resources: { cpus: 2 }"}, {"b", "resources: { cpus: 2 }"}, {"c", "resources: { cpus: 2 }"}});
+  const auto pipeline = Load(
+      {{"a", "resources: { cpus: 2 }"}, {"b", "resources: { cpus: 2 }"}, {"c", "resources: { cpus: 2 }"}});
   EXPECT_EQ(Run(pipeline).exit_code, 0);
   EXPECT_EQ(executor_.most_running, 2u);
-  EXPECT_THAT(executor_.history, ElementsAre("100 start a", "100 start b", "101 end a", "101 start c", "101 end b", "102 end c"));
+  EXPECT_THAT(executor_.history, ElementsAre("100 start a", "100 start b", "101 end a", "101 start c",
+                                             "101 end b", "102 end c"));
 }
 
 TEST_F(EngineTest, ReadyStagesShareTheCpus) {
@@ -134,10 +144,10 @@ TEST_F(EngineTest, FailureSkipsDependentsAndCancelsTheRest) {
   const auto report = Run(pipeline);
   EXPECT_EQ(report.exit_code, 1);
   EXPECT_EQ(report.status, RunStatus::kFailed);
-  EXPECT_THAT(observer_.lines, ElementsAre("start a: never ran before", "failed a: its command ended with exit code 1",
-                                           "skipped b: needs 'a', which failed",
-                                           "skipped c: not started, because 'a' failed",
-                                           "skipped d: not started, because 'a' failed"));
+  EXPECT_THAT(observer_.lines,
+              ElementsAre("start a: never ran before", "failed a: its command ended with exit code 1",
+                          "skipped b: needs 'a', which failed", "skipped c: not started, because 'a' failed",
+                          "skipped d: not started, because 'a' failed"));
 }
 
 TEST_F(EngineTest, RunningStagesFinishAfterAFailure) {
@@ -162,8 +172,8 @@ TEST_F(EngineTest, RetriesWaitTwiceAsLongEachTime) {
   const auto report = Run(Load({{"a", "retries: { max: 3, backoff: 4s }"}}));
   EXPECT_EQ(report.exit_code, 0);
   EXPECT_EQ(report.stages[0].attempts, 4);
-  EXPECT_THAT(executor_.history, ElementsAre("100 start a", "101 end a", "105 start a", "106 end a", "114 start a", "115 end a",
-                                             "131 start a", "132 end a"));
+  EXPECT_THAT(executor_.history, ElementsAre("100 start a", "101 end a", "105 start a", "106 end a",
+                                             "114 start a", "115 end a", "131 start a", "132 end a"));
   const auto attempts = store_->ListAttempts(report.run);
   ASSERT_TRUE(attempts.ok());
   ASSERT_EQ(attempts->size(), 4u);
@@ -186,7 +196,8 @@ TEST_F(EngineTest, SignalStopsWhatRunsAndCancelsTheRest) {
   EXPECT_EQ(report.exit_code, 130);
   EXPECT_EQ(report.status, RunStatus::kInterrupted);
   EXPECT_THAT(executor_.history, ElementsAre("100 start a", "103 ask a", "105 end a"));
-  EXPECT_THAT(observer_.lines, ElementsAre("start a: never ran before", "skipped b: the run was stopped", "interrupted a"));
+  EXPECT_THAT(observer_.lines,
+              ElementsAre("start a: never ran before", "skipped b: the run was stopped", "interrupted a"));
 }
 
 TEST_F(EngineTest, InterruptedRunIsResumableOnceAStageIsDone) {
@@ -228,14 +239,16 @@ TEST_F(EngineTest, SignalDuringABackoffEndsTheRun) {
 }
 
 TEST_F(EngineTest, BrokenWorkerFailsWithWhatItDid) {
-  executor_.scripts["a"] = {{.signal = 9, .reports = {event::Broken{0, "closed its report pipe and went on running"}}}};
+  executor_.scripts["a"] = {
+      {.signal = 9, .reports = {event::Broken{0, "closed its report pipe and went on running"}}}};
   const auto report = Run(Load({{"a", ""}}));
   EXPECT_EQ(report.stages[0].error->message, "its worker closed its report pipe and went on running");
 }
 
 TEST_F(EngineTest, MetricsReachTheStore) {
   Script script{.seconds = 3};
-  for (int step = 0; step < 2500; ++step) script.reports.push_back(event::Metric{0, "loss", 1.0 / (step + 1), step});
+  for (int step = 0; step < 2500; ++step)
+    script.reports.push_back(event::Metric{0, "loss", 1.0 / (step + 1), step});
   executor_.scripts["a"] = {script};
   const auto report = Run(Load({{"a", ""}}));
   const auto points = store_->Metrics(report.run, "a");
@@ -246,7 +259,8 @@ TEST_F(EngineTest, MetricsReachTheStore) {
 
 TEST_F(EngineTest, TwoStagesWithOneKeyComputeItOnce) {
   std::string text = "name: twins\nstages:\n";
-  for (const char* id : {"a", "b"}) text += std::string("  ") + id + ": { uses: exec, with: { run: same }, out: { o: file } }\n";
+  for (const char* id : {"a", "b"})
+    text += std::string("  ") + id + ": { uses: exec, with: { run: same }, out: { o: file } }\n";
   LoadOptions load;
   load.catalog = &catalog_;
   auto loaded = ParsePipeline(text, dir_ / "pipeline.yaml", load);

@@ -2,14 +2,14 @@
 // when the engine waits.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <deque>
 #include <fstream>
 #include <functional>
 #include <map>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "base/files.h"
 #include "engine/executor.h"
@@ -27,10 +27,10 @@ class FakeClock : public Clock {
 struct Script {
   double seconds = 1;
   int code = 0, signal = 0;
-  std::vector<Event> reports;              // job numbers are filled in
+  std::vector<Event> reports;  // job numbers are filled in
   bool write_outputs = true;
-  std::optional<double> stops_after;       // seconds from SIGTERM to its end; nothing: it ignores SIGTERM
-  int stopped_code = 75;                   // how it ends then
+  std::optional<double> stops_after;  // seconds from SIGTERM to its end; nothing: it ignores SIGTERM
+  int stopped_code = 75;              // how it ends then
 };
 
 class FakeExecutor : public Executor {
@@ -80,7 +80,9 @@ class FakeExecutor : public Executor {
     }
   }
 
-  void Background(int job, std::function<Status()> work) override { pending_.push_back(event::Worked{job, work()}); }
+  void Background(int job, std::function<Status()> work) override {
+    pending_.push_back(event::Worked{job, work()});
+  }
 
   Event Wait(double deadline) override {
     if (pending_.empty()) Advance(deadline);
@@ -104,7 +106,9 @@ class FakeExecutor : public Executor {
     event.job = job;
   }
 
-  void Note(const std::string& what) { history.push_back(std::to_string(static_cast<int>(clock_.now)) + " " + what); }
+  void Note(const std::string& what) {
+    history.push_back(std::to_string(static_cast<int>(clock_.now)) + " " + what);
+  }
 
   // Moves the clock to what comes first: a signal, the end of an attempt, or the deadline.
   void Advance(double deadline) {

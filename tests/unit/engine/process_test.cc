@@ -31,7 +31,8 @@ std::string Output(ProcessOptions options, int number = 1) {
   pipe->second.Reset();
   std::string text;
   char buffer[4096];
-  for (ssize_t n; (n = ::read(pipe->first.get(), buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<size_t>(n));
+  for (ssize_t n; (n = ::read(pipe->first.get(), buffer, sizeof buffer)) > 0;)
+    text.append(buffer, static_cast<size_t>(n));
   process->Wait();
   return text;
 }
@@ -70,7 +71,8 @@ TEST(Process, ExitCodeSignalAndUsage) {
 TEST(Process, MissingProgramAndFolderAreErrors) {
   ProcessOptions options;
   options.argv = {"/no/such/program"};
-  EXPECT_EQ(Process::Start(options).error().message, "cannot run '/no/such/program': No such file or directory");
+  EXPECT_EQ(Process::Start(options).error().message,
+            "cannot run '/no/such/program': No such file or directory");
   options = Bash("true");
   options.cwd = "/no/such/folder";
   EXPECT_FALSE(Process::Start(options).ok());
@@ -158,7 +160,8 @@ class ExecutorTest : public testing::Test {
       if (const auto* log = std::get_if<event::Log>(&event)) text += log->level + " " + log->text + "\n";
       if (const auto* broken = std::get_if<event::Broken>(&event)) text += "broken: " + broken->what + "\n";
       if (std::holds_alternative<event::Worked>(event)) text += "worked\n";
-      if (const auto* signal = std::get_if<event::Signal>(&event)) text += "signal " + std::to_string(signal->number) + "\n";
+      if (const auto* signal = std::get_if<event::Signal>(&event))
+        text += "signal " + std::to_string(signal->number) + "\n";
       if (const auto* exited = std::get_if<event::Exited>(&event)) return text + exited->status.ToString();
     }
     return text + "timed out";
@@ -178,7 +181,8 @@ TEST_F(ExecutorTest, AFailingCommandInAPipeFails) {
 }
 
 TEST_F(ExecutorTest, StopAsksAndKills) {
-  ASSERT_TRUE(executor_->Start(Exec("trap 'echo asked' TERM; echo up; while true; do sleep 0.02; done")).ok());
+  ASSERT_TRUE(
+      executor_->Start(Exec("trap 'echo asked' TERM; echo up; while true; do sleep 0.02; done")).ok());
   while (true) {
     const Event event = executor_->Wait(clock_.Now() + 20);
     const auto* log = std::get_if<event::Log>(&event);

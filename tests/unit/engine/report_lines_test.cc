@@ -31,7 +31,8 @@ E Parsed(std::string_view line) {
 }
 
 TEST(ReportLine, EveryKind) {
-  const auto progress = Parsed<event::Progress>(R"({"t":"progress","done":3,"total":9,"unit":"rows","msg":"reading"})");
+  const auto progress =
+      Parsed<event::Progress>(R"({"t":"progress","done":3,"total":9,"unit":"rows","msg":"reading"})");
   EXPECT_EQ(progress.job, 7);
   EXPECT_EQ(progress.done, 3u);
   EXPECT_EQ(progress.total, 9u);
@@ -41,7 +42,8 @@ TEST(ReportLine, EveryKind) {
   EXPECT_EQ(metric.name, "loss");
   EXPECT_EQ(metric.value, 0.5);
   EXPECT_EQ(metric.step, 12);
-  EXPECT_TRUE(std::isnan(Parsed<event::Metric>(R"({"t":"metric","name":"loss","value":null,"step":1})").value));
+  EXPECT_TRUE(
+      std::isnan(Parsed<event::Metric>(R"({"t":"metric","name":"loss","value":null,"step":1})").value));
   EXPECT_EQ(Parsed<event::Log>(R"({"t":"log","level":"warning","text":"hm"})").level, "warning");
   EXPECT_EQ(Parsed<event::Summary>(R"({"t":"summary","text":"# ok"})").text, "# ok");
   const auto fail = Parsed<event::Fail>(R"({"t":"fail","code":"io","message":"no","hint":"yes"})");
@@ -53,7 +55,8 @@ TEST(ReportLine, EveryKind) {
 }
 
 TEST(ReportLine, WhatIsNotOneIsNamed) {
-  EXPECT_EQ(Parsed<event::Broken>("hello").what, "wrote a report line that genflow does not understand: hello");
+  EXPECT_EQ(Parsed<event::Broken>("hello").what,
+            "wrote a report line that genflow does not understand: hello");
   EXPECT_EQ(Parsed<event::Broken>(R"({"t":"dance"})").what,
             R"(wrote a report line that genflow does not understand: {"t":"dance"})");
   EXPECT_EQ(Parsed<event::Broken>(R"({"t":"done"})").what,
@@ -74,7 +77,9 @@ TEST(CleanText, DropsControlsAndMendsUtf8) {
   EXPECT_EQ(CleanText("a\x1b[31mb\tc\nd\r"), "a[31mb\tc\nd");
   EXPECT_EQ(CleanText("caf\xC3\xA9 \xE2\x82\xAC"), "café €");
   EXPECT_EQ(CleanText("\xFF\xC3"), "\xEF\xBF\xBD\xEF\xBF\xBD");
-  EXPECT_EQ(CleanText("\xC2\x9B" "31m"), "31m");       // a C1 control
+  EXPECT_EQ(CleanText("\xC2\x9B"
+                      "31m"),
+            "31m");                                                              // a C1 control
   EXPECT_EQ(CleanText("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");  // a surrogate
 }
 

@@ -8,9 +8,12 @@ namespace {
 using nlohmann::json;
 
 TEST(KeyChange, NamesWhatDiffers) {
-  const json before = {{"stage", "train.lora"}, {"version", "1.0.0"}, {"plugin", "aa"},
+  const json before = {{"stage", "train.lora"},
+                       {"version", "1.0.0"},
+                       {"plugin", "aa"},
                        {"params", {{"lora", {{"r", 8}, {"alpha", 16}}}, {"name", "x"}, {"old", true}}},
-                       {"env", {{"A", "1"}}}, {"inputs", {{"dataset", {"d1"}}, {"model", {"m"}}}},
+                       {"env", {{"A", "1"}}},
+                       {"inputs", {{"dataset", {"d1"}}, {"model", {"m"}}}},
                        {"files", {{"path", {{"", "f1"}}}, {"files", {{"a.txt", "1"}, {"b.txt", "2"}}}}}};
   json after = before;
   after["version"] = "1.1.0";
@@ -26,18 +29,20 @@ TEST(KeyChange, NamesWhatDiffers) {
   EXPECT_EQ(DescribeKeyChange(before.dump(), after.dump()),
             (std::vector<std::string>{"stage is version 1.1.0, was 1.0.0", "param 'lora.r' changed: 8 -> 16",
                                       "param 'new' is new: [1,2]", "param 'old' is gone, was true",
-                                      "env 'A' changed: \"1\" -> \"2\"", "input 'dataset' changed", "input 'model' is gone",
-                                      "file 'a.txt' changed", "file 'b.txt' is gone", "file 'c.txt' is new",
-                                      "content of 'path' changed"}));
+                                      "env 'A' changed: \"1\" -> \"2\"", "input 'dataset' changed",
+                                      "input 'model' is gone", "file 'a.txt' changed", "file 'b.txt' is gone",
+                                      "file 'c.txt' is new", "content of 'path' changed"}));
 }
 
 TEST(KeyChange, RebuiltPluginOtherStageAndNonsense) {
   const json before = {{"stage", "a.b"}, {"version", "1"}, {"plugin", "aa"}};
   json after = before;
   after["plugin"] = "bb";
-  EXPECT_EQ(DescribeKeyChange(before.dump(), after.dump()), (std::vector<std::string>{"plugin of 'a.b' changed"}));
+  EXPECT_EQ(DescribeKeyChange(before.dump(), after.dump()),
+            (std::vector<std::string>{"plugin of 'a.b' changed"}));
   after["stage"] = "c.d";
-  EXPECT_EQ(DescribeKeyChange(before.dump(), after.dump()), (std::vector<std::string>{"uses 'c.d', was 'a.b'"}));
+  EXPECT_EQ(DescribeKeyChange(before.dump(), after.dump()),
+            (std::vector<std::string>{"uses 'c.d', was 'a.b'"}));
   EXPECT_TRUE(DescribeKeyChange(before.dump(), before.dump()).empty());
   EXPECT_TRUE(DescribeKeyChange("", before.dump()).empty());
 }

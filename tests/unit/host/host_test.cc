@@ -91,7 +91,8 @@ TEST(Plugin, RefusesWhatIsNotAPluginOfThisAbi) {
             std::string(NOT_A_PLUGIN) + " is not a genflow plugin: it exports no genflow_plugin_init");
   auto future = DescribePlugin(WRONG_ABI_PLUGIN);
   ASSERT_FALSE(future.ok());
-  EXPECT_EQ(future.error().message, std::string("plugin ") + WRONG_ABI_PLUGIN + " has ABI 2.0, this genflow has 1.0");
+  EXPECT_EQ(future.error().message,
+            std::string("plugin ") + WRONG_ABI_PLUGIN + " has ABI 2.0, this genflow has 1.0");
   EXPECT_FALSE(DescribePlugin("/no/such/plugin.so").ok());
 }
 
@@ -99,7 +100,8 @@ TEST(Catalog, ReadsManifestsAndNamesPluginsWithoutOne) {
   const fs::path folder = Fresh("host_catalog");
   fs::copy_file(SAMPLE_PLUGIN, folder / "sample.so");
   fs::copy_file(SAMPLE_PLUGIN, folder / "bare.so");
-  ASSERT_TRUE(WriteFileAtomic(folder / "sample.json", ManifestToJson(*DescribePlugin(folder / "sample.so"))).ok());
+  ASSERT_TRUE(
+      WriteFileAtomic(folder / "sample.json", ManifestToJson(*DescribePlugin(folder / "sample.so"))).ok());
   const auto loaded = LoadCatalog({folder, folder / "absent"});
   ASSERT_NE(loaded.catalog.Find("sample.upper"), nullptr);
   EXPECT_EQ(loaded.catalog.Find("sample.upper")->plugin_file, folder / "sample.so");

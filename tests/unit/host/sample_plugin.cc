@@ -26,7 +26,8 @@ struct Upper {
     s.Param("nested.times", &times, 1, "How often.", {.min = 1, .max = 10});
     s.Param("nested.rate", &rate, 0.1, "A rate.");
     s.Param("loud", &loud, true, "Whether to shout.");
-    s.Param("mode", &mode, "copy", "What to do.", {.choices = {"copy", "fail", "throw", "gate", "interrupt", "silent"}});
+    s.Param("mode", &mode, "copy", "What to do.",
+            {.choices = {"copy", "fail", "throw", "gate", "interrupt", "silent"}});
     s.Param("words", &words, "[\"a\"]", "Some words.");
     s.Param("seed", &seed, "Seed; random when absent.");
     s.Required("mood", &mood, "How it feels.");
