@@ -18,12 +18,23 @@ genflow_carried(genflow_yaml yaml-cpp libyaml-cpp.a)
 genflow_carried(genflow_sqlite SQLite::SQLite3 libsqlite3.a)
 genflow_carried(genflow_crypto OpenSSL::Crypto libcrypto.a)
 
-# genflow_library(NAME SOURCES ... [LIBS ...] [PRIVATE_LIBS ...]): a static library in src/.
+# Headers that most files include, compiled once for libraries and plugins and once for tests. Every file
+# includes what it uses all the same: the `debug` preset does without.
+add_library(genflow_headers OBJECT ${CMAKE_CURRENT_LIST_DIR}/headers.cc)
+target_link_libraries(genflow_headers PRIVATE genflow_flags nlohmann_json::nlohmann_json)
+target_precompile_headers(genflow_headers PRIVATE <algorithm> <filesystem> <functional> <map> <memory> <optional>
+  <set> <string> <string_view> <unordered_map> <vector> <nlohmann/json.hpp>)
+
+# genflow_library(NAME [TORCH] SOURCES ... [LIBS ...] [PRIVATE_LIBS ...]): a static library in src/. TORCH: it
+# includes libtorch's headers, and says itself which of them are precompiled.
 function(genflow_library name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LIBS;PRIVATE_LIBS" ${ARGN})
+  cmake_parse_arguments(arg "TORCH" "" "SOURCES;LIBS;PRIVATE_LIBS" ${ARGN})
   add_library(${name} STATIC ${arg_SOURCES})
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
   target_link_libraries(${name} PUBLIC ${arg_LIBS} PRIVATE genflow_flags ${arg_PRIVATE_LIBS})
+  if(NOT arg_TORCH)
+    target_precompile_headers(${name} REUSE_FROM genflow_headers)
+  endif()
 endfunction()
 
 # genflow_plugin(NAME SOURCES ... LIBS ...): a stage plugin and, beside it, its manifest, which
@@ -35,6 +46,7 @@ function(genflow_plugin name)
     OUTPUT_NAME ${name} PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${GENFLOW_PLUGIN_DIR})
   target_include_directories(plugin_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
   target_link_libraries(plugin_${name} PRIVATE genflow_flags ${arg_LIBS})
+  target_precompile_headers(plugin_${name} REUSE_FROM genflow_headers)
   add_dependencies(plugin_${name} genflow)
   add_custom_command(TARGET plugin_${name} POST_BUILD
     COMMAND $<TARGET_FILE:genflow> plugin describe $<TARGET_FILE:plugin_${name}>
@@ -43,16 +55,30 @@ function(genflow_plugin name)
   set_property(GLOBAL APPEND PROPERTY GENFLOW_PLUGINS plugin_${name})
 endfunction()
 
-# genflow_test(NAME SOURCES ... [LIBS ...] [LABELS ...]): one GoogleTest program, one ctest entry a case.
-# Fixtures are found through the macro GENFLOW_SOURCE_DIR.
+# genflow_test(NAME [TORCH] SOURCES ... [LIBS ...] [LABELS ...]): one GoogleTest program, one ctest entry a case.
+# Fixtures are found through the macro GENFLOW_SOURCE_DIR. The tests' own code is not optimised: it is compiled
+# more often than it is run. TORCH: as above.
 function(genflow_test name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LIBS;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "TORCH" "" "SOURCES;LIBS;LABELS" ${ARGN})
+  if(NOT TARGET genflow_test_headers)
+    add_executable(genflow_test_headers ${PROJECT_SOURCE_DIR}/cmake/headers.cc)
+    target_link_libraries(genflow_test_headers PRIVATE
+      genflow_flags nlohmann_json::nlohmann_json GTest::gtest_main GTest::gmock)
+    target_compile_options(genflow_test_headers PRIVATE -O0)
+    target_precompile_headers(genflow_test_headers PRIVATE <filesystem> <fstream> <functional> <map> <optional> <string>
+      <vector> <gmock/gmock.h> <gtest/gtest.h> <nlohmann/json.hpp>)
+  endif()
   add_executable(${name} ${arg_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
-  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/tests)
+  target_include_directories(${name} PRIVATE
+    ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${name} PRIVATE
     GENFLOW_SOURCE_DIR="${PROJECT_SOURCE_DIR}" GENFLOW_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  target_compile_options(${name} PRIVATE -O0)
   target_link_libraries(${name} PRIVATE genflow_flags GTest::gtest_main GTest::gmock ${arg_LIBS})
+  if(NOT arg_TORCH)
+    target_precompile_headers(${name} REUSE_FROM genflow_test_headers)
+  endif()
   set(labels)
   if(arg_LABELS)
     set(labels LABELS "${arg_LABELS}")

@@ -134,8 +134,8 @@ Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& fi
   }
   LoadResult loaded = LoadPipeline(file, load);
   if (loaded.pipeline) {
-    for (auto& diagnostic : ResolveFiles(&*loaded.pipeline))
-      loaded.diagnostics.push_back(std::move(diagnostic));
+    auto found = store != nullptr ? ResolveFiles(&*loaded.pipeline) : CheckFiles(*loaded.pipeline);
+    for (auto& diagnostic : found) loaded.diagnostics.push_back(std::move(diagnostic));
     SortDiagnostics(&loaded.diagnostics);
   }
   return loaded;

@@ -35,7 +35,8 @@ std::filesystem::path StoreOfPipeline(const std::string& option, const std::file
 Result<Store> OpenStore(const std::string& option, bool read_only);
 
 // Loads, checks and resolves a pipeline. Diagnostics hold errors and warnings; without errors there is a
-// pipeline. `store` gives the salt for the digests of secrets; without it secrets need not be set.
+// pipeline. `store` gives the salt for the digests of secrets. Without it the pipeline is checked alone: secrets
+// need not be set, and files are looked for but not listed.
 Result<LoadResult> LoadForUse(const PipelineOptions& options, const std::filesystem::path& file,
                               const Catalog& catalog, Store* store);
 

@@ -54,9 +54,11 @@ std::string NearbyName(const fs::path& path) {
   return near ? "did you mean '" + *near + "'?" : "";
 }
 
+using Expand = Result<std::vector<std::string>> (*)(const fs::path& base, std::string_view pattern);
+
 class FileResolver {
  public:
-  explicit FileResolver(Pipeline* pipeline) : pipeline_(*pipeline) {}
+  FileResolver(Pipeline* pipeline, Expand expand) : pipeline_(*pipeline), expand_(expand) {}
 
   std::vector<Diagnostic> Run() {
     for (StageSpec& stage : pipeline_.stages) {
@@ -117,7 +119,7 @@ class FileResolver {
         continue;
       }
       const auto [known, added] = expanded_.try_emplace(pattern, std::vector<std::string>{});
-      if (added) known->second = ExpandGlob(pipeline_.dir, pattern);
+      if (added) known->second = expand_(pipeline_.dir, pattern);
       const std::string at = param + "[" + std::to_string(i) + "]";
       if (!known->second.ok()) {
         Report(*stage, at, param, "with." + at + ": " + known->second.error().message,
@@ -140,13 +142,19 @@ class FileResolver {
   }
 
   Pipeline& pipeline_;
+  const Expand expand_;
   std::vector<Diagnostic> diagnostics_;
   std::unordered_map<std::string, Result<std::vector<std::string>>> expanded_;
 };
 
 }  // namespace
 
-std::vector<Diagnostic> ResolveFiles(Pipeline* pipeline) { return FileResolver(pipeline).Run(); }
+std::vector<Diagnostic> ResolveFiles(Pipeline* pipeline) { return FileResolver(pipeline, ExpandGlob).Run(); }
+
+std::vector<Diagnostic> CheckFiles(const Pipeline& pipeline) {
+  Pipeline copy = pipeline;
+  return FileResolver(&copy, FirstGlobMatch).Run();
+}
 
 json KeyParams(const StageSpec& stage) {
   json out = stage.with;

@@ -1,7 +1,7 @@
 #include "config/glob.h"
 
 #include <algorithm>
-#include <optional>
+#include <limits>
 #include <system_error>
 
 #include "base/strings.h"
@@ -170,7 +170,9 @@ std::vector<std::string_view> Parts(std::string_view path) {
 
 class Walker {
  public:
-  Walker(const fs::path& base, std::vector<std::string>* found) : base_(base), found_(found) {}
+  // Stops when `enough` files are found.
+  Walker(const fs::path& base, size_t enough, std::vector<std::string>* found)
+      : base_(base), enough_(enough), found_(found) {}
 
   // Adds the files below `at` ("" or "a/b/") that match parts[index...].
   Status Walk(const std::string& at, const std::vector<std::string_view>& parts, size_t index) {
@@ -213,7 +215,8 @@ class Walker {
     const fs::path folder = at.empty() ? base_ : base_ / at;
     fs::directory_iterator it(folder, error);
     if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory) return Ok();
-    for (const fs::directory_iterator end; !error && it != end; it.increment(error)) {
+    for (const fs::directory_iterator end; !error && it != end && found_->size() < enough_;
+         it.increment(error)) {
       GF_CHECK_OK(visit(*it, it->path().filename().string()));
     }
     if (error) return MakeError(Code::kIo, folder.string() + ": " + error.message());
@@ -228,8 +231,23 @@ class Walker {
   }
 
   const fs::path& base_;
+  const size_t enough_;
   std::vector<std::string>* found_;
 };
+
+Result<std::vector<std::string>> Find(const fs::path& base, std::string_view pattern, size_t enough) {
+  std::vector<std::string> patterns, found;
+  if (!ExpandBraces(pattern, &patterns)) {
+    return InvalidError("the pattern '" + std::string(pattern) + "' has a '{' without '}', or more than " +
+                        std::to_string(kMaxAlternatives) + " alternatives");
+  }
+  Walker walker(base, enough, &found);
+  for (const std::string& one : patterns) {
+    if (found.size() >= enough) break;
+    GF_CHECK_OK(walker.Walk(one.starts_with('/') ? "/" : "", Parts(one), 0));
+  }
+  return found;
+}
 
 }  // namespace
 
@@ -252,18 +270,14 @@ bool GlobMatch(std::string_view pattern, std::string_view path) {
 }
 
 Result<std::vector<std::string>> ExpandGlob(const fs::path& base, std::string_view pattern) {
-  std::vector<std::string> patterns, found;
-  if (!ExpandBraces(pattern, &patterns)) {
-    return InvalidError("the pattern '" + std::string(pattern) + "' has a '{' without '}', or more than " +
-                        std::to_string(kMaxAlternatives) + " alternatives");
-  }
-  Walker walker(base, &found);
-  for (const std::string& one : patterns) {
-    GF_CHECK_OK(walker.Walk(one.starts_with('/') ? "/" : "", Parts(one), 0));
-  }
+  GF_TRY(std::vector<std::string> found, Find(base, pattern, std::numeric_limits<size_t>::max()));
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());
   return found;
+}
+
+Result<std::vector<std::string>> FirstGlobMatch(const fs::path& base, std::string_view pattern) {
+  return Find(base, pattern, 1);
 }
 
 }  // namespace genflow

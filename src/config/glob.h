@@ -23,4 +23,7 @@ bool GlobMatch(std::string_view pattern, std::string_view path);
 // Malformed patterns and unreadable folders are errors.
 Result<std::vector<std::string>> ExpandGlob(const std::filesystem::path& base, std::string_view pattern);
 
+// One of the files of ExpandGlob(), or none; stops at the first that it meets.
+Result<std::vector<std::string>> FirstGlobMatch(const std::filesystem::path& base, std::string_view pattern);
+
 }  // namespace genflow

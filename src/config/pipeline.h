@@ -152,6 +152,9 @@ LoadResult ParsePipeline(std::string text, const std::filesystem::path& file, co
 // Reports missing paths and globs that match nothing. Disabled stages are left alone.
 std::vector<Diagnostic> ResolveFiles(Pipeline* pipeline);
 
+// What ResolveFiles() would report, at the cost of one match a pattern.
+std::vector<Diagnostic> CheckFiles(const Pipeline& pipeline);
+
 // After ResolveFiles(): what of `with` counts in a stage's key, without volatile parameters and without those
 // of type path and files, which count through StageSpec::files.
 nlohmann::json KeyParams(const StageSpec& stage);

@@ -33,7 +33,9 @@ struct FilesTest : ::testing::Test {
     LoadResult result = ParsePipeline(text, root / "pipeline.yaml", options);
     EXPECT_EQ(RenderDiagnostics(result.diagnostics), "");
     if (!result.pipeline) return {};
+    const std::string checked = RenderDiagnostics(CheckFiles(*result.pipeline));
     said = RenderDiagnostics(ResolveFiles(&*result.pipeline));
+    EXPECT_EQ(checked, said);
     for (size_t at = said.find(root.string()); at != std::string::npos; at = said.find(root.string())) {
       said.replace(at, root.string().size(), "ROOT");
     }

@@ -68,6 +68,12 @@ struct ExpandGlobTest : ::testing::Test {
   }
   std::vector<std::string> Expand(std::string_view pattern) {
     auto found = ExpandGlob(root, pattern);
+    const auto first = FirstGlobMatch(root, pattern);
+    EXPECT_EQ(first.ok(), found.ok());
+    if (found.ok() && first.ok()) {
+      EXPECT_EQ(first->size(), std::min<size_t>(found->size(), 1));
+      for (const auto& one : *first) EXPECT_THAT(*found, ::testing::Contains(one));
+    }
     return found.ok() ? *found : std::vector<std::string>{"error: " + found.error().message};
   }
   fs::path root;
