@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/files.h"
+#include "testing/scratch.h"
 
 namespace genflow::eval {
 namespace {
@@ -114,8 +115,8 @@ TEST(Report, Markdown) {
 }
 
 TEST(Report, RoundTripThroughAFolder) {
-  const fs::path folder = fs::path(testing::TempDir()) / "report_round_trip";
-  fs::remove_all(folder);
+  const ScratchFolder scratch;
+  const fs::path folder = scratch / "report";
   Report report = Sample();
   report.Set({.name = "diverged", .value = std::numeric_limits<double>::infinity()});
   report.Set({.name = "none", .value = std::nan("")});

@@ -4,12 +4,14 @@
 
 #include <cmath>
 #include <map>
+#include <optional>
 
 #include "base/files.h"
 #include "base/sha256.h"
 #include "base/strings.h"
 #include "eval/report.h"
 #include "host/stage_runner.h"
+#include "testing/scratch.h"
 #include "unit/eval/tiny_model.h"
 
 namespace genflow {
@@ -49,12 +51,13 @@ class Lines : public ReportSink {
 class StagesTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    root_ = fs::path(testing::TempDir()) / "eval_stages";
-    fs::remove_all(root_);
+    scratch_.emplace();
+    root_ = scratch_->path();
     testing_support::WriteTinyModel(root_ / "model", 1);
     testing_support::WriteTinyAdapter(root_ / "adapter", 2);
     testing_support::WriteTinyChats(root_ / "chats", 12);
   }
+  static void TearDownTestSuite() { scratch_.reset(); }
 
   static StageInput In(const std::string& port, const std::string& type, const std::string& name,
                        const std::string& source = "") {
@@ -106,9 +109,11 @@ class StagesTest : public testing::Test {
     return Value(Report(out), "perplexity");
   }
 
+  static std::optional<ScratchFolder> scratch_;
   static fs::path root_;
   Lines lines_;
 };
+std::optional<ScratchFolder> StagesTest::scratch_;
 fs::path StagesTest::root_;
 
 TEST_F(StagesTest, PerplexitySideBySide) {
