@@ -56,7 +56,7 @@ class StoreTest : public testing::Test {
   static std::string NewRun(Store& store, const std::string& pipeline = "demo") {
     RunStart start;
     start.pipeline = pipeline;
-    start.file = "/work/" + pipeline + ".yaml";
+    start.file = "/srv/demo/" + pipeline + ".yaml";
     start.params_json = R"({"epochs":2})";
     start.argv = {"genflow", "run", pipeline + ".yaml"};
     start.version = "0.1.0";
