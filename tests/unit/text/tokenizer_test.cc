@@ -168,8 +168,8 @@ TEST(Tokenizer, MalformedFilesAreErrors) {
                  {{{"type", "Split"}, {"pattern", {{"Regex", "(["}}}, {"behavior", "Isolated"}},
                   good["pre_tokenizer"]}}};
   EXPECT_EQ(with("/pre_tokenizer", split),
-            "tokenizer.json: the pre-tokenizer's expression '([' is not understood: missing terminating ] "
-            "for character class at offset 2");
+            "tokenizer.json: the pre-tokenizer's regular expression, column 3: missing terminating ] for "
+            "character class\n    ([\n      ^");
 }
 
 // A file cut anywhere, or with a byte changed, is an error or a tokenizer, never a crash.

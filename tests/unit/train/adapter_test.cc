@@ -172,7 +172,8 @@ TEST(Lora, NamesTheProjectionsThatExist) {
   const auto malformed = AttachLora(*model, config, true);
   ASSERT_FALSE(malformed.ok());
   EXPECT_EQ(malformed.error().message,
-            "the regular expression '(unclosed' is malformed at character 10: missing closing parenthesis");
+            "lora.target_modules: regular expression, column 10: missing closing parenthesis\n"
+            "    (unclosed\n             ^");
 }
 
 TEST(Lora, InitialisesAsPeftFromTheSeedAlone) {
