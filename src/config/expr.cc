@@ -1,14 +1,13 @@
 #include "config/expr.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <vector>
 
 #include "base/strings.h"
+#include "config/expr_functions.h"
 #include "config/expr_lexer.h"
 #include "config/expr_values.h"
-#include "config/placeholder.h"
 
 namespace genflow {
 
@@ -16,14 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMaxResultBytes = 1u << 20;
 constexpr int kMaxNesting = 100;
-
-const std::vector<std::string>& FunctionNames() {
-  static const std::vector<std::string> names = {"contains", "endsWith", "format",     "fromJSON",
-                                                 "join",     "length",   "startsWith", "toJSON"};
-  return names;
-}
 
 // Recursive descent that evaluates as it reads. After the first problem everything returns at once.
 class Evaluator {
@@ -44,11 +36,14 @@ class Evaluator {
   }
 
  private:
-  void Fail(size_t offset, size_t length, std::string message, std::string hint = {}) {
+  void Fail(ExprProblem problem) {
     if (failed_) return;
     failed_ = true;
-    problem_ = {offset, std::max<size_t>(1, length), std::move(message), std::move(hint)};
+    problem_ = std::move(problem);
     at_ = {};
+  }
+  void Fail(size_t offset, size_t length, std::string message, std::string hint = {}) {
+    Fail({offset, std::max<size_t>(1, length), std::move(message), std::move(hint)});
   }
   void Fail(const Lexeme& at, std::string message, std::string hint = {}) {
     Fail(at.offset, at.length, std::move(message), std::move(hint));
@@ -346,162 +341,28 @@ class Evaluator {
     return Finish(found.at_port ? port : stage, found);
   }
 
-  // Secrets and run-time paths are not known here: they can be passed on, not looked at.
   bool Known(const Lexeme& at, const json& value) {
     if (failed_) return false;
-    if (!value.is_string() || !HasPlaceholder(value.get_ref<const std::string&>())) return true;
-    const bool secret = value.get_ref<const std::string&>().find("${{ secrets.") != std::string::npos;
-    Fail(at,
-         secret ? "a secret cannot be compared or taken apart"
-                : "the path of an output is only known during the run",
-         "it can be used as it is, or inside format() and join()");
-    return false;
+    auto problem = WhyUnknown(at, value);
+    if (problem) Fail(std::move(*problem));
+    return !problem;
   }
 
   ExprValue Call(const Lexeme& function) {
     Next();
-    std::vector<ExprValue> values;
-    std::vector<Lexeme> places;
+    std::vector<ExprArgument> arguments;
     while (!failed_ && !IsSymbol(")")) {
-      if (!values.empty() && !Expect(",", "between arguments")) return {};
-      places.push_back(at_);
-      values.push_back(Or());
+      if (!arguments.empty() && !Expect(",", "between arguments")) return {};
+      const Lexeme at = at_;
+      arguments.push_back({at, Or().value});
     }
     if (failed_ || !Expect(")", "after the arguments")) return {};
-    inserted_ = 0;
-    json result = Apply(function, values, places);
-    if (result.is_string()) {
-      const auto& text = result.get_ref<const std::string&>();
-      if (text.size() > kMaxResultBytes)
-        Fail(function, "the text is longer than 1 MiB");
-      else if (CountPlaceholders(text) != inserted_)
-        Fail(function, "the text cannot hold '${{'");
+    auto result = CallFunction(function, arguments, dead_ > 0);
+    if (auto* problem = std::get_if<ExprProblem>(&result)) {
+      Fail(std::move(*problem));
+      return {};
     }
-    if (failed_) return {};
-    return {std::move(result), {}};
-  }
-
-  bool Arguments(const Lexeme& function, size_t count, size_t least, size_t most) {
-    if (count >= least && count <= most) return true;
-    std::string range = std::to_string(least);
-    if (most == std::string::npos)
-      range = "at least " + range;
-    else if (most != least)
-      range += " or " + std::to_string(most);
-    Fail(function, std::string(function.text) + "() takes " + range +
-                       (range == "1" || range == "at least 1" ? " argument" : " arguments") + ", not " +
-                       std::to_string(count));
-    return false;
-  }
-
-  std::string Text(const Lexeme& at, const json& value) {
-    std::string out;
-    if (!ScalarToText(value, &out)) {
-      FailValue(at, std::string(DescribeType(value)) + " cannot be part of a text", "use toJSON() or join()");
-    }
-    inserted_ += CountPlaceholders(out);
-    return out;
-  }
-
-  json Apply(const Lexeme& function, const std::vector<ExprValue>& values,
-             const std::vector<Lexeme>& places) {
-    const size_t n = values.size();
-    auto arg = [&](size_t i) -> const json& { return values[i].value; };
-    if (function.text == "contains") {
-      if (!Arguments(function, n, 2, 2) || !Known(places[0], arg(0)) || !Known(places[1], arg(1)))
-        return nullptr;
-      if (arg(0).is_array()) {
-        return std::any_of(arg(0).begin(), arg(0).end(),
-                           [&](const json& item) { return EqualValues(item, arg(1)); });
-      }
-      return ToLowerAscii(Text(places[0], arg(0))).find(ToLowerAscii(Text(places[1], arg(1)))) !=
-             std::string::npos;
-    }
-    if (function.text == "startsWith" || function.text == "endsWith") {
-      if (!Arguments(function, n, 2, 2) || !Known(places[0], arg(0)) || !Known(places[1], arg(1)))
-        return nullptr;
-      const std::string text = ToLowerAscii(Text(places[0], arg(0))),
-                        part = ToLowerAscii(Text(places[1], arg(1)));
-      return function.text == "startsWith" ? text.starts_with(part) : text.ends_with(part);
-    }
-    if (function.text == "format") return Format(function, values, places);
-    if (function.text == "join") {
-      if (!Arguments(function, n, 1, 2)) return nullptr;
-      const std::string separator = n == 2 ? Text(places[1], arg(1)) : ",";
-      if (!arg(0).is_array()) return Text(places[0], arg(0));
-      std::string out;
-      for (size_t i = 0; i < arg(0).size() && out.size() <= kMaxResultBytes; ++i) {
-        if (i > 0) out += separator;
-        out += Text(places[0], arg(0)[i]);
-      }
-      return out;
-    }
-    if (function.text == "toJSON") {
-      if (!Arguments(function, n, 1, 1) || !Known(places[0], arg(0))) return nullptr;
-      return arg(0).dump(2, ' ', false, json::error_handler_t::replace);
-    }
-    if (function.text == "fromJSON") {
-      if (!Arguments(function, n, 1, 1) || !Known(places[0], arg(0))) return nullptr;
-      const std::string text = Text(places[0], arg(0));
-      json value = json::parse(text, nullptr, false);
-      if (value.is_discarded()) {
-        FailValue(places[0], "not valid JSON: '" + text.substr(0, 60) + "'");
-        return nullptr;
-      }
-      if (HasPlaceholder(value.dump(-1, ' ', false, json::error_handler_t::replace))) {
-        FailValue(places[0], "the value cannot hold '${{'");
-        return nullptr;
-      }
-      return value;
-    }
-    if (function.text == "length") {
-      if (!Arguments(function, n, 1, 1) || !Known(places[0], arg(0))) return nullptr;
-      if (arg(0).is_structured()) return static_cast<int64_t>(arg(0).size());
-      return static_cast<int64_t>(Text(places[0], arg(0)).size());
-    }
-    const auto near = NearestName(function.text, FunctionNames());
-    Fail(function, "unknown function '" + std::string(function.text) + "'",
-         near ? "did you mean '" + *near + "'?" : "known functions: " + Join(FunctionNames(), ", "));
-    return nullptr;
-  }
-
-  json Format(const Lexeme& function, const std::vector<ExprValue>& values,
-              const std::vector<Lexeme>& places) {
-    if (!Arguments(function, values.size(), 1, std::string::npos) || !Known(places[0], values[0].value))
-      return nullptr;
-    const std::string pattern = Text(places[0], values[0].value);
-    std::string out;
-    for (size_t i = 0; i < pattern.size() && out.size() <= kMaxResultBytes; ++i) {
-      const char c = pattern[i];
-      if ((c == '{' || c == '}') && i + 1 < pattern.size() && pattern[i + 1] == c) {
-        out += c;
-        ++i;
-      } else if (c == '{') {
-        const size_t close = pattern.find('}', i);
-        size_t index = 0;
-        const char* first = pattern.data() + i + 1;
-        const char* last = pattern.data() + std::min(close, pattern.size());
-        const auto [end, error] = std::from_chars(first, last, index);
-        if (close == std::string::npos || error != std::errc() || end != last) {
-          FailValue(places[0], "'{' in a format is followed by a number and '}'", "write '{{' for a brace");
-          return nullptr;
-        }
-        if (index + 1 >= values.size()) {
-          FailValue(places[0], "the format uses {" + std::to_string(index) + "}, but has " +
-                                   std::to_string(values.size() - 1) +
-                                   (values.size() == 2 ? " value" : " values"));
-          return nullptr;
-        }
-        out += Text(places[index + 1], values[index + 1].value);
-        i = close;
-      } else if (c == '}') {
-        FailValue(places[0], "'}' in a format is written '}}'");
-        return nullptr;
-      } else {
-        out += c;
-      }
-    }
-    return out;
+    return {std::get<json>(std::move(result)), {}};
   }
 
   std::string_view text_;
@@ -509,7 +370,6 @@ class Evaluator {
   Lexeme at_;
   size_t next_ = 0;
   int dead_ = 0, nesting_ = 0;
-  size_t inserted_ = 0;  // placeholders in the texts that a function was given
   bool failed_ = false;
   ExprProblem problem_;
 };

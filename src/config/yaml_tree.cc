@@ -7,15 +7,14 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <limits>
 #include <sstream>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 #include "base/strings.h"
+#include "config/yaml_errors.h"
 
 namespace genflow {
 
@@ -28,54 +27,6 @@ constexpr std::string_view kCoreTag = "tag:yaml.org,2002:";
 
 // Thrown through yaml-cpp to end the parse after a problem that was reported.
 struct Abort {};
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
-bool ParseCoreInt(std::string_view text, int64_t* out) {
-  std::string_view digits = text;
-  int base = 10;
-  bool negative = false;
-  if (digits.starts_with("0x")) {
-    base = 16;
-    digits.remove_prefix(2);
-  } else if (digits.starts_with("0o")) {
-    base = 8;
-    digits.remove_prefix(2);
-  } else if (!digits.empty() && (digits[0] == '+' || digits[0] == '-')) {
-    negative = digits[0] == '-';
-    digits.remove_prefix(1);
-  }
-  if (digits.empty() || digits[0] == '-' || digits[0] == '+') return false;
-  const std::string signed_text = (negative ? "-" : "") + std::string(digits);
-  const auto [end, error] =
-      std::from_chars(signed_text.data(), signed_text.data() + signed_text.size(), *out, base);
-  return error == std::errc() && end == signed_text.data() + signed_text.size();
-}
-
-bool ParseCoreFloat(std::string_view text, double* out) {
-  std::string_view body = text;
-  if (!body.empty() && (body[0] == '+' || body[0] == '-')) body.remove_prefix(1);
-  const double sign = text.starts_with('-') ? -1 : 1;
-  if (body == ".inf" || body == ".Inf" || body == ".INF") {
-    *out = sign * std::numeric_limits<double>::infinity();
-    return true;
-  }
-  if (text == ".nan" || text == ".NaN" || text == ".NAN") {
-    *out = std::numeric_limits<double>::quiet_NaN();
-    return true;
-  }
-  if (body.empty() || !(IsDigit(body[0]) || (body[0] == '.' && body.size() > 1 && IsDigit(body[1]))))
-    return false;
-  for (char c : body) {
-    if (!IsDigit(c) && c != '.' && c != 'e' && c != 'E' && c != '+' && c != '-') return false;
-  }
-  double value = 0;
-  const auto [end, error] = std::from_chars(body.data(), body.data() + body.size(), value);
-  if (end != body.data() + body.size()) return false;
-  if (error == std::errc::result_out_of_range) value = std::numeric_limits<double>::infinity();
-  *out = sign * value;
-  return true;
-}
 
 class TreeBuilder : public YAML::EventHandler {
  public:
@@ -326,61 +277,6 @@ class TreeBuilder : public YAML::EventHandler {
   size_t alias_weight_ = 0;
 };
 
-// The first line up to `line` with a tab in its indentation, or 0.
-int LineWithTab(const SourceText& source, int line) {
-  for (int i = std::max(1, line - 1); i <= std::min(source.line_count(), line + 1); ++i) {
-    const std::string_view text = source.Line(i);
-    const size_t indent = std::min(text.find_first_not_of(" \t"), text.size());
-    if (text.substr(0, indent).find('\t') != std::string_view::npos) return i;
-  }
-  return 0;
-}
-
-struct Wording {
-  std::string_view theirs, ours, hint;
-};
-
-// yaml-cpp's messages that a user of a pipeline file meets, in our words.
-constexpr Wording kWordings[] = {
-    {"end of map not found", "this line does not fit the mapping above it",
-     "check the indentation, and that every key ends in ':'"},
-    {"end of sequence not found", "this line does not fit the list above it",
-     "check the indentation, and that every entry starts with '- '"},
-    {"illegal map value", "a ':' that starts a value cannot stand here",
-     "put text that holds ': ' in quotes, or end the key in the line above with ':'"},
-    {"illegal block entry", "a list entry cannot stand here",
-     "put '- ' on a line of its own, indented under the key"},
-    {"illegal map key", "a key cannot stand here", "put it on a line of its own"},
-    {"end of map flow not found", "'{' is not closed by '}'", ""},
-    {"end of sequence flow not found", "'[' is not closed by ']'", ""},
-    {"illegal flow end", "this closes nothing", ""},
-    {"illegal EOF in scalar", "the quoted text is not closed", ""},
-    {"illegal document indicator in scalar", "the quoted text is not closed", ""},
-    {"unknown escape character: ", "unknown escape in double quotes",
-     "use single quotes, or write a backslash as \\\\"},
-    {"the referenced anchor is not defined", "this alias refers to no anchor", "define it above as &name"},
-};
-
-void ReportSyntaxError(const SourceText& source, const YAML::Exception& e,
-                       std::vector<Diagnostic>* diagnostics) {
-  const int line = std::max(1, e.mark.line + 1);
-  if (const int tab = LineWithTab(source, line); tab > 0) {
-    const size_t start = static_cast<size_t>(source.Line(tab).data() - source.text().data());
-    diagnostics->push_back(source.Report(source.At(start + source.Line(tab).find('\t')),
-                                         "a tab cannot indent a line in YAML", "use spaces"));
-    return;
-  }
-  const size_t offset = std::min(static_cast<size_t>(std::max(0, e.mark.pos)), source.text().size());
-  for (const auto& wording : kWordings) {
-    if (std::string_view(e.msg).starts_with(wording.theirs)) {
-      diagnostics->push_back(source.Report(source.At(offset), "not valid YAML: " + std::string(wording.ours),
-                                           std::string(wording.hint)));
-      return;
-    }
-  }
-  diagnostics->push_back(source.Report(source.At(offset), "not valid YAML: " + e.msg));
-}
-
 }  // namespace
 
 const YamlNode* YamlNode::Find(std::string_view key) const {
@@ -388,24 +284,6 @@ const YamlNode* YamlNode::Find(std::string_view key) const {
     if (entry.key->text == key) return entry.value;
   }
   return nullptr;
-}
-
-void ResolvePlainScalar(std::string_view text, YamlNode* node) {
-  node->text = text;
-  if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") {
-    node->kind = YamlNode::Kind::kNull;
-  } else if (text == "true" || text == "True" || text == "TRUE" || text == "false" || text == "False" ||
-             text == "FALSE") {
-    node->kind = YamlNode::Kind::kBool;
-    node->boolean = text[0] == 't' || text[0] == 'T';
-  } else if (ParseCoreInt(text, &node->integer)) {
-    node->kind = YamlNode::Kind::kInt;
-    node->number = static_cast<double>(node->integer);
-  } else if (ParseCoreFloat(text, &node->number)) {
-    node->kind = YamlNode::Kind::kFloat;
-  } else {
-    node->kind = YamlNode::Kind::kString;
-  }
 }
 
 const YamlNode* ParseYaml(const SourceText& source, YamlTree* tree, std::vector<Diagnostic>* diagnostics) {
@@ -430,7 +308,8 @@ const YamlNode* ParseYaml(const SourceText& source, YamlTree* tree, std::vector<
         source.Report(source.At(static_cast<size_t>(std::max(0, e.mark.pos))),
                       "values are nested more than " + std::to_string(kMaxDepth) + " levels deep"));
   } catch (const YAML::Exception& e) {
-    ReportSyntaxError(source, e, diagnostics);
+    ReportSyntaxError(source, e.mark.line + 1, static_cast<size_t>(std::max(0, e.mark.pos)), e.msg,
+                      diagnostics);
   }
   return nullptr;
 }

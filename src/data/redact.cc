@@ -22,7 +22,7 @@ constexpr Known kKnown[] = {
      R"((?<![\w.+-])[A-Za-z0-9][\w.+-]*@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})"},
     // Keys of well-known services, private keys in PEM, JSON web tokens.
     {"key", "[KEY]", "-_AaejsgGx",
-     R"(-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]|-(?!----END))*-----END [A-Z ]*PRIVATE KEY-----)"
+     R"(-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]++|-(?!----END))*+-----END [A-Z ]*PRIVATE KEY-----)"
      R"(|(?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{16}(?![A-Za-z0-9]))"
      R"(|(?<![A-Za-z0-9])sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,})"
      R"(|(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}|glpat-[A-Za-z0-9_-]{20,}))"

@@ -5,13 +5,12 @@
 #include <utility>
 
 #include "base/strings.h"
-#include "data/roff_characters.h"
+#include "data/roff_escapes.h"
 
 namespace genflow::data {
 namespace {
 
 constexpr size_t kMaxStrings = 4096;
-constexpr size_t kMaxText = 1 << 20;
 
 void SkipSpaces(std::string_view* text) {
   while (!text->empty() && (text->front() == ' ' || text->front() == '\t')) text->remove_prefix(1);
@@ -24,48 +23,6 @@ std::string_view TakeWord(std::string_view* text) {
   const std::string_view word = text->substr(0, end);
   text->remove_prefix(end);
   return word;
-}
-
-// Name that an escape takes, at `*i` in `raw`: "x", "(xx" or "[name]". Leaves *i after it.
-std::string_view EscapeName(std::string_view raw, size_t* i) {
-  if (*i >= raw.size()) return {};
-  if (raw[*i] == '(') {
-    const std::string_view name = raw.substr(*i + 1, 2);
-    *i = std::min(*i + 3, raw.size());
-    return name;
-  }
-  if (raw[*i] == '[') {
-    const size_t end = std::min(raw.find(']', *i), raw.size());
-    const std::string_view name = raw.substr(*i + 1, end - *i - 1);
-    *i = std::min(end + 1, raw.size());
-    return name;
-  }
-  return raw.substr((*i)++, 1);
-}
-
-// Argument between delimiters, such as 'text'. Leaves *i after it.
-std::string_view Delimited(std::string_view raw, size_t* i) {
-  if (*i >= raw.size()) return {};
-  const char delimiter = raw[*i];
-  const size_t end = std::min(raw.find(delimiter, *i + 1), raw.size());
-  const std::string_view text = raw.substr(*i + 1, end - *i - 1);
-  *i = std::min(end + 1, raw.size());
-  return text;
-}
-
-// \s: a size, with a sign anywhere and one or two digits, or bracketed.
-void SkipSize(std::string_view raw, size_t* i) {
-  if (*i < raw.size() && (raw[*i] == '+' || raw[*i] == '-')) ++*i;
-  if (*i >= raw.size()) return;
-  if (raw[*i] == '(' || raw[*i] == '[') {
-    EscapeName(raw, i);
-  } else if (raw[*i] == '\'') {
-    Delimited(raw, i);
-  } else {
-    const bool two =
-        raw[*i] >= '1' && raw[*i] <= '3' && *i + 1 < raw.size() && raw[*i + 1] >= '0' && raw[*i + 1] <= '9';
-    *i = std::min(*i + (two ? 2 : 1), raw.size());
-  }
 }
 
 int BraceDepth(std::string_view line) {
@@ -91,11 +48,11 @@ bool ParseInt(std::string_view text, int64_t* value) {
 
 RoffReader::RoffReader(std::string_view page)
     : page_(page),
-      strings_{{"Aq", "'"},   {"R", "®"},  {"Tm", "™"}, {"lq", "“"},  {"rq", "”"}, {"L\"", "\""},
-               {"R\"", "\""}, {"C'", "'"}, {"C`", "'"}, {"--", "--"}, {"PI", "π"}, {"C+", "C++"},
-               {"q", "\""},   {"Lq", "“"}, {"Rq", "”"}, {"Ba", "|"},  {"Le", "≤"}, {"Ge", "≥"},
-               {"Am", "&"},   {"Lt", "<"}, {"Gt", ">"}},
-      registers_{{".g", 1}} {}
+      variables_{
+          {{"Aq", "'"}, {"R", "®"},  {"Tm", "™"},  {"lq", "“"}, {"rq", "”"},   {"L\"", "\""}, {"R\"", "\""},
+           {"C'", "'"}, {"C`", "'"}, {"--", "--"}, {"PI", "π"}, {"C+", "C++"}, {"q", "\""},   {"Lq", "“"},
+           {"Rq", "”"}, {"Ba", "|"}, {"Le", "≤"},  {"Ge", "≥"}, {"Am", "&"},   {"Lt", "<"},   {"Gt", ">"}},
+          {{".g", 1}}} {}
 
 bool RoffReader::NextInput(std::string* line) {
   line->clear();
@@ -118,7 +75,7 @@ bool RoffReader::NextInput(std::string* line) {
     }
     line->append(piece.substr(0, piece.size() - 1));
     // A block that opens at the line's end keeps its lines apart.
-    if (line->ends_with("\\{") || line->size() > kMaxText) return true;
+    if (line->ends_with("\\{") || line->size() > kMaxRoffText) return true;
   }
   return true;
 }
@@ -133,7 +90,7 @@ bool RoffReader::Next(RoffLine* line) {
       if (line->request.empty()) continue;
       return true;
     }
-    line->text = Render(raw, &line->joins_next);
+    line->text = RenderRoff(raw, variables_, &line->joins_next);
     // A line that held nothing but a comment or a closing brace is no empty line.
     if (line->text.empty() && !Trim(raw).empty()) continue;
     return true;
@@ -164,15 +121,16 @@ void RoffReader::Request(std::string_view rest, RoffLine* line) {
     SkipSpaces(&rest);
     if (!rest.empty() && rest.front() == '"') rest.remove_prefix(1);
     bool ignored = false;
-    std::string value = Render(rest, &ignored);
-    std::string& to = strings_[key];
-    to = name.starts_with("as") && to.size() < kMaxText ? to + value : value;
-    if (strings_.size() > kMaxStrings) strings_.clear();
+    std::string value = RenderRoff(rest, variables_, &ignored);
+    std::string& to = variables_.strings[key];
+    to = name.starts_with("as") && to.size() < kMaxRoffText ? to + value : value;
+    if (variables_.strings.size() > kMaxStrings) variables_.strings.clear();
   } else if (name == "nr") {
     const std::string key(TakeWord(&rest));
     bool ignored = false;
     int64_t value = 0;
-    if (ParseInt(Render(rest, &ignored), &value) && registers_.size() < kMaxStrings) registers_[key] = value;
+    if (ParseInt(RenderRoff(rest, variables_, &ignored), &value) && variables_.registers.size() < kMaxStrings)
+      variables_.registers[key] = value;
   } else if (name == "TS") {
     SkipTo("TE");
   } else if (name == "EQ") {
@@ -202,13 +160,14 @@ bool RoffReader::Condition(std::string_view* rest) {
   } else if (first == 'd' || first == 'r' || first == 'c' || first == 'm' || first == 'F' || first == 'S') {
     rest->remove_prefix(1);
     const std::string_view name = TakeWord(rest);
-    value = (first == 'd' && strings_.contains(name)) || (first == 'r' && registers_.contains(name));
+    value = (first == 'd' && variables_.strings.contains(name)) ||
+            (first == 'r' && variables_.registers.contains(name));
   } else if (first == '\'' || first == '"') {
     bool ignored = false;
     size_t at = 0;
-    const std::string left = Render(Delimited(*rest, &at), &ignored);
+    const std::string left = RenderRoff(Delimited(*rest, &at), variables_, &ignored);
     --at;  // the middle delimiter opens the second text
-    const std::string right = Render(Delimited(*rest, &at), &ignored);
+    const std::string right = RenderRoff(Delimited(*rest, &at), variables_, &ignored);
     value = left == right;
     rest->remove_prefix(std::min(at, rest->size()));
   } else {
@@ -229,7 +188,7 @@ bool RoffReader::Condition(std::string_view* rest) {
       ++i;
     }
     bool ignored = false;
-    value = Comparison(Render(rest->substr(0, i), &ignored));
+    value = Comparison(RenderRoff(rest->substr(0, i), variables_, &ignored));
     rest->remove_prefix(i);
   }
   SkipSpaces(rest);
@@ -313,121 +272,11 @@ std::vector<std::string> RoffReader::Arguments(std::string_view rest, bool* join
       raw += c;
       ++i;
     }
-    std::string text = Render(raw, joins_next);
+    std::string text = RenderRoff(raw, variables_, joins_next);
     // "\}" alone closes a block; "\&" alone is an empty argument that someone wanted.
     if (raw != "\\}" && raw != "\\{") args.push_back(std::move(text));
   }
   return args;
-}
-
-std::string RoffReader::Render(std::string_view raw, bool* joins_next, int depth) {
-  std::string out;
-  size_t i = 0;
-  while (i < raw.size() && out.size() < kMaxText) {
-    const char c = raw[i];
-    if (c != '\\') {
-      out += c == '\t' ? ' ' : c;
-      ++i;
-      continue;
-    }
-    if (++i >= raw.size()) break;
-    const char e = raw[i++];
-    switch (e) {
-      case '"':
-      case '#':
-        return out;
-      case '-':
-        out += '-';
-        break;
-      case ' ':
-      case '~':
-      case '0':
-      case 't':
-        out += ' ';
-        break;
-      case 'e':
-      case '\\':
-        out += '\\';
-        break;
-      case '\'':
-        out += '\'';
-        break;
-      case '`':
-      case '.':
-        out += e;
-        break;
-      case 'c':
-        *joins_next = true;
-        break;
-      case '(':
-      case '[':
-        --i;
-        out += RoffCharacter(EscapeName(raw, &i));
-        break;
-      case 'C':
-        out += RoffCharacter(Delimited(raw, &i));
-        break;
-      case 'N':
-        out += RoffCharacter("char" + std::string(Delimited(raw, &i)));
-        break;
-      case '*': {
-        std::string_view name = EscapeName(raw, &i);
-        name = name.substr(0, name.find(' '));
-        if (const auto found = strings_.find(name); found != strings_.end() && depth < 8)
-          out += found->second;
-        break;
-      }
-      case 'n': {
-        if (i < raw.size() && (raw[i] == '+' || raw[i] == '-')) ++i;
-        const auto found = registers_.find(EscapeName(raw, &i));
-        out += std::to_string(found != registers_.end() ? found->second : 0);
-        break;
-      }
-      case 'f':
-      case 'F':
-      case 'm':
-      case 'M':
-      case 'g':
-      case 'k':
-      case 'V':
-      case 'Y':
-      case 'O':
-      case '$':
-        EscapeName(raw, &i);
-        break;
-      case 's':
-        SkipSize(raw, &i);
-        break;
-      case 'w':
-        Delimited(raw, &i);
-        out += '0';
-        break;
-      case 'o':
-      case 'Z':
-        out += Render(Delimited(raw, &i).substr(0, e == 'o' ? 1 : std::string_view::npos), joins_next,
-                      depth + 1);
-        break;
-      case 'h':
-      case 'v':
-      case 'l':
-      case 'L':
-      case 'b':
-      case 'x':
-      case 'D':
-      case 'A':
-      case 'B':
-      case 'R':
-      case 'S':
-      case 'H':
-      case 'X':
-        Delimited(raw, &i);
-        break;
-      default:
-        // \& \/ \, \% \: \| \^ \{ \} \) \a \d \p \r \u \z, and escapes that mean nothing.
-        break;
-    }
-  }
-  return out;
 }
 
 }  // namespace genflow::data

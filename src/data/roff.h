@@ -2,11 +2,12 @@
 // escapes, special characters, strings, number registers, conditionals, macro definitions. Not a formatter.
 #pragma once
 
-#include <cstdint>
-#include <map>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "data/roff_escapes.h"
 
 namespace genflow::data {
 
@@ -37,15 +38,12 @@ class RoffReader {
   void SkipDefinition(std::string_view rest);
   void SkipTo(std::string_view request);
   std::vector<std::string> Arguments(std::string_view rest, bool* joins_next);
-  // Plain text of raw roff text; stops at a comment.
-  std::string Render(std::string_view raw, bool* joins_next, int depth = 0);
 
   std::string_view page_;
   size_t at_ = 0;
   std::vector<std::string> pushed_;  // lines to read before the rest of the page
   std::vector<bool> else_branches_;  // what .el does, for each open .ie
-  std::map<std::string, std::string, std::less<>> strings_;
-  std::map<std::string, int64_t, std::less<>> registers_;
+  RoffVariables variables_;
 };
 
 }  // namespace genflow::data

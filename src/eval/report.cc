@@ -87,9 +87,7 @@ std::string FormatMetric(const Metric& metric) {
 Status WriteReport(const Report& report, const std::filesystem::path& folder) {
   GF_CHECK_OK(MakeDirectories(folder));
   GF_CHECK_OK(WriteFileAtomic(folder / "report.json", ReportToJson(report)));
-  GF_CHECK_OK(WriteFileAtomic(folder / "report.md", ReportToMarkdown(report)));
-  if (report.samples.rows.empty()) return Ok();
-  return WriteFileAtomic(folder / "samples.jsonl", SamplesToJsonLines(report.samples));
+  return WriteFileAtomic(folder / "report.md", ReportToMarkdown(report));
 }
 
 Result<Report> ReadReport(const std::filesystem::path& folder) {

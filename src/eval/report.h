@@ -1,9 +1,9 @@
 // What an evaluation found: metrics with their standard errors, tables for people, sample rows.
 //
 // On disk a report is a folder:
-//   report.json     metrics, tables and facts in the order they were added; read back by ReadReport()
-//   report.md       the same for people
-//   samples.jsonl   one object a sample row, where there are any
+//   report.json      metrics, tables and facts in the order they were added; read back by ReadReport()
+//   report.md        the same for people
+//   samples.parquet  the sample rows, where there are any
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "base/result.h"
+#include "data/table_writer.h"
 
 namespace genflow::eval {
 
@@ -36,20 +36,14 @@ struct Table {
   std::vector<std::vector<std::string>> rows;  // each as long as `columns`
 };
 
-// A cell of a sample row; monostate is "no value".
-using Cell = std::variant<std::monostate, bool, int64_t, double, std::string>;
-
-struct Samples {
-  std::vector<std::string> columns;
-  std::vector<std::vector<Cell>> rows;  // each as long as `columns`
-};
+inline constexpr const char* kSamplesFile = "samples.parquet";
 
 struct Report {
   std::string title;
   std::vector<std::pair<std::string, std::string>> facts;  // "model" -> "smollm2", shown above the metrics
   std::vector<Metric> metrics;
   std::vector<Table> tables;
-  Samples samples;  // written, but not read back: ReadReport() leaves it empty
+  data::TypedTable samples;  // not read back: ReadReport() leaves it empty
 
   // Adds a metric, or replaces the one of the same name in its place.
   Metric& Set(Metric metric);
@@ -67,12 +61,12 @@ std::string FormatMetric(const Metric& metric);
 
 std::string ReportToJson(const Report& report);
 std::string ReportToMarkdown(const Report& report);
-std::string SamplesToJsonLines(const Samples& samples);
 
 // `where` names the text in messages. Malformed text is kCorrupt.
 Result<Report> ReportFromJson(std::string_view text, std::string_view where);
 
-// Writes the files of a report into `folder`, which is made if missing.
+// Writes report.json and report.md into `folder`, which is made if missing. A report that may have sample
+// rows is for WriteReportWithSamples() of eval/report_samples.h.
 Status WriteReport(const Report& report, const std::filesystem::path& folder);
 
 // Reads `folder`/report.json.

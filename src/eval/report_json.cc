@@ -1,4 +1,4 @@
-// report.json and samples.jsonl.
+// report.json.
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -12,10 +12,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kVersion = 1;
 constexpr const char* kFormat = "genflow.report";
-
-std::string Dump(const Json& json, int indent) {
-  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
-}
 
 Json NumberToJson(double value) {
   if (std::isnan(value)) return "NaN";
@@ -40,20 +36,6 @@ Json MetricToJson(const Metric& metric) {
   if (!metric.unit.empty()) out["unit"] = metric.unit;
   if (!metric.group.empty()) out["group"] = metric.group;
   return out;
-}
-
-Json CellToJson(const Cell& cell) {
-  return std::visit(
-      [](const auto& value) -> Json {
-        using T = std::decay_t<decltype(value)>;
-        if constexpr (std::is_same_v<T, std::monostate>)
-          return nullptr;
-        else if constexpr (std::is_same_v<T, double>)
-          return NumberToJson(value);
-        else
-          return value;
-      },
-      cell);
 }
 
 // Reads members of one JSON object and words what is wrong with them.
@@ -151,22 +133,12 @@ std::string ReportToJson(const Report& report) {
     out["tables"].push_back(Json{{"title", table.title}, {"columns", table.columns}, {"rows", table.rows}});
   }
   if (!report.samples.rows.empty()) {
-    out["samples"] = Json{
-        {"file", "samples.jsonl"}, {"rows", report.samples.rows.size()}, {"columns", report.samples.columns}};
+    Json columns = Json::array();
+    for (const auto& column : report.samples.columns) columns.push_back(column.name);
+    out["samples"] =
+        Json{{"file", kSamplesFile}, {"rows", report.samples.rows.size()}, {"columns", std::move(columns)}};
   }
-  return Dump(out, 2) + "\n";
-}
-
-std::string SamplesToJsonLines(const Samples& samples) {
-  std::string out;
-  for (const auto& row : samples.rows) {
-    Json line = Json::object();
-    for (size_t i = 0; i < samples.columns.size() && i < row.size(); ++i) {
-      line[samples.columns[i]] = CellToJson(row[i]);
-    }
-    out += Dump(line, -1) + "\n";
-  }
-  return out;
+  return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 Result<Report> ReportFromJson(std::string_view text, std::string_view where_view) {

@@ -106,8 +106,11 @@ eval::Report GuardReport(const std::vector<ProbeOutcome>& outcomes, const std::v
     return a->finding.has_value() && SeverityRank(*a) > SeverityRank(*b);
   });
   eval::Table worst{"Worst failures", {"kind", "probe", "severity", "found", "answer"}, {}};
-  report.samples.columns = {"kind",     "probe",    "severity", "passed",
-                            "detector", "evidence", "prompt",   "answer"};
+  using Type = data::ColumnType;
+  report.samples.columns = {{"kind", Type::kString},     {"probe", Type::kString},
+                            {"severity", Type::kString}, {"passed", Type::kBool},
+                            {"detector", Type::kString}, {"evidence", Type::kString},
+                            {"prompt", Type::kString},   {"answer", Type::kString}};
   for (const ProbeOutcome* outcome : order) {
     const auto& finding = outcome->finding;
     if (finding && worst.rows.size() < 10) {
@@ -116,9 +119,9 @@ eval::Report GuardReport(const std::vector<ProbeOutcome>& outcomes, const std::v
                             eval::Shorten(outcome->answer, 120)});
     }
     report.samples.rows.push_back({outcome->kind, outcome->id, outcome->severity, !finding.has_value(),
-                                   finding ? eval::Cell(finding->detector) : eval::Cell(),
-                                   finding ? eval::Cell(finding->evidence) : eval::Cell(), outcome->prompt,
-                                   outcome->answer});
+                                   finding ? data::TableCell(finding->detector) : data::TableCell(),
+                                   finding ? data::TableCell(finding->evidence) : data::TableCell(),
+                                   outcome->prompt, outcome->answer});
   }
   if (!worst.rows.empty()) report.tables.push_back(std::move(worst));
   return report;

@@ -17,6 +17,10 @@ struct Match {
 
 struct PatternOptions {
   bool ignore_case = false;
+  bool literal = false;     // the pattern is the text to find
+  bool whole = false;       // only the whole subject is a match, as in Python's re.fullmatch
+  bool valid_utf8 = false;  // the caller's word that every subject is valid UTF-8, which saves looking
+  bool bounded = true;      // false: a match may backtrack as long as it takes
 };
 
 // Immutable and thread-safe; cheap to copy.
@@ -27,8 +31,8 @@ class Pattern {
 
   const std::string& text() const;
 
-  // The leftmost match at or after byte `from`. Invalid UTF-8 in `subject` never matches. kExhausted when the
-  // pattern backtracks more than a bound allows.
+  // The leftmost match at or after byte `from`, where a character starts. Invalid UTF-8 in `subject` never
+  // matches. kExhausted when the pattern backtracks more than a bound allows.
   Result<std::optional<Match>> Find(std::string_view subject, size_t from = 0) const;
 
  private:

@@ -1,9 +1,7 @@
 #include "text/pre_tokenizer.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include <array>
+#include <new>
 
 #include "text/unicode.h"
 
@@ -148,56 +146,17 @@ Error Unsupported(const std::string& what) {
                    "byte-level BPE tokenizers (GPT-2, SmolLM, Llama 3, Qwen 2 and their kin) are supported");
 }
 
-struct MatchDataDeleter {
-  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
-};
-
 }  // namespace
 
-class PreTokenizer::Regex {
- public:
-  static Result<std::shared_ptr<const Regex>> Compile(const std::string& pattern, bool literal) {
-    int error = 0;
-    PCRE2_SIZE offset = 0;
-    auto regex = std::make_shared<Regex>();
-    const uint32_t options = literal ? PCRE2_LITERAL | PCRE2_UTF : PCRE2_UTF | PCRE2_UCP;
-    regex->code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options,
-                                 &error, &offset, nullptr);
-    if (regex->code_ == nullptr) {
-      PCRE2_UCHAR text[256];
-      pcre2_get_error_message(error, text, sizeof text);
-      return Unsupported("the pre-tokenizer's expression '" + pattern + "' is not understood: " +
-                         reinterpret_cast<const char*>(text) + " at offset " + std::to_string(offset));
-    }
-    pcre2_jit_compile(regex->code_, PCRE2_JIT_COMPLETE);  // without it, matching is only slower
-    return std::shared_ptr<const Regex>(std::move(regex));
+std::optional<Match> PreTokenizer::NextMatch(const Pattern& pattern, std::string_view text, size_t from) {
+  while (from <= text.size()) {
+    const auto match = pattern.Find(text, from);
+    if (!match.ok()) throw std::bad_alloc();  // an unbounded match fails in no other way
+    if (!*match || (*match)->end > (*match)->begin) return *match;
+    const size_t at = (*match)->end;
+    from = at < text.size() ? at + DecodeChar(text.data() + at).length : text.size() + 1;
   }
-  Regex() = default;
-  Regex(const Regex&) = delete;
-  ~Regex() { pcre2_code_free(code_); }
-
-  bool Next(std::string_view text, size_t from, size_t* begin, size_t* end) const {
-    static thread_local std::unique_ptr<pcre2_match_data, MatchDataDeleter> data(
-        pcre2_match_data_create(32, nullptr));
-    while (from <= text.size()) {
-      const int count = pcre2_match(code_, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
-                                    PCRE2_NO_UTF_CHECK, data.get(), nullptr);
-      if (count < 0) return false;
-      const PCRE2_SIZE* found = pcre2_get_ovector_pointer(data.get());
-      *begin = found[0], *end = found[1];
-      if (*end > *begin) return true;
-      from = *end < text.size() ? *end + DecodeChar(text.data() + *end).length : text.size() + 1;
-    }
-    return false;
-  }
-
- private:
-  pcre2_code* code_ = nullptr;
-};
-
-bool PreTokenizer::NextMatch(const Regex& regex, std::string_view text, size_t from, size_t* begin,
-                             size_t* end) {
-  return regex.Next(text, from, begin, end);
+  return std::nullopt;
 }
 
 size_t PreTokenizer::NextPiece(Kind kind, std::string_view text, size_t begin) {
@@ -230,7 +189,7 @@ Status PreTokenizer::AddSplit(const json& step) {
   }
   const std::string text = is_regex ? pattern["Regex"] : pattern["String"];
   if (text.empty()) return Unsupported("the pre-tokenizer splits at an empty pattern");
-  Step out{Kind::kRegex, nullptr, false, false};
+  Step out{Kind::kRegex, std::nullopt, false, false};
   if (behavior == "Removed") (invert ? out.drop_gaps : out.drop_matches) = true;
   if (is_regex && behavior == "Isolated") {
     if (text == kGpt2Pattern) out.kind = Kind::kGpt2;
@@ -238,7 +197,9 @@ Status PreTokenizer::AddSplit(const json& step) {
     if (text == kQwen2Pattern) out.kind = Kind::kQwen2;
   }
   if (out.kind == Kind::kRegex) {
-    GF_TRY(out.regex, Regex::Compile(text, is_text));
+    auto pattern = Pattern::Compile(text, {.literal = is_text, .valid_utf8 = true, .bounded = false});
+    if (!pattern.ok()) return Unsupported("the pre-tokenizer's " + pattern.error().message);
+    out.pattern = *std::move(pattern);
   }
   steps_.push_back(std::move(out));
   return Ok();
@@ -248,13 +209,14 @@ Status PreTokenizer::AddStep(const json& step) {
   const std::string type = step.is_object() ? step.value("type", "") : "";
   if (type == "Split") return AddSplit(step);
   if (type == "Digits") {
-    steps_.push_back(
-        {step.value("individual_digits", false) ? Kind::kDigit : Kind::kDigitRuns, nullptr, false, false});
+    steps_.push_back({step.value("individual_digits", false) ? Kind::kDigit : Kind::kDigitRuns, std::nullopt,
+                      false, false});
     return Ok();
   }
   if (type == "ByteLevel") {
-    if (step.value("add_prefix_space", true)) steps_.push_back({Kind::kPrefixSpace, nullptr, false, false});
-    if (step.value("use_regex", true)) steps_.push_back({Kind::kGpt2, nullptr, false, false});
+    if (step.value("add_prefix_space", true))
+      steps_.push_back({Kind::kPrefixSpace, std::nullopt, false, false});
+    if (step.value("use_regex", true)) steps_.push_back({Kind::kGpt2, std::nullopt, false, false});
     return Ok();
   }
   return Unsupported("the pre-tokenizer " + (type.empty() ? step.dump() : "'" + type + "'") +

@@ -2,13 +2,14 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "text/pattern.h"
 
 namespace genflow::text {
 
@@ -25,12 +26,11 @@ class PreTokenizer {
   }
 
  private:
-  // The well-known expressions have scanners; others run on PCRE2.
+  // The well-known expressions have scanners; others are patterns.
   enum class Kind { kGpt2, kLlama3, kQwen2, kDigit, kDigitRuns, kRegex, kPrefixSpace };
-  class Regex;
   struct Step {
     Kind kind;
-    std::shared_ptr<const Regex> regex;  // kRegex
+    std::optional<Pattern> pattern;  // kRegex
     bool drop_matches = false, drop_gaps = false;
   };
 
@@ -39,8 +39,8 @@ class PreTokenizer {
 
   // End of the piece that starts at `begin`.
   static size_t NextPiece(Kind kind, std::string_view text, size_t begin);
-  // Next match at or after `from`; false when there is none.
-  static bool NextMatch(const Regex& regex, std::string_view text, size_t from, size_t* begin, size_t* end);
+  // The next match of at least one character at or after `from`.
+  static std::optional<Match> NextMatch(const Pattern& pattern, std::string_view text, size_t from);
 
   template <class Emit>
   void Run(size_t index, std::string_view text, Emit& emit) const {
@@ -52,11 +52,11 @@ class PreTokenizer {
       return Run(index + 1, " " + std::string(text), emit);
     }
     if (step.kind == Kind::kRegex) {
-      size_t at = 0, begin = 0, end = 0;
-      while (NextMatch(*step.regex, text, at, &begin, &end)) {
-        if (!step.drop_gaps) Run(index + 1, text.substr(at, begin - at), emit);
-        if (!step.drop_matches) Run(index + 1, text.substr(begin, end - begin), emit);
-        at = end;
+      size_t at = 0;
+      while (const auto match = NextMatch(*step.pattern, text, at)) {
+        if (!step.drop_gaps) Run(index + 1, text.substr(at, match->begin - at), emit);
+        if (!step.drop_matches) Run(index + 1, text.substr(match->begin, match->end - match->begin), emit);
+        at = match->end;
       }
       if (!step.drop_gaps) Run(index + 1, text.substr(at), emit);
       return;

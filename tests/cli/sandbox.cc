@@ -60,21 +60,12 @@ CommandResult RunningCommand::Wait() {
   return result_;
 }
 
-Sandbox::Sandbox() {
-  const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-  dir_ = fs::path(testing::TempDir()) / ("genflow-" + std::string(test->test_suite_name()) + "-" +
-                                         test->name() + "-" + std::to_string(::getpid()));
-  EXPECT_TRUE(RemoveTree(dir_).ok());
-  EXPECT_TRUE(MakeDirectories(dir_).ok());
-  dir_ = fs::canonical(dir_);
-  env_ = {{"PATH", std::getenv("PATH")},
-          {"HOME", dir_.string()},
-          {"LANG", "C.UTF-8"},
-          {"TZ", "UTC"},
-          {"GENFLOW_PLUGIN_PATH", TEST_PLUGIN_FOLDER}};
-}
-
-Sandbox::~Sandbox() { EXPECT_TRUE(RemoveTree(dir_).ok()); }
+Sandbox::Sandbox()
+    : env_{{"PATH", std::getenv("PATH")},
+           {"HOME", dir_.string()},
+           {"LANG", "C.UTF-8"},
+           {"TZ", "UTC"},
+           {"GENFLOW_PLUGIN_PATH", TEST_PLUGIN_FOLDER}} {}
 
 void Sandbox::Write(const std::string& name, const std::string& text) const {
   const fs::path path = dir_ / name;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/subprocess.h"
+#include "testing/scratch.h"
 
 namespace genflow {
 
@@ -38,7 +39,6 @@ class RunningCommand {
 class Sandbox {
  public:
   Sandbox();
-  ~Sandbox();
 
   const std::filesystem::path& dir() const { return dir_; }
   void Write(const std::string& name, const std::string& text) const;
@@ -59,7 +59,8 @@ class Sandbox {
  private:
   RunningCommand StartProgram(std::vector<std::string> argv) const;
 
-  std::filesystem::path dir_;
+  const ScratchFolder scratch_;
+  const std::filesystem::path dir_ = scratch_.path();
   std::map<std::string, std::string> env_;
 };
 

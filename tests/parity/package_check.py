@@ -8,7 +8,7 @@ tokens, and greedy text wherever the two most probable tokens are more than GAP 
   transformers  merged/ in fp32                         within 1e-2 of genflow on merged/
   llama.cpp     gguf/*.gguf (F16)                       within 5e-2 of genflow with the adapter, fp32
 
-Needs torch, transformers, peft, gguf and xllamacpp. Exits with 1 when anything is off.
+Needs torch, transformers, peft, gguf, pyarrow and xllamacpp. Exits with 1 when anything is off.
 
 usage: package_check.py --genflow build/bin/genflow --package DIR --base MODEL --dataset DIR [--prompts 20]
 """
@@ -19,6 +19,8 @@ import os
 import subprocess
 import sys
 import tempfile
+
+from pyarrow import parquet
 
 GAP = 0.1
 TOP = 8
@@ -36,12 +38,10 @@ def genflow_rows(args, work, name, model, adapter=None):
         command += ["--in", f"adapter={adapter}"]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     rows = []
-    with open(os.path.join(out, "report", "samples.jsonl")) as lines:
-        for line in lines:
-            row = json.loads(line)
-            for key in ("prompt_tokens", "top_tokens", "top_logprobs", "greedy_tokens", "greedy_gaps"):
-                row[key] = json.loads(row[key])
-            rows.append(row)
+    for row in parquet.read_table(os.path.join(out, "report", "samples.parquet")).to_pylist():
+        for key in ("prompt_tokens", "top_tokens", "top_logprobs", "greedy_tokens", "greedy_gaps"):
+            row[key] = json.loads(row[key])
+        rows.append(row)
     return rows
 
 

@@ -8,7 +8,7 @@
 #include "base/strings.h"
 #include "nn/guarded.h"
 #include "nn/train/random.h"
-#include "nn/train/regex.h"
+#include "text/pattern.h"
 
 namespace genflow::nn::train {
 namespace {
@@ -42,12 +42,21 @@ Error NothingMatches(const TargetModules& targets, const std::vector<std::string
                       hint);
 }
 
+// As Python's re.fullmatch. `where` names the pattern in messages.
+Result<bool> FullMatch(const std::string& pattern, const std::string& module, const char* where) {
+  const auto compiled = text::Pattern::Compile(pattern, {.whole = true});
+  if (!compiled.ok()) return InvalidError(std::string(where) + ": " + compiled.error().message);
+  GF_TRY(const auto match, compiled->Find(module));
+  return match.has_value();
+}
+
 // The value of the first pattern (a regular expression) that the end of the module's name matches.
 template <class T>
-Result<T> PatternValue(const std::map<std::string, T>& patterns, const std::string& module, T otherwise) {
+Result<T> PatternValue(const std::map<std::string, T>& patterns, const std::string& module, const char* where,
+                       T otherwise) {
   for (const auto& [pattern, value] : patterns) {
-    GF_TRY(const Regex regex, Regex::Compile("(.*\\.)?(" + pattern + ")"));
-    if (regex.FullMatch(module)) return value;
+    GF_TRY(const bool matches, FullMatch("(.*\\.)?(" + pattern + ")", module, where));
+    if (matches) return value;
   }
   return otherwise;
 }
@@ -56,10 +65,7 @@ Result<T> PatternValue(const std::map<std::string, T>& patterns, const std::stri
 
 Result<bool> Targets(const TargetModules& targets, const std::string& module) {
   if (targets.pattern == "all-linear") return true;
-  if (!targets.pattern.empty()) {
-    GF_TRY(const Regex regex, Regex::Compile(targets.pattern));
-    return regex.FullMatch(module);
-  }
+  if (!targets.pattern.empty()) return FullMatch(targets.pattern, module, "lora.target_modules");
   for (const auto& name : targets.names) {
     if (module == name || module.ends_with("." + name)) return true;
   }
@@ -67,8 +73,8 @@ Result<bool> Targets(const TargetModules& targets, const std::string& module) {
 }
 
 Result<LoraRank> RankOf(const LoraConfig& config, const std::string& module) {
-  GF_TRY(const int64_t r, PatternValue(config.rank_pattern, module, config.r));
-  GF_TRY(const double alpha, PatternValue(config.alpha_pattern, module, config.alpha));
+  GF_TRY(const int64_t r, PatternValue(config.rank_pattern, module, "lora.rank_pattern", config.r));
+  GF_TRY(const double alpha, PatternValue(config.alpha_pattern, module, "lora.alpha_pattern", config.alpha));
   if (r < 1) return InvalidError("rank_pattern gives '" + module + "' the rank " + std::to_string(r));
   const double divisor = config.use_rslora ? std::sqrt(static_cast<double>(r)) : static_cast<double>(r);
   return LoraRank{r, alpha / divisor};

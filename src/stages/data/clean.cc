@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/strings.h"
-#include "eval/report.h"
+#include "eval/report_samples.h"
 #include "stages/data/run_helpers.h"
 
 namespace genflow::stages {
@@ -40,7 +40,8 @@ eval::Report ReportOf(const data::CleanStats& stats) {
   eval::Table table;
   table.title = "Rows dropped, the first of each reason";
   table.columns = {"reason", "row", "text", "why"};
-  report.samples.columns = table.columns;
+  for (const auto& column : table.columns)
+    report.samples.columns.push_back({column, data::ColumnType::kString});
   for (const auto& [reason, samples] : stats.samples) {
     for (const auto& sample : samples) {
       table.rows.push_back({reason, sample.id, sample.text, sample.detail});
@@ -143,7 +144,7 @@ Outcome DataClean::Run(Context& context) {
                                             context.OutputPath("dataset"), ProgressOf(context, "rows")));
   if (!stats) return Outcome::kInterrupted;
   const eval::Report report = ReportOf(*stats);
-  Require(eval::WriteReport(report, context.OutputPath("report")));
+  Require(eval::WriteReportWithSamples(report, context.OutputPath("report")));
   for (const auto& metric : report.metrics) context.Metric(metric.name, metric.value);
   std::string summary = WithCommas(static_cast<int64_t>(stats->rows_out)) + " of " +
                         WithCommas(static_cast<int64_t>(stats->rows_in)) + " rows kept";

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include "eval/report_samples.h"
+
 namespace genflow::stages {
 
 void ModelParams::Declare(Spec& spec) {
@@ -45,7 +47,7 @@ std::function<bool(size_t done, size_t total)> ProgressOf(const Context& context
 }
 
 void Publish(const eval::Report& report, const Context& context) {
-  Require(eval::WriteReport(report, context.OutputPath("report")));
+  Require(eval::WriteReportWithSamples(report, context.OutputPath("report")));
   for (const auto& metric : report.metrics) context.Metric(metric.name, metric.value);
 }
 

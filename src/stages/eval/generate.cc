@@ -98,10 +98,14 @@ Outcome EvalGenerate::Run(Context& context) {
     }
     eval::Table shown{"Answers before and after", {"question", "base", "tuned", "reference"}, {}};
     if (!tuned.has_adapter()) shown = {"Answers", {"question", "answer", "reference"}, {}};
-    report.samples.columns = {"id", "question", "reference", "answer", "rouge_l", "exact_match"};
+    using Type = data::ColumnType;
+    auto& columns = report.samples.columns;
+    columns = {{"id", Type::kString},     {"question", Type::kString}, {"reference", Type::kString},
+               {"answer", Type::kString}, {"rouge_l", Type::kDouble},  {"exact_match", Type::kBool}};
     if (tuned.has_adapter()) {
-      report.samples.columns.insert(report.samples.columns.end(),
-                                    {"base_answer", "base_rouge_l", "base_exact_match"});
+      columns.insert(columns.end(), {{"base_answer", Type::kString},
+                                     {"base_rouge_l", Type::kDouble},
+                                     {"base_exact_match", Type::kBool}});
     }
     for (size_t i = 0; i < questions.size(); ++i) {
       const auto& question = questions[i];

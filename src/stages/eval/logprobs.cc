@@ -55,8 +55,10 @@ Outcome EvalLogprobs::Run(Context& context) {
     report.facts = {{"model", ArtifactName(context.GetInput("model"))},
                     {"computed in", tuned.dtype() + " on " + tuned.device()}};
     report.Set({.name = "prompts", .value = static_cast<double>(questions.size())});
-    report.samples.columns = {"id",           "prompt",        "prompt_tokens", "top_tokens",
-                              "top_logprobs", "greedy_answer", "greedy_tokens", "greedy_gaps"};
+    for (const char* name : {"id", "prompt", "prompt_tokens", "top_tokens", "top_logprobs", "greedy_answer",
+                             "greedy_tokens", "greedy_gaps"}) {
+      report.samples.columns.push_back({name, data::ColumnType::kString});
+    }
     for (size_t i = 0; i < questions.size(); ++i) {
       json tokens = json::array(), logprobs = json::array(), gaps = json::array();
       for (const auto& [id, logprob] : top[i]) {

@@ -96,8 +96,9 @@ Outcome EvalPerplexity::Run(Context& context) {
     report.Set({.name = "examples", .value = static_cast<double>(set.items.size())});
     report.Set({.name = "too_long", .value = static_cast<double>(set.too_long.size())});
 
-    report.samples.columns = {"id", "tokens", "loss"};
-    if (tuned.has_adapter()) report.samples.columns.push_back("base_loss");
+    using Type = data::ColumnType;
+    report.samples.columns = {{"id", Type::kString}, {"tokens", Type::kInt64}, {"loss", Type::kDouble}};
+    if (tuned.has_adapter()) report.samples.columns.push_back({"base_loss", Type::kDouble});
     for (size_t i = 0; i < set.items.size(); ++i) {
       const auto tokens = static_cast<int64_t>(set.items[i].scored.size());
       report.samples.rows.push_back({set.ids[i], tokens, losses[i] / static_cast<double>(tokens)});

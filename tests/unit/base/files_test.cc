@@ -3,20 +3,16 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "testing/scratch.h"
+
 namespace genflow {
 namespace {
 
 namespace fs = std::filesystem;
 
-fs::path Fresh(const char* name) {
-  const fs::path path = fs::path(testing::TempDir()) / name;
-  EXPECT_TRUE(RemoveTree(path).ok());
-  EXPECT_TRUE(MakeDirectories(path).ok());
-  return path;
-}
-
 TEST(Files, AtomicWriteReplacesAndLeavesNothingBeside) {
-  const fs::path folder = Fresh("files_atomic");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   ASSERT_TRUE(WriteFileAtomic(folder / "a", "one").ok());
   ASSERT_TRUE(WriteFileAtomic(folder / "a", "two").ok());
   EXPECT_EQ(*ReadFile(folder / "a"), "two");
@@ -25,7 +21,8 @@ TEST(Files, AtomicWriteReplacesAndLeavesNothingBeside) {
 }
 
 TEST(Files, RemoveTreeTakesReadOnlyFolders) {
-  const fs::path folder = Fresh("files_remove");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   ASSERT_TRUE(MakeDirectories(folder / "x/y").ok());
   ASSERT_TRUE(WriteFileAtomic(folder / "x/y/z", "1").ok());
   ::chmod((folder / "x/y").c_str(), 0555);
@@ -36,7 +33,8 @@ TEST(Files, RemoveTreeTakesReadOnlyFolders) {
 }
 
 TEST(Files, MapsWholeFiles) {
-  const fs::path folder = Fresh("files_map");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   ASSERT_TRUE(WriteFileAtomic(folder / "a", "hello").ok());
   ASSERT_TRUE(WriteFileAtomic(folder / "empty", "").ok());
   auto map = MappedFile::Open(folder / "a");
@@ -47,7 +45,8 @@ TEST(Files, MapsWholeFiles) {
 }
 
 TEST(Files, ReadFileHonoursItsLimit) {
-  const fs::path folder = Fresh("files_limit");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   ASSERT_TRUE(WriteFileAtomic(folder / "a", "hello").ok());
   EXPECT_EQ(ReadFile(folder / "a", 3).error().code, Code::kInvalid);
 }

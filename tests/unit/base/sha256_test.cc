@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/files.h"
+#include "testing/scratch.h"
 
 namespace genflow {
 namespace {
@@ -14,7 +15,8 @@ TEST(Sha256, KnownDigests) {
 }
 
 TEST(Sha256, FileAndPiecesGiveTheSame) {
-  const auto path = std::filesystem::path(testing::TempDir()) / "sha256_test.bin";
+  const ScratchFolder scratch;
+  const auto path = scratch / "bytes";
   const std::string bytes(3'000'001, 'x');
   ASSERT_TRUE(WriteFileAtomic(path, bytes).ok());
   Sha256 pieces;

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "config/pipeline.h"
+#include "testing/scratch.h"
 #include "unit/config/catalog.h"
 
 namespace genflow {
@@ -18,9 +19,6 @@ using ::testing::IsEmpty;
 
 struct FilesTest : ::testing::Test {
   void SetUp() override {
-    root = fs::path(testing::TempDir()) /
-           ("files-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
-    fs::remove_all(root);
     for (const char* file : {"data/b.jsonl", "data/a.jsonl", "models/base.gguf", "tool.py"}) {
       fs::create_directories((root / file).parent_path());
       std::ofstream(root / file) << file;
@@ -48,7 +46,8 @@ struct FilesTest : ::testing::Test {
     return out;
   }
   const Catalog catalog = TestCatalog();
-  fs::path root;
+  const ScratchFolder scratch;
+  const fs::path root = scratch.path();
   std::string said;
 };
 

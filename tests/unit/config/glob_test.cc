@@ -5,6 +5,8 @@
 
 #include <fstream>
 
+#include "testing/scratch.h"
+
 namespace genflow {
 namespace {
 
@@ -57,9 +59,6 @@ TEST(GlobMatch, HardPatternsEndQuickly) {
 
 struct ExpandGlobTest : ::testing::Test {
   void SetUp() override {
-    root = fs::path(testing::TempDir()) /
-           ("glob-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
-    fs::remove_all(root);
     for (const char* file : {"b.txt", "a.txt", "data/1.jsonl", "data/2.jsonl", "data/deep/3.jsonl",
                              "data/.hidden", ".x/y.txt", "odd [1].txt"}) {
       fs::create_directories((root / file).parent_path());
@@ -76,7 +75,8 @@ struct ExpandGlobTest : ::testing::Test {
     }
     return found.ok() ? *found : std::vector<std::string>{"error: " + found.error().message};
   }
-  fs::path root;
+  const ScratchFolder scratch;
+  const fs::path root = scratch.path();
 };
 
 TEST_F(ExpandGlobTest, GivesSortedRelativeNames) {

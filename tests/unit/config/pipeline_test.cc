@@ -6,6 +6,7 @@
 #include <ctime>
 #include <fstream>
 
+#include "testing/scratch.h"
 #include "unit/config/catalog.h"
 
 namespace genflow {
@@ -126,28 +127,31 @@ TEST(Pipeline, IsNamedAfterItsFileByDefault) {
 }
 
 TEST(Pipeline, WithoutAFileItSaysSo) {
-  const std::string missing = testing::TempDir() + "/quickstrat.yaml";
-  std::ofstream(testing::TempDir() + "/quickstart.yaml") << kDesign;
+  const ScratchFolder scratch;
+  const std::string missing = scratch / "quickstrat.yaml", near = scratch / "quickstart.yaml";
+  std::ofstream(near) << kDesign;
   const LoadResult result = LoadPipeline(missing, Options());
   EXPECT_EQ(RenderDiagnostics(result.diagnostics),
             missing +
                 ": error: cannot read the pipeline: No such file or directory\n"
                 "  hint: did you mean '" +
-                testing::TempDir() + "quickstart.yaml'?\n\n1 error\n");
+                near + "'?\n\n1 error\n");
   EXPECT_FALSE(result.pipeline);
 }
 
 TEST(Pipeline, RefusesAFolderAndAHugeFile) {
   EXPECT_EQ(RenderDiagnostics(LoadPipeline("/", Options()).diagnostics),
             "/: error: cannot read the pipeline: Is a directory\n\n1 error\n");
-  const std::string huge = testing::TempDir() + "/huge.yaml";
+  const ScratchFolder scratch;
+  const std::string huge = scratch / "huge.yaml";
   std::ofstream(huge) << std::string(kMaxPipelineBytes + 1, '#');
   EXPECT_EQ(RenderDiagnostics(LoadPipeline(huge, Options()).diagnostics),
             huge + ": error: the pipeline file is larger than 4.0 MiB\n\n1 error\n");
 }
 
 TEST(Pipeline, ReadsAFile) {
-  const std::string file = testing::TempDir() + "/design.yaml";
+  const ScratchFolder scratch;
+  const std::string file = scratch / "design.yaml";
   std::ofstream(file) << "\xEF\xBB\xBF" << kDesign;
   const LoadResult result = LoadPipeline(file, Options());
   ASSERT_TRUE(result.pipeline);
@@ -412,7 +416,8 @@ TEST(Pipeline, EveryPrefixOfAFileIsHandled) {
 }
 
 TEST(ParamsFile, ReadsAMappingAndRefusesOthers) {
-  const std::string file = testing::TempDir() + "/params.yaml";
+  const ScratchFolder scratch;
+  const std::string file = scratch / "params.yaml";
   std::ofstream(file) << "epochs: 3\ntags: [a]\n";
   auto values = ReadParamsFile(file);
   ASSERT_TRUE(values.ok());

@@ -232,6 +232,8 @@ TEST(RedactorTest, FindsWhatItShouldAndLeavesTheRest) {
   EXPECT_EQ(apply("AKIAABCDEFGHIJKLMNOP sk-proj-abcdefghij0123456789 ghp_" + std::string(36, 'a')),
             "[KEY] [KEY] [KEY]");
   EXPECT_EQ(apply("-----BEGIN RSA PRIVATE KEY-----\nab-c\n-----END RSA PRIVATE KEY-----"), "[KEY]");
+  const std::string endless = "-----BEGIN PRIVATE KEY-----" + std::string(2'000'000, 'x') + "@";
+  EXPECT_EQ(apply(endless), endless);
   const char* const kKept[] = {"version 1.2.3", "a@b",   "std::vector", "2024-05-01 12:30:15",
                                "1234567890",    "ls -l", "9.1.2.3.4",   "page 100-200",
                                "task-force",    "10:20", "300.1.1.1"};

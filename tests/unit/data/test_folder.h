@@ -10,20 +10,12 @@
 
 #include "base/files.h"
 #include "data/dataset.h"
+#include "testing/scratch.h"
 
 namespace genflow::data {
 
 class FolderTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    root_ = std::filesystem::path(testing::TempDir()) /
-            ("genflow_" + std::string(info->test_suite_name()) + "_" + std::string(info->name()));
-    ASSERT_TRUE(RemoveTree(root_).ok());
-    ASSERT_TRUE(MakeDirectories(root_).ok());
-  }
-  void TearDown() override { EXPECT_TRUE(RemoveTree(root_).ok()); }
-
   std::filesystem::path Put(const std::string& name, std::string_view bytes) const {
     const auto path = root_ / name;
     EXPECT_TRUE(MakeDirectories(path.parent_path()).ok());
@@ -59,7 +51,8 @@ class FolderTest : public testing::Test {
     }
   }
 
-  std::filesystem::path root_;
+  const ScratchFolder scratch_;
+  const std::filesystem::path root_ = scratch_.path();
 };
 
 }  // namespace genflow::data

@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "fake_executor.h"
+#include "testing/scratch.h"
 
 namespace genflow {
 namespace {
@@ -39,20 +40,11 @@ class Recorder : public Observer {
 class EngineTest : public testing::Test {
  protected:
   void SetUp() override {
-    dir_ = fs::path(testing::TempDir()) /
-           ("engine-" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) + "-" +
-            std::to_string(::getpid()));
-    ASSERT_TRUE(RemoveTree(dir_).ok());
-    ASSERT_TRUE(MakeDirectories(dir_).ok());
     auto store = Store::Open(dir_ / ".genflow");
     ASSERT_TRUE(store.ok()) << store.error().ToString();
     store_.emplace(*std::move(store));
     options_.pools.cpus = 4;
     options_.grace = 10;
-  }
-  void TearDown() override {
-    store_.reset();
-    EXPECT_TRUE(RemoveTree(dir_).ok());
   }
 
   // Each line of `stages` is "id: more keys of the stage in flow style", an exec stage with the output `o`.
@@ -77,7 +69,8 @@ class EngineTest : public testing::Test {
     return report.ok() ? *report : RunReport();
   }
 
-  fs::path dir_;
+  const ScratchFolder scratch_;
+  const fs::path dir_ = scratch_.path();
   Catalog catalog_;
   std::optional<Store> store_;
   FakeClock clock_;

@@ -6,6 +6,9 @@
 #include <limits>
 
 #include "base/files.h"
+#include "data/parquet_rows.h"
+#include "eval/report_samples.h"
+#include "testing/scratch.h"
 
 namespace genflow::eval {
 namespace {
@@ -22,7 +25,12 @@ Report Sample() {
   report.Set(
       {.name = "baseline.perplexity", .value = 20, .n = 40, .higher_is_better = false, .group = "base"});
   report.tables.push_back({"Answers", {"prompt", "answer"}, {{"ls", "a | b\nc"}}});
-  report.samples = {{"id", "text", "loss", "tokens", "best"},
+  using Type = data::ColumnType;
+  report.samples = {{{"id", Type::kString},
+                     {"text", Type::kString},
+                     {"loss", Type::kDouble},
+                     {"tokens", Type::kInt64},
+                     {"best", Type::kBool}},
                     {{std::string("a"), std::string("x\ny"), 0.5, int64_t{3}, true},
                      {std::string("b"), std::monostate{}, std::nan(""), int64_t{0}, false}}};
   return report;
@@ -72,7 +80,7 @@ TEST(Report, Json) {
     }
   ],
   "samples": {
-    "file": "samples.jsonl",
+    "file": "samples.parquet",
     "rows": 2,
     "columns": [
       "id",
@@ -114,8 +122,8 @@ TEST(Report, Markdown) {
 }
 
 TEST(Report, RoundTripThroughAFolder) {
-  const fs::path folder = fs::path(testing::TempDir()) / "report_round_trip";
-  fs::remove_all(folder);
+  const ScratchFolder scratch;
+  const fs::path folder = scratch / "report";
   Report report = Sample();
   report.Set({.name = "diverged", .value = std::numeric_limits<double>::infinity()});
   report.Set({.name = "none", .value = std::nan("")});
@@ -135,9 +143,25 @@ TEST(Report, RoundTripThroughAFolder) {
   EXPECT_TRUE(std::isnan(back->Find("none")->value));
   ASSERT_EQ(back->tables.size(), 1u);
   EXPECT_EQ(back->tables[0].rows, report.tables[0].rows);
-  EXPECT_EQ(ReadFile(folder / "samples.jsonl").value(),
-            "{\"id\":\"a\",\"text\":\"x\\ny\",\"loss\":0.5,\"tokens\":3,\"best\":true}\n"
-            "{\"id\":\"b\",\"text\":null,\"loss\":\"NaN\",\"tokens\":0,\"best\":false}\n");
+}
+
+TEST(Report, SamplesStandBesideItAsParquet) {
+  const ScratchFolder scratch;
+  Report report = Sample();
+  ASSERT_TRUE(WriteReportWithSamples(report, scratch / "one").ok());
+  EXPECT_EQ(ReadFile(scratch / "one/report.json").value(), ReportToJson(report));
+  EXPECT_EQ(ReadFile(scratch / "one/report.md").value(), ReportToMarkdown(report));
+  const auto rows = data::ParquetRows::Open(scratch / "one/samples.parquet");
+  ASSERT_TRUE(rows.ok()) << rows.error().ToString();
+  ASSERT_EQ((*rows)->rows(), 2u);
+  std::string row;
+  ASSERT_TRUE((*rows)->Next(&row).value());
+  EXPECT_EQ(row, R"({"id":"a","text":"x\u000ay","loss":0.5,"tokens":3,"best":true})");
+
+  report.samples.rows.clear();
+  ASSERT_TRUE(WriteReportWithSamples(report, scratch / "none").ok());
+  EXPECT_TRUE(std::filesystem::exists(scratch / "none/report.json"));
+  EXPECT_FALSE(std::filesystem::exists(scratch / "none/samples.parquet"));
 }
 
 TEST(Report, FormatMetricShowsWhatTheErrorJustifies) {

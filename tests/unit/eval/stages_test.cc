@@ -4,12 +4,15 @@
 
 #include <cmath>
 #include <map>
+#include <optional>
 
 #include "base/files.h"
 #include "base/sha256.h"
 #include "base/strings.h"
+#include "data/parquet_rows.h"
 #include "eval/report.h"
 #include "host/stage_runner.h"
+#include "testing/scratch.h"
 #include "unit/eval/tiny_model.h"
 
 namespace genflow {
@@ -49,12 +52,13 @@ class Lines : public ReportSink {
 class StagesTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    root_ = fs::path(testing::TempDir()) / "eval_stages";
-    fs::remove_all(root_);
+    scratch_.emplace();
+    root_ = scratch_->path();
     testing_support::WriteTinyModel(root_ / "model", 1);
     testing_support::WriteTinyAdapter(root_ / "adapter", 2);
     testing_support::WriteTinyChats(root_ / "chats", 12);
   }
+  static void TearDownTestSuite() { scratch_.reset(); }
 
   static StageInput In(const std::string& port, const std::string& type, const std::string& name,
                        const std::string& source = "") {
@@ -92,6 +96,16 @@ class StagesTest : public testing::Test {
     EXPECT_TRUE(report.ok()) << report.error().ToString();
     return report.ok() ? *report : eval::Report();
   }
+  // The sample rows of a report; members that are null are left out.
+  std::vector<json> Samples(const std::string& out) {
+    std::vector<json> samples;
+    auto rows = data::ParquetRows::Open(root_ / out / eval::kSamplesFile);
+    EXPECT_TRUE(rows.ok()) << rows.error().ToString();
+    if (!rows.ok()) return samples;
+    std::string row;
+    while ((*rows)->Next(&row).value()) samples.push_back(json::parse(row));
+    return samples;
+  }
   static double Value(const eval::Report& report, const std::string& name) {
     const eval::Metric* metric = report.Find(name);
     EXPECT_NE(metric, nullptr) << name;
@@ -106,9 +120,11 @@ class StagesTest : public testing::Test {
     return Value(Report(out), "perplexity");
   }
 
+  static std::optional<ScratchFolder> scratch_;
   static fs::path root_;
   Lines lines_;
 };
+std::optional<ScratchFolder> StagesTest::scratch_;
 fs::path StagesTest::root_;
 
 TEST_F(StagesTest, PerplexitySideBySide) {
@@ -132,12 +148,10 @@ TEST_F(StagesTest, PerplexitySideBySide) {
   EXPECT_EQ(Value(report, "tokens"), bytes);
   EXPECT_EQ(Value(report, "too_long"), 0);
   EXPECT_EQ(Report("ppl_base").Find("baseline.perplexity"), nullptr);
-  const std::string lines = ReadFile(root_ / "ppl" / "samples.jsonl").value();
-  const auto samples = Split(lines, '\n');
-  ASSERT_EQ(samples.size(), 13u);
-  const json first = json::parse(samples[0]);
-  EXPECT_EQ(first["id"], "row-0");
-  EXPECT_GT(first["base_loss"].get<double>(), 0);
+  const auto samples = Samples("ppl");
+  ASSERT_EQ(samples.size(), 12u);
+  EXPECT_EQ(samples[0]["id"], "row-0");
+  EXPECT_GT(samples[0]["base_loss"].get<double>(), 0);
 }
 
 TEST_F(StagesTest, MaxExamplesAreEvenlySpaced) {
@@ -147,8 +161,7 @@ TEST_F(StagesTest, MaxExamplesAreEvenlySpaced) {
                 "report", "few"),
             0);
   std::vector<std::string> ids;
-  const std::string text = ReadFile(root_ / "few" / "samples.jsonl").value();
-  for (const auto line : Split(Trim(text), '\n')) ids.push_back(json::parse(line)["id"]);
+  for (const auto& sample : Samples("few")) ids.push_back(sample["id"]);
   EXPECT_EQ(ids, (std::vector<std::string>{"row-0", "row-3", "row-6", "row-9"}));
 }
 
@@ -168,9 +181,9 @@ TEST_F(StagesTest, GenerateSideBySide) {
   EXPECT_EQ(report.tables[1].title, "Answers before and after");
   EXPECT_EQ(report.tables[1].rows.size(), 3u);
   EXPECT_THAT(lines_.Summary(), testing::HasSubstr("- **What does tool "));
-  const std::string once = ReadFile(root_ / "gen" / "samples.jsonl").value();
+  const std::string once = ReadFile(root_ / "gen" / "samples.parquet").value();
   ASSERT_EQ(Run(EVAL_PLUGIN, "eval.generate", params, inputs, "report", "gen"), 0);
-  EXPECT_EQ(ReadFile(root_ / "gen" / "samples.jsonl").value(), once);
+  EXPECT_EQ(ReadFile(root_ / "gen" / "samples.parquet").value(), once);
 }
 
 TEST_F(StagesTest, LogprobsListNextTokens) {
@@ -180,8 +193,7 @@ TEST_F(StagesTest, LogprobsListNextTokens) {
                 "report", "lp"),
             0)
       << lines_.Failure();
-  const std::string text = ReadFile(root_ / "lp" / "samples.jsonl").value();
-  const json row = json::parse(Split(text, '\n')[0]);
+  const json row = Samples("lp").at(0);
   EXPECT_EQ(row["prompt"], "<|im_start|>user\nWhat does tool 0 do?<|im_end|>\n<|im_start|>assistant\n");
   const json tokens = json::parse(row["top_tokens"].get<std::string>());
   const json logprobs = json::parse(row["top_logprobs"].get<std::string>());

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "text/pattern.h"
-
 namespace genflow::eval {
 namespace {
 
@@ -40,27 +38,6 @@ TEST(TextMetrics, TokenF1CountsRepeats) {
   EXPECT_DOUBLE_EQ(TokenF1("a a b", "a b c"), 2 * 2.0 / 6);
   EXPECT_DOUBLE_EQ(TokenF1("b a", "a b"), 1);
   EXPECT_DOUBLE_EQ(TokenF1("x", ""), 0);
-}
-
-TEST(Pattern, FindsAndRefuses) {
-  const auto pattern = text::Pattern::Compile("caf(é|e)\\b", {.ignore_case = true});
-  ASSERT_TRUE(pattern.ok());
-  const auto match = pattern->Find("un CAFÉ noir").value();
-  ASSERT_TRUE(match.has_value());
-  EXPECT_EQ(match->begin, 3u);
-  EXPECT_EQ(match->end, 8u);
-  EXPECT_FALSE(pattern->Find("un CAFÉ noir", 4).value().has_value());
-  EXPECT_FALSE(pattern->Find("caf\xff").value().has_value());
-  EXPECT_EQ(text::Pattern::Compile("a(b").error().message,
-            "regular expression, column 4: missing closing parenthesis\n    a(b\n       ^");
-}
-
-TEST(Pattern, RunawayBacktrackingIsAnError) {
-  const auto found = text::Pattern::Compile("^(a+)+$")->Find(std::string(40, 'a') + "b");
-  ASSERT_FALSE(found.ok());
-  EXPECT_EQ(found.error().ToString(),
-            "regular expression '^(a+)+$': match limit exceeded\n"
-            "  hint: nested repeats such as (a+)+ take forever: write it without");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "base/files.h"
+#include "testing/scratch.h"
 
 namespace genflow::formats {
 namespace {
@@ -45,7 +46,8 @@ class Bytes {
 };
 
 std::string OpenError(const std::string& bytes) {
-  const std::string path = testing::TempDir() + "case.gguf";
+  const ScratchFolder scratch;
+  const std::string path = scratch / "case.gguf";
   std::ofstream(path, std::ios::binary) << bytes;
   const auto file = GgufFile::Open(path);
   if (file.ok()) return "opened";
@@ -77,8 +79,9 @@ TEST(Gguf, ReadsMetadataAndTensors) {
 
 // Cut at every byte of the first 600, then at steps through header and data: always an error, never a crash.
 TEST(Gguf, TruncationAnywhereIsAnError) {
-  const std::string path = testing::TempDir() + "cut.gguf";
-  std::filesystem::copy_file(kTiny, path, std::filesystem::copy_options::overwrite_existing);
+  const ScratchFolder scratch;
+  const std::string path = scratch / "cut.gguf";
+  std::filesystem::copy_file(kTiny, path);
   constexpr size_t kHeader = 30000;  // a little more than its size
   for (size_t size = std::filesystem::file_size(path) - 1;; size -= size <= 600       ? 1
                                                                     : size <= kHeader ? 97
@@ -93,7 +96,8 @@ TEST(Gguf, TruncationAnywhereIsAnError) {
 
 TEST(Gguf, DamagedBytesNeverCrash) {
   const std::string whole = ReadFile(kTiny).value();
-  const std::string path = testing::TempDir() + "damaged.gguf";
+  const ScratchFolder scratch;
+  const std::string path = scratch / "damaged.gguf";
   uint32_t random = 3;
   for (int i = 0; i < 150; ++i) {
     std::string changed = whole;
@@ -189,7 +193,8 @@ TEST(Gguf, HostileTensors) {
 }
 
 TEST(Gguf, WriterChecksWhatItIsGiven) {
-  const std::string path = testing::TempDir() + "half.gguf";
+  const ScratchFolder scratch;
+  const std::string path = scratch / "half.gguf";
   GgufWriter writer;
   writer.AddTensor("v", {3}, DType::kF32);
   writer.AddTensor("m", {2, 5}, DType::kF16);
@@ -202,7 +207,8 @@ TEST(Gguf, WriterChecksWhatItIsGiven) {
 }
 
 TEST(Gguf, WritesWhatItReads) {
-  const std::string path = testing::TempDir() + "written.gguf";
+  const ScratchFolder scratch;
+  const std::string path = scratch / "written.gguf";
   GgufWriter writer;
   writer.Set("text", "v\xc3\xa9");
   writer.Set("flag", true);

@@ -6,6 +6,7 @@
 #include "base/sha256.h"
 #include "formats/model_source.h"
 #include "host/stage_runner.h"
+#include "testing/scratch.h"
 #include "text/tokenizer.h"
 
 namespace genflow {
@@ -32,17 +33,14 @@ class Lines : public ReportSink {
 class ModelImport : public testing::Test {
  protected:
   int32_t Run(const std::string& path) {
-    const fs::path root = fs::path(testing::TempDir()) / "import";
-    fs::remove_all(root);
-    fs::create_directories(root);
-    out_ = root / "out";
+    EXPECT_TRUE(RemoveTree(out_).ok());
     StageRequest request;
     request.plugin = MODEL_PLUGIN;
     request.stage = "model.import";
     request.params = {{"path", path}};
     request.outputs = {{"model", out_.string()}};
-    request.state_dir = root.string();
-    request.scratch_dir = root.string();
+    request.state_dir = scratch_.path();
+    request.scratch_dir = scratch_.path();
     request.threads = 1;
     lines_ = Lines();
     return RunStage(request, lines_);
@@ -53,7 +51,8 @@ class ModelImport : public testing::Test {
     std::sort(names.begin(), names.end());
     return names;
   }
-  fs::path out_;
+  const ScratchFolder scratch_;
+  const fs::path out_ = scratch_ / "out";
   Lines lines_;
 };
 
@@ -83,8 +82,8 @@ TEST_F(ModelImport, TakesTheFilesOfAFolder) {
 }
 
 TEST_F(ModelImport, RefusesWhatDoesNotOpen) {
-  const std::string path = testing::TempDir() + "cut_model.gguf";
-  fs::copy_file(kFixtures + "tiny_llama.gguf", path, fs::copy_options::overwrite_existing);
+  const std::string path = scratch_ / "cut_model.gguf";
+  fs::copy_file(kFixtures + "tiny_llama.gguf", path);
   fs::resize_file(path, 100000);
   EXPECT_EQ(Run(path), 1);
   EXPECT_TRUE(lines_.failure.starts_with(path + ": tensor '")) << lines_.failure;

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/sha256.h"
 #include "formats/safetensors.h"
+#include "testing/scratch.h"
 
 namespace genflow::formats {
 namespace {
@@ -131,9 +132,8 @@ std::string OpenError(const fs::path& path) {
 }
 
 TEST(ModelSource, WhatIsNotAModel) {
-  const fs::path folder = testing::TempDir() + "not_a_model";
-  fs::remove_all(folder);
-  fs::create_directories(folder);
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   const std::string name = folder.string();
   EXPECT_EQ(OpenError(folder / "missing"), name + "/missing: no such file or folder");
   EXPECT_EQ(OpenError(folder), name + ": holds neither config.json nor a .gguf file");

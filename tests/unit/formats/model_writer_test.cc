@@ -6,6 +6,7 @@
 #include "formats/gguf.h"
 #include "formats/gguf_model.h"
 #include "formats/safetensors.h"
+#include "testing/scratch.h"
 
 namespace genflow::formats {
 namespace {
@@ -14,12 +15,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 const std::string kFixtures = GENFLOW_SOURCE_DIR "/tests/parity/fixtures/formats/";
-
-std::string Fresh(const std::string& name) {
-  const std::string path = testing::TempDir() + name;
-  fs::remove_all(path);
-  return path;
-}
 
 std::vector<float> ReadFloats(const ModelSource& source, const std::string& name) {
   std::vector<float> out(source.Find(name)->elements);
@@ -43,15 +38,16 @@ void ExpectSameTensors(const ModelSource& base, const ModelSource& written, DTyp
 }
 
 TEST(ModelWriter, FolderToGgufAndBack) {
+  const ScratchFolder scratch;
   for (const char* name : {"tiny_llama", "tiny_qwen2"}) {
     const auto base = ModelSource::Open(kFixtures + name);
     ASSERT_TRUE(base.ok()) << base.error().ToString();
     if (std::string(name) == "tiny_qwen2") {
-      EXPECT_EQ(WriteGgufModel(Fresh("q.gguf"), *base, CopyTensors(*base)).error().message,
+      EXPECT_EQ(WriteGgufModel(scratch / "q.gguf", *base, CopyTensors(*base)).error().message,
                 kFixtures + "tiny_qwen2: has no tokenizer.json");
       continue;
     }
-    const std::string file = Fresh("m.gguf"), folder = Fresh("back");
+    const std::string file = scratch / "m.gguf", folder = scratch / "back";
     ASSERT_TRUE(WriteGgufModel(file, *base, CopyTensors(*base), {.type = DType::kF16, .name = "tiny"}).ok());
     const auto gguf = ModelSource::Open(file);
     ASSERT_TRUE(gguf.ok()) << gguf.error().ToString();
@@ -73,7 +69,8 @@ TEST(ModelWriter, FolderToGgufAndBack) {
 TEST(ModelWriter, PermutesAsLlamaCppDoes) {
   const auto base = ModelSource::Open(kFixtures + "tiny_llama");
   ASSERT_TRUE(base.ok());
-  const std::string path = Fresh("permuted.gguf");
+  const ScratchFolder scratch;
+  const std::string path = scratch / "permuted.gguf";
   ASSERT_TRUE(WriteGgufModel(path, *base, CopyTensors(*base), {.type = DType::kF32, .name = ""}).ok());
   const auto file = GgufFile::Open(path);
   ASSERT_TRUE(file.ok());
@@ -94,7 +91,8 @@ TEST(ModelWriter, PermutesAsLlamaCppDoes) {
 TEST(ModelWriter, SameInputsSameBytes) {
   const auto base = ModelSource::Open(kFixtures + "tiny_llama.gguf");
   ASSERT_TRUE(base.ok());
-  const std::string a = Fresh("a"), b = Fresh("b");
+  const ScratchFolder scratch;
+  const std::string a = scratch / "a", b = scratch / "b";
   for (const auto& folder : {a, b}) {
     ASSERT_TRUE(WriteHuggingFaceModel(folder, *base, DType::kF32, CopyTensors(*base)).ok());
     ASSERT_TRUE(
@@ -115,7 +113,8 @@ TEST(ModelWriter, SameInputsSameBytes) {
 TEST(ModelWriter, CopiesTokenizerFilesOfAFolder) {
   const auto base = ModelSource::Open(kFixtures + "tiny_llama");
   ASSERT_TRUE(base.ok());
-  const std::string folder = Fresh("copied");
+  const ScratchFolder scratch;
+  const std::string folder = scratch / "copied";
   ASSERT_TRUE(WriteHuggingFaceModel(folder, *base, DType::kF16, CopyTensors(*base)).ok());
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}) {
     EXPECT_EQ(ReadFile(folder + "/" + name).value(), ReadFile(kFixtures + "tiny_llama/" + name).value())
@@ -135,7 +134,8 @@ TEST(ModelWriter, TokenizerOfSmolLm2) {
   GgufWriter writer;
   ASSERT_TRUE(TokenizerToGguf(*files, base->config(), 49152, &writer).ok());
   writer.Set("general.architecture", "llama");
-  const std::string path = Fresh("vocabulary.gguf");
+  const ScratchFolder scratch;
+  const std::string path = scratch / "vocabulary.gguf";
   ASSERT_TRUE(writer.Begin(path).ok() && writer.Finish().ok());
   const auto original = GgufFile::Open(GENFLOW_SMOLLM2_GGUF), written = GgufFile::Open(path);
   ASSERT_TRUE(original.ok() && written.ok());
@@ -179,9 +179,11 @@ TEST(ModelWriter, AFailingFillerStopsTheWrite) {
   const TensorFiller fail = [](std::string_view name, DType, void*, size_t) {
     return Status(InvalidError("cannot fill " + std::string(name)));
   };
-  EXPECT_EQ(WriteHuggingFaceModel(Fresh("failed"), *base, DType::kF32, fail).error().message,
+  const ScratchFolder scratch;
+  EXPECT_EQ(WriteHuggingFaceModel(scratch / "failed", *base, DType::kF32, fail).error().message,
             "cannot fill model.embed_tokens.weight");
-  EXPECT_EQ(WriteGgufModel(Fresh("failed.gguf"), *base, fail).error().message.substr(0, 12), "cannot fill ");
+  EXPECT_EQ(WriteGgufModel(scratch / "failed.gguf", *base, fail).error().message.substr(0, 12),
+            "cannot fill ");
 }
 
 TEST(ModelWriter, FullDiskIsAnError) {

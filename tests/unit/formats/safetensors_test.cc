@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "base/files.h"
+#include "testing/scratch.h"
 
 namespace genflow::formats {
 namespace {
@@ -19,7 +20,8 @@ std::string File(const std::string& header, const std::string& data = "", uint64
 }
 
 std::string OpenError(const std::string& bytes) {
-  const std::string path = testing::TempDir() + "case.safetensors";
+  const ScratchFolder scratch;
+  const std::string path = scratch / "case.safetensors";
   std::ofstream(path, std::ios::binary) << bytes;
   const auto file = SafetensorsFile::Open(path);
   if (file.ok()) return "opened";
@@ -36,7 +38,8 @@ TEST(Safetensors, WritesTheBytesOfTheReferenceLibrary) {
   for (const auto& tensor : file->tensors())
     tensors.push_back({tensor.name, tensor.shape, *ParseDType(tensor.dtype), tensor.data});
   std::swap(tensors.front(), tensors.back());
-  const std::string path = testing::TempDir() + "mixed.safetensors";
+  const ScratchFolder scratch;
+  const std::string path = scratch / "mixed.safetensors";
   ASSERT_TRUE(WriteSafetensors(path, tensors).ok());
   EXPECT_EQ(ReadFile(path).value(), ReadFile(kFixtures + "mixed.safetensors").value());
 }
@@ -53,9 +56,9 @@ TEST(Safetensors, ReadsShards) {
 }
 
 TEST(Safetensors, TruncationAnywhereIsAnError) {
-  const std::string path = testing::TempDir() + "cut.safetensors";
-  std::filesystem::copy_file(kFixtures + "mixed.safetensors", path,
-                             std::filesystem::copy_options::overwrite_existing);
+  const ScratchFolder scratch;
+  const std::string path = scratch / "cut.safetensors";
+  std::filesystem::copy_file(kFixtures + "mixed.safetensors", path);
   ASSERT_TRUE(SafetensorsFile::Open(path).ok());
   for (size_t size = std::filesystem::file_size(path); size-- > 0;) {
     std::filesystem::resize_file(path, size);
@@ -118,7 +121,8 @@ TEST(Safetensors, HostileHeaders) {
 }
 
 TEST(Safetensors, HostileIndexes) {
-  const std::string path = testing::TempDir() + "hostile.safetensors.index.json";
+  const ScratchFolder scratch;
+  const std::string path = scratch / "hostile.safetensors.index.json";
   const auto error = [&](const std::string& text) {
     std::ofstream(path) << text;
     const auto file = SafetensorsFile::Open(path);
@@ -128,12 +132,13 @@ TEST(Safetensors, HostileIndexes) {
   EXPECT_EQ(error(R"({"weight_map":{"a":"../../etc/passwd"}})"),
             ": the shard of 'a' is not a plain file name");
   EXPECT_EQ(error(R"({"weight_map":{"a":7}})"), ": the shard of 'a' is not a plain file name");
-  std::ofstream(testing::TempDir() + "shard.safetensors", std::ios::binary) << File("{}");
+  std::ofstream(scratch / "shard.safetensors", std::ios::binary) << File("{}");
   EXPECT_EQ(error(R"({"weight_map":{"a":"shard.safetensors"}})"), ": tensor 'a' is not in shard.safetensors");
 }
 
 TEST(Safetensors, WriterChecksWhatItIsGiven) {
-  const std::string path = testing::TempDir() + "half.safetensors";
+  const ScratchFolder scratch;
+  const std::string path = scratch / "half.safetensors";
   SafetensorsWriter writer;
   writer.AddTensor("b", {2}, DType::kF32);
   writer.AddTensor("a", {2}, DType::kBF16);

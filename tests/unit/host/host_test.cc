@@ -6,6 +6,7 @@
 #include "host/catalog.h"
 #include "host/plugin_file.h"
 #include "host/stage_runner.h"
+#include "testing/scratch.h"
 
 namespace genflow {
 namespace {
@@ -25,13 +26,6 @@ class Recorder : public ReportSink {
   }
   std::vector<json> lines;
 };
-
-fs::path Fresh(const std::string& name) {
-  const fs::path path = fs::path(testing::TempDir()) / name;
-  EXPECT_TRUE(RemoveTree(path).ok());
-  EXPECT_TRUE(MakeDirectories(path).ok());
-  return path;
-}
 
 StageRequest UpperRequest(const fs::path& folder, const std::string& mode) {
   EXPECT_TRUE(WriteFileAtomic(folder / "in.txt", "hello ").ok());
@@ -97,7 +91,8 @@ TEST(Plugin, RefusesWhatIsNotAPluginOfThisAbi) {
 }
 
 TEST(Catalog, ReadsManifestsAndNamesPluginsWithoutOne) {
-  const fs::path folder = Fresh("host_catalog");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   fs::copy_file(SAMPLE_PLUGIN, folder / "sample.so");
   fs::copy_file(SAMPLE_PLUGIN, folder / "bare.so");
   ASSERT_TRUE(
@@ -111,7 +106,8 @@ TEST(Catalog, ReadsManifestsAndNamesPluginsWithoutOne) {
 }
 
 TEST(Stage, RunsAndReports) {
-  const fs::path folder = Fresh("host_run");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   Recorder recorder;
   EXPECT_EQ(RunStage(UpperRequest(folder, "copy"), recorder), GF_OK);
   EXPECT_EQ(*ReadFile(folder / "out.txt"), "HELLO ?3fine-1");
@@ -122,7 +118,8 @@ TEST(Stage, RunsAndReports) {
 }
 
 TEST(Stage, OutcomesAndReasonsArrive) {
-  const fs::path folder = Fresh("host_outcomes");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   const struct {
     const char* mode;
     int outcome;
@@ -145,7 +142,8 @@ TEST(Stage, OutcomesAndReasonsArrive) {
 }
 
 TEST(Stage, RefusesAPluginOtherThanTheManifests) {
-  const fs::path folder = Fresh("host_digest");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   StageRequest request = UpperRequest(folder, "copy");
   request.plugin_digest = std::string(64, '0');
   Recorder recorder;
@@ -155,7 +153,8 @@ TEST(Stage, RefusesAPluginOtherThanTheManifests) {
 }
 
 TEST(Stage, RequestRoundTrips) {
-  StageRequest request = UpperRequest(Fresh("host_request"), "copy");
+  const ScratchFolder scratch;
+  StageRequest request = UpperRequest(scratch.path(), "copy");
   request.threads = 3;
   request.info = {{"run_id", "r"}};
   auto again = RequestFromJson(RequestToJson(request).dump());

@@ -2,17 +2,14 @@
 
 #include "fixtures.h"
 #include "nn/device.h"
+#include "testing/scratch.h"
 
 namespace genflow::nn {
 namespace {
 
-// A copy of a tiny model with its tensors changed by `edit`.
+// Writes a copy of a tiny model, with its tensors changed by `edit`, into a folder.
 template <class Edit>
-std::filesystem::path EditedModel(const std::string& fixture, const Edit& edit) {
-  const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-  const auto folder = std::filesystem::path(testing::TempDir()) / (std::string("nn_load_") + info->name());
-  std::filesystem::remove_all(folder);
-  std::filesystem::create_directories(folder);
+void WriteEditedModel(const std::filesystem::path& folder, const std::string& fixture, const Edit& edit) {
   std::filesystem::copy_file(FixturePath(fixture) / "config.json", folder / "config.json");
   const auto file = formats::SafetensorsFile::Open(FixturePath(fixture) / "model.safetensors");
   EXPECT_TRUE(file.ok()) << file.error().ToString();
@@ -23,7 +20,6 @@ std::filesystem::path EditedModel(const std::string& fixture, const Edit& edit) 
   edit(tensors);
   const Status status = formats::WriteSafetensors(folder / "model.safetensors", tensors);
   EXPECT_TRUE(status.ok()) << status.error().ToString();
-  return folder;
 }
 
 Error LoadError(const std::filesystem::path& folder) {
@@ -34,49 +30,53 @@ Error LoadError(const std::filesystem::path& folder) {
 }
 
 TEST(Load, MissingTensor) {
-  const auto folder = EditedModel("tiny_gqa_tied", [](auto& tensors) {
+  const ScratchFolder scratch;
+  WriteEditedModel(scratch.path(), "tiny_gqa_tied", [](auto& tensors) {
     std::erase_if(tensors, [](const auto& t) { return t.name == "model.layers.1.mlp.up_proj.weight"; });
   });
-  const Error error = LoadError(folder);
+  const Error error = LoadError(scratch.path());
   EXPECT_EQ(error.code, Code::kCorrupt);
   EXPECT_EQ(error.ToString(),
-            "model " + folder.string() +
+            "model " + scratch.path().string() +
                 " has no tensor 'model.layers.1.mlp.up_proj.weight', which its config asks for\n"
                 "  hint: download the model again, or correct its config.json");
 }
 
 TEST(Load, MisshapenTensor) {
-  const auto folder = EditedModel("tiny_gqa_tied", [](auto& tensors) {
+  const ScratchFolder scratch;
+  WriteEditedModel(scratch.path(), "tiny_gqa_tied", [](auto& tensors) {
     for (auto& tensor : tensors) {
       if (tensor.name == "model.layers.0.self_attn.k_proj.weight") tensor.shape = {48, 16};
     }
   });
-  const Error error = LoadError(folder);
+  const Error error = LoadError(scratch.path());
   EXPECT_EQ(error.code, Code::kCorrupt);
   EXPECT_EQ(error.ToString(),
-            "model " + folder.string() +
+            "model " + scratch.path().string() +
                 ": tensor 'model.layers.0.self_attn.k_proj.weight' has shape [48, 16], its config "
                 "asks for [16, 48]\n"
                 "  hint: download the model again, or correct its config.json");
 }
 
 TEST(Load, ForeignTensor) {
-  const auto folder = EditedModel("tiny_gqa_tied", [](auto& tensors) {
+  const ScratchFolder scratch;
+  WriteEditedModel(scratch.path(), "tiny_gqa_tied", [](auto& tensors) {
     auto extra = tensors.front();
     extra.name = "model.layers.0.self_attn.q_norm.weight";
     tensors.push_back(extra);
   });
-  const Error error = LoadError(folder);
+  const Error error = LoadError(scratch.path());
   EXPECT_EQ(error.code, Code::kUnsupported);
   EXPECT_EQ(error.ToString(),
-            "model " + folder.string() +
+            "model " + scratch.path().string() +
                 " holds tensor 'model.layers.0.self_attn.q_norm.weight', which LlamaForCausalLM does "
                 "not have\n"
                 "  hint: the model may be of another architecture than its config.json says");
 }
 
 TEST(Load, OldRotaryBuffersAndATiedHeadAreIgnored) {
-  const auto folder = EditedModel("tiny_gqa_tied", [](auto& tensors) {
+  const ScratchFolder scratch;
+  WriteEditedModel(scratch.path(), "tiny_gqa_tied", [](auto& tensors) {
     auto buffer = tensors.front();
     buffer.name = "model.layers.0.self_attn.rotary_emb.inv_freq";
     auto head = tensors.front();
@@ -87,7 +87,7 @@ TEST(Load, OldRotaryBuffersAndATiedHeadAreIgnored) {
     tensors.push_back(buffer);
     tensors.push_back(head);
   });
-  EXPECT_EQ(LoadError(folder).message, "loaded");
+  EXPECT_EQ(LoadError(scratch.path()).message, "loaded");
 }
 
 TEST(Load, CanBeStopped) {

@@ -3,21 +3,17 @@
 
 #include "base/files.h"
 #include "stages/package/files.h"
+#include "testing/scratch.h"
 
 namespace genflow::stages {
 namespace {
 
 namespace fs = std::filesystem;
 
-fs::path Fresh(const char* name) {
-  const fs::path folder = fs::path(testing::TempDir()) / "package_files" / name;
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
-}
-
 TEST(PackageFiles, CopyTreeKeepsBytesAndMakesThemWritable) {
-  const fs::path from = Fresh("from"), to = Fresh("to");
+  const ScratchFolder scratch;
+  const fs::path from = scratch / "from", to = scratch / "to";
+  ASSERT_TRUE(MakeDirectories(to).ok());
   ASSERT_TRUE(MakeDirectories(from / "sub").ok());
   ASSERT_TRUE(WriteFileAtomic(from / "a.json", "{}").ok());
   ASSERT_TRUE(WriteFileAtomic(from / "sub" / "b", std::string("\0x", 2), 0444).ok());
@@ -31,7 +27,8 @@ TEST(PackageFiles, CopyTreeKeepsBytesAndMakesThemWritable) {
 }
 
 TEST(PackageFiles, LicensesByName) {
-  const fs::path from = Fresh("licensed"), to = Fresh("licenses");
+  const ScratchFolder from_folder, to_folder;
+  const fs::path from = from_folder.path(), to = to_folder.path();
   for (const char* name : {"LICENSE", "license.txt", "Notice.md", "COPYING", "README.md", "config.json"}) {
     ASSERT_TRUE(WriteFileAtomic(from / name, name).ok());
   }
@@ -43,7 +40,8 @@ TEST(PackageFiles, LicensesByName) {
 
 // Digests by sha256sum.
 TEST(PackageFiles, ChecksumsAsSha256sumWritesThem) {
-  const fs::path folder = Fresh("sums");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   ASSERT_TRUE(MakeDirectories(folder / "z").ok());
   ASSERT_TRUE(WriteFileAtomic(folder / "z" / "empty", "").ok());
   ASSERT_TRUE(WriteFileAtomic(folder / "abc", "abc").ok());

@@ -73,19 +73,19 @@ TEST_F(LocksTest, SharedLockExcludesOnlyTheExclusive) {
 
 TEST_F(LocksTest, PipelineLockNamesTheRunInTheWay) {
   Store store = Open();
-  FileLock lock = Must(store.LockPipeline("/work/demo.yaml"));
+  FileLock lock = Must(store.LockPipeline("/srv/demo/demo.yaml"));
   const std::string run = NewRun(store);
-  Must(store.DescribePipelineLock(lock, "/work/demo.yaml", run));
+  Must(store.DescribePipelineLock(lock, "/srv/demo/demo.yaml", run));
   Store other = Open();
-  const auto refused = other.LockPipeline("/work/demo.yaml");
+  const auto refused = other.LockPipeline("/srv/demo/demo.yaml");
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, Code::kBusy);
   EXPECT_THAT(refused.error().message,
-              testing::MatchesRegex("/work/demo.yaml: is being run by run " + run + " \\(process " +
+              testing::MatchesRegex("/srv/demo/demo.yaml: is being run by run " + run + " \\(process " +
                                     std::to_string(::getpid()) + " on [^ ]+, since [0-9: -]+\\)"));
-  EXPECT_TRUE(other.LockPipeline("/work/other.yaml").ok());
+  EXPECT_TRUE(other.LockPipeline("/srv/demo/other.yaml").ok());
   lock.Release();
-  EXPECT_TRUE(other.LockPipeline("/work/demo.yaml").ok());
+  EXPECT_TRUE(other.LockPipeline("/srv/demo/demo.yaml").ok());
 }
 
 TEST_F(LocksTest, KeyLockIsOneAtATime) {

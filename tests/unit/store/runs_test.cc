@@ -14,7 +14,7 @@ TEST_F(RunsTest, RunIsRememberedAsStarted) {
   EXPECT_THAT(id, testing::MatchesRegex("[0-9]{8}-[0-9]{4}-[0-9a-z]{4}"));
   RunInfo run = Must(store.GetRun(id));
   EXPECT_EQ(run.pipeline, "demo");
-  EXPECT_EQ(run.file, "/work/demo.yaml");
+  EXPECT_EQ(run.file, "/srv/demo/demo.yaml");
   EXPECT_EQ(run.params_json, R"({"epochs":2})");
   EXPECT_THAT(run.argv, testing::ElementsAre("genflow", "run", "demo.yaml"));
   EXPECT_EQ(run.status, RunStatus::kRunning);

@@ -10,13 +10,13 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "base/files.h"
 #include "base/sha256.h"
 #include "store/store.h"
+#include "testing/scratch.h"
 
 namespace genflow {
 
@@ -51,23 +51,12 @@ inline void SpillTree(const std::filesystem::path& root, const Tree& tree) {
 
 class StoreTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    folder_ =
-        std::filesystem::path(testing::TempDir()) / (std::string("genflow-") + info->test_suite_name() + "-" +
-                                                     info->name() + "-" + std::to_string(::getpid()));
-    Must(RemoveTree(folder_));
-    std::filesystem::create_directories(folder_);
-    root_ = folder_ / ".genflow";
-  }
-  void TearDown() override { Must(RemoveTree(folder_)); }
-
   Store Open() { return Must(Store::Open(root_)); }
 
   static std::string NewRun(Store& store, const std::string& pipeline = "demo") {
     RunStart start;
     start.pipeline = pipeline;
-    start.file = "/work/" + pipeline + ".yaml";
+    start.file = "/srv/demo/" + pipeline + ".yaml";
     start.params_json = R"({"epochs":2})";
     start.argv = {"genflow", "run", pipeline + ".yaml"};
     start.version = "0.1.0";
@@ -123,7 +112,8 @@ class StoreTest : public testing::Test {
     return names;
   }
 
-  std::filesystem::path folder_, root_;
+  const ScratchFolder scratch_;
+  const std::filesystem::path folder_ = scratch_.path(), root_ = folder_ / ".genflow";
 };
 
 // Changes the bytes of a read-only file in the store, keeping its size.

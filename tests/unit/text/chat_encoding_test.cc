@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/files.h"
+#include "testing/scratch.h"
 
 namespace genflow::text {
 namespace {
@@ -166,10 +167,10 @@ TEST(ChatEncoding, TooLongKeepsTheTokens) {
 }
 
 TEST(ChatEncoding, FromModelNeedsATemplate) {
-  const std::string folder = testing::TempDir() + "no_template";
-  ASSERT_TRUE(MakeDirectories(folder).ok());
+  const ScratchFolder scratch;
+  const std::string folder = scratch.path();
   std::filesystem::copy_file(GENFLOW_SOURCE_DIR "/tests/parity/fixtures/text/tokenizers/gpt2.json",
-                             folder + "/tokenizer.json", std::filesystem::copy_options::overwrite_existing);
+                             folder + "/tokenizer.json");
   const auto encoder = ChatEncoder::FromModel(folder);
   ASSERT_FALSE(encoder.ok());
   EXPECT_EQ(encoder.error().message, folder + ": the model has no chat template");

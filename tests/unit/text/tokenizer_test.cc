@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/sha256.h"
 #include "base/strings.h"
+#include "testing/scratch.h"
 #include "text/unicode.h"
 
 namespace genflow::text {
@@ -167,14 +168,14 @@ TEST(Tokenizer, MalformedFilesAreErrors) {
                  {{{"type", "Split"}, {"pattern", {{"Regex", "(["}}}, {"behavior", "Isolated"}},
                   good["pre_tokenizer"]}}};
   EXPECT_EQ(with("/pre_tokenizer", split),
-            "tokenizer.json: the pre-tokenizer's expression '([' is not understood: missing terminating ] "
-            "for character class at offset 2");
+            "tokenizer.json: the pre-tokenizer's regular expression, column 3: missing terminating ] for "
+            "character class\n    ([\n      ^");
 }
 
 // A file cut anywhere, or with a byte changed, is an error or a tokenizer, never a crash.
 TEST(Tokenizer, DamagedFilesNeverCrash) {
-  const std::string folder = testing::TempDir() + "damaged_tokenizer", file = folder + "/tokenizer.json";
-  ASSERT_TRUE(MakeDirectories(folder).ok());
+  const ScratchFolder scratch;
+  const std::string folder = scratch.path(), file = folder + "/tokenizer.json";
   const std::string text = ReadFile(kFixtures + "tokenizers/gpt2_prefix_space.json").value();
   for (size_t size = 0; size < text.size(); size += 401) {
     std::ofstream(file) << text.substr(0, size);

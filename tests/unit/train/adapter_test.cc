@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "testing/scratch.h"
 #include "train_testing.h"
 
 namespace genflow::nn::train {
@@ -18,16 +19,13 @@ std::string Bytes(const fs::path& path) {
   return bytes.ok() ? *bytes : "";
 }
 
-// A copy of a PEFT adapter with one key of its configuration changed.
-fs::path Changed(const std::string& key, const json& value) {
-  const fs::path folder = TestFolder(key);
-  fs::create_directories(folder);
+// Writes a copy of a PEFT adapter, with one key of its configuration changed, into a folder.
+void WriteChanged(const fs::path& folder, const std::string& key, const json& value) {
   json config = json::parse(Bytes(PeftFolder("peft_adapter") / "adapter_config.json"));
   config[key] = value;
   EXPECT_TRUE(WriteFileAtomic(folder / "adapter_config.json", config.dump()).ok());
   fs::copy_file(PeftFolder("peft_adapter") / "adapter_model.safetensors",
                 folder / "adapter_model.safetensors");
-  return folder;
 }
 
 at::Tensor LogitsOf(const CausalLM& model, const at::Tensor& ids) {
@@ -48,7 +46,8 @@ TEST_P(PeftFolders, LoadComputeAndSaveAgainUnchanged) {
   EXPECT_LE((LogitsOf(*model, expected.Get("ids")) - expected.Get("logits")).abs().max().item<double>(),
             1e-4);
 
-  const fs::path saved = TestFolder("saved");
+  const ScratchFolder scratch;
+  const fs::path saved = scratch / "saved";
   ASSERT_TRUE(SaveAdapter(*lora, saved).ok());
   EXPECT_EQ(Bytes(saved / "adapter_model.safetensors"), Bytes(folder / "adapter_model.safetensors"));
   EXPECT_EQ(json::parse(Bytes(saved / "adapter_config.json")).dump(1),
@@ -106,30 +105,34 @@ TEST(Adapter, SaysWhichKeysItDoesNotCompute) {
                                                 {"fan_in_fan_out", true},
                                                 {"layers_to_transform", {0}}};
   for (const auto& [key, value] : cases) {
-    const fs::path folder = Changed(key, value);
-    const auto lora = LoadAdapter(*model, folder);
+    const ScratchFolder folder;
+    WriteChanged(folder.path(), key, value);
+    const auto lora = LoadAdapter(*model, folder.path());
     ASSERT_FALSE(lora.ok()) << key;
     EXPECT_EQ(lora.error().code, Code::kUnsupported);
     EXPECT_EQ(lora.error().message, "'" + (folder / "adapter_config.json").string() + "': " + key + " is " +
                                         value.dump() + ", which genflow does not compute");
   }
-  const fs::path other = Changed("peft_type", "IA3");
-  EXPECT_EQ(LoadAdapter(*model, other).error().message,
+  const ScratchFolder other;
+  WriteChanged(other.path(), "peft_type", "IA3");
+  EXPECT_EQ(LoadAdapter(*model, other.path()).error().message,
             "'" + (other / "adapter_config.json").string() + "': peft_type is \"IA3\", expected \"LORA\"");
 }
 
 TEST(Adapter, RefusesTensorsThatDoNotFit) {
   const auto model = TinyModel();
-  const fs::path rank = Changed("r", 5);
-  const auto misshapen = LoadAdapter(*model, rank);
+  const ScratchFolder rank;
+  WriteChanged(rank.path(), "r", 5);
+  const auto misshapen = LoadAdapter(*model, rank.path());
   ASSERT_FALSE(misshapen.ok());
   EXPECT_EQ(
       misshapen.error().message,
       "'" + (rank / "adapter_model.safetensors").string() +
           "': tensor 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight' has shape [4, 48], "
           "expected [5, 48]");
-  const fs::path fewer = Changed("target_modules", {"q_proj"});
-  const auto extra = LoadAdapter(*model, fewer);
+  const ScratchFolder fewer;
+  WriteChanged(fewer.path(), "target_modules", {"q_proj"});
+  const auto extra = LoadAdapter(*model, fewer.path());
   ASSERT_FALSE(extra.ok());
   EXPECT_EQ(extra.error().message,
             "'" + (fewer / "adapter_model.safetensors").string() +
@@ -141,7 +144,9 @@ TEST(Adapter, RefusesTensorsThatDoNotFit) {
 
 TEST(Adapter, RefusesAFileCutShort) {
   const auto model = TinyModel();
-  const fs::path folder = Changed("r", 4);
+  const ScratchFolder scratch;
+  const fs::path& folder = scratch.path();
+  WriteChanged(folder, "r", 4);
   const auto size = fs::file_size(folder / "adapter_model.safetensors");
   for (const auto keep : {size - 1, size / 2, uintmax_t{7}, uintmax_t{0}}) {
     fs::resize_file(folder / "adapter_model.safetensors", keep);
@@ -167,7 +172,8 @@ TEST(Lora, NamesTheProjectionsThatExist) {
   const auto malformed = AttachLora(*model, config, true);
   ASSERT_FALSE(malformed.ok());
   EXPECT_EQ(malformed.error().message,
-            "the regular expression '(unclosed' is malformed at character 10: missing closing parenthesis");
+            "lora.target_modules: regular expression, column 10: missing closing parenthesis\n"
+            "    (unclosed\n             ^");
 }
 
 TEST(Lora, InitialisesAsPeftFromTheSeedAlone) {

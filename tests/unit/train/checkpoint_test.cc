@@ -18,7 +18,8 @@ Checkpoint Make(int64_t step, const std::string& fingerprint = "run") {
 }
 
 TEST(CheckpointStore, KeepsTheNewestTwo) {
-  const fs::path folder = TestFolder("state");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch / "state";
   const CheckpointStore store(folder);
   for (const int64_t step : {8, 9, 10, 11}) ASSERT_TRUE(store.Save(Make(step)).ok());
   std::vector<std::string> files;
@@ -37,7 +38,8 @@ TEST(CheckpointStore, KeepsTheNewestTwo) {
 }
 
 TEST(CheckpointStore, PassesOverDamageAndSaysSo) {
-  const fs::path folder = TestFolder("state");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch / "state";
   const CheckpointStore store(folder);
   ASSERT_TRUE(store.Save(Make(1)).ok());
   ASSERT_TRUE(store.Save(Make(2)).ok());
@@ -68,7 +70,8 @@ TEST(CheckpointStore, PassesOverDamageAndSaysSo) {
 }
 
 TEST(CheckpointStore, IgnoresOtherRunsAndUnfinishedFiles) {
-  const fs::path folder = TestFolder("state");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch / "state";
   const CheckpointStore store(folder);
   std::vector<std::string> notes;
   auto none = store.LoadNewest("run", &notes);

@@ -4,12 +4,11 @@
 #include <set>
 
 #include "data/dataset.h"
+#include "testing/scratch.h"
 #include "train_testing.h"
 
 namespace genflow::nn::train {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr const char* kChatml =
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -29,19 +28,24 @@ data::MessagesRow Row(const std::string& id, const std::string& answer) {
   return {id, {{"user", "What does ls do?"}, {"assistant", answer}}, "{}"};
 }
 
-fs::path Dataset(const std::vector<data::MessagesRow>& rows) {
-  const fs::path folder = TestFolder("dataset");
-  auto writer = data::DatasetWriter::Create(folder, data::Kind::kMessages);
-  EXPECT_TRUE(writer.ok()) << writer.error().ToString();
-  for (const auto& row : rows) EXPECT_TRUE(writer->Append(row).ok());
-  EXPECT_TRUE(writer->Finish().ok());
-  return folder;
-}
+class Dataset {
+ public:
+  explicit Dataset(const std::vector<data::MessagesRow>& rows) {
+    auto writer = data::DatasetWriter::Create(path(), data::Kind::kMessages);
+    EXPECT_TRUE(writer.ok()) << writer.error().ToString();
+    for (const auto& row : rows) EXPECT_TRUE(writer->Append(row).ok());
+    EXPECT_TRUE(writer->Finish().ok());
+  }
+  const std::filesystem::path& path() const { return scratch_.path(); }
+
+ private:
+  const ScratchFolder scratch_;
+};
 
 TEST(SftExamples, MarksAnswersAndTheirEndOfTurn) {
   const auto encoder = Encoder();
   const auto examples =
-      SftExamples::Read(Dataset({Row("a", "Lists files."), Row("b", "List.")}), encoder, {});
+      SftExamples::Read(Dataset({Row("a", "Lists files."), Row("b", "List.")}).path(), encoder, {});
   ASSERT_TRUE(examples.ok()) << examples.error().ToString();
   ASSERT_EQ(examples->size(), 2u);
   std::string learned;
@@ -63,9 +67,9 @@ TEST(SftExamples, ThreadsChangeNothing) {
   std::vector<data::MessagesRow> rows;
   for (int i = 0; i < 700; ++i)
     rows.push_back(Row(std::to_string(i), std::string(static_cast<size_t>(i % 37) + 1, 'x')));
-  const fs::path dataset = Dataset(rows);
-  const auto one = SftExamples::Read(dataset, encoder, {.threads = 1});
-  const auto four = SftExamples::Read(dataset, encoder, {.threads = 4});
+  const Dataset dataset(rows);
+  const auto one = SftExamples::Read(dataset.path(), encoder, {.threads = 1});
+  const auto four = SftExamples::Read(dataset.path(), encoder, {.threads = 4});
   ASSERT_TRUE(one.ok() && four.ok());
   ASSERT_EQ(one->size(), 700u);
   ASSERT_EQ(four->size(), 700u);
@@ -77,7 +81,7 @@ TEST(SftExamples, ThreadsChangeNothing) {
 
 TEST(SftExamples, RefusesWhatCannotTeach) {
   const data::MessagesRow unanswered{"lonely", {{"user", "Anyone?"}}, "{}"};
-  const auto no_answer = SftExamples::Read(Dataset({Row("a", "Yes."), unanswered}), Encoder(), {});
+  const auto no_answer = SftExamples::Read(Dataset({Row("a", "Yes."), unanswered}).path(), Encoder(), {});
   ASSERT_FALSE(no_answer.ok());
   EXPECT_EQ(
       no_answer.error().message,
@@ -85,7 +89,7 @@ TEST(SftExamples, RefusesWhatCannotTeach) {
       "'assistant', so there is nothing to learn)");
 
   const auto masked =
-      SftExamples::Read(Dataset({Row("empty", ""), Row("b", "Yes."), Row("c", "")}), Encoder(), {});
+      SftExamples::Read(Dataset({Row("empty", ""), Row("b", "Yes."), Row("c", "")}).path(), Encoder(), {});
   ASSERT_FALSE(masked.ok());
   EXPECT_EQ(
       masked.error().message,
@@ -94,7 +98,7 @@ TEST(SftExamples, RefusesWhatCannotTeach) {
   EXPECT_EQ(masked.error().hint, "remove examples with empty answers");
 
   const auto endless = SftExamples::Read(
-      Dataset({Row("a", "Yes.")}),
+      Dataset({Row("a", "Yes.")}).path(),
       Encoder("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}\n{% endfor %}"
               "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"),
       {});
@@ -105,7 +109,7 @@ TEST(SftExamples, RefusesWhatCannotTeach) {
             "a model trained on it would never learn to stop)");
 
   const auto hidden = SftExamples::Read(
-      Dataset({Row("a", "Yes.")}),
+      Dataset({Row("a", "Yes.")}).path(),
       Encoder(
           "{% for m in messages %}{% if m.role == 'user' %}<|im_start|>{{ m.content }}<|im_end|>{% endif %}"
           "{% endfor %}"),
@@ -116,7 +120,7 @@ TEST(SftExamples, RefusesWhatCannotTeach) {
             "message 2, "
             "of role 'assistant')");
 
-  const auto nothing = SftExamples::Read(Dataset({}), Encoder(), {});
+  const auto nothing = SftExamples::Read(Dataset({}).path(), Encoder(), {});
   ASSERT_FALSE(nothing.ok());
   EXPECT_EQ(nothing.error().message, "the dataset has no examples");
 }
@@ -125,13 +129,13 @@ TEST(SftExamples, CountsWhatIsTooLong) {
   const auto encoder = Encoder();
   std::string long_answer = "one";
   for (int i = 0; i < 60; ++i) long_answer += " two";
-  const fs::path dataset = Dataset({Row("short", "Yes."), Row("long", long_answer)});
-  const auto all = SftExamples::Read(dataset, encoder, {.max_length = 500});
+  const Dataset dataset({Row("short", "Yes."), Row("long", long_answer)});
+  const auto all = SftExamples::Read(dataset.path(), encoder, {.max_length = 500});
   ASSERT_TRUE(all.ok()) << all.error().ToString();
   const std::string tokens = std::to_string(all->longest());
 
   SftDataOptions options{.max_length = 40};
-  const auto refused = SftExamples::Read(dataset, encoder, options);
+  const auto refused = SftExamples::Read(dataset.path(), encoder, options);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().message,
             "1 of 2 examples have more than max_length 40 tokens (first: 'long' with " + tokens + ")");
@@ -139,13 +143,13 @@ TEST(SftExamples, CountsWhatIsTooLong) {
             "raise max_length, or set on_too_long to truncate or drop, which are counted in the metrics");
 
   options.on_too_long = TooLong::kDrop;
-  const auto dropped = SftExamples::Read(dataset, encoder, options);
+  const auto dropped = SftExamples::Read(dataset.path(), encoder, options);
   ASSERT_TRUE(dropped.ok()) << dropped.error().ToString();
   EXPECT_EQ(dropped->size(), 1u);
   EXPECT_EQ(dropped->dropped(), 1);
 
   options.on_too_long = TooLong::kTruncate;
-  const auto truncated = SftExamples::Read(dataset, encoder, options);
+  const auto truncated = SftExamples::Read(dataset.path(), encoder, options);
   ASSERT_TRUE(truncated.ok()) << truncated.error().ToString();
   EXPECT_EQ(truncated->size(), 2u);
   EXPECT_EQ(truncated->truncated(), 1);
@@ -153,14 +157,14 @@ TEST(SftExamples, CountsWhatIsTooLong) {
 
   // Cut before the answer begins, an example teaches nothing and counts as dropped.
   options.max_length = 8;
-  const auto gone = SftExamples::Read(dataset, encoder, options);
+  const auto gone = SftExamples::Read(dataset.path(), encoder, options);
   ASSERT_FALSE(gone.ok());
   EXPECT_EQ(gone.error().message,
             "all 2 examples were dropped, because they have more than max_length 8 tokens");
 }
 
 TEST(SftExamples, StopsWhenAsked) {
-  const auto stopped = SftExamples::Read(Dataset({Row("a", "Yes.")}), Encoder(),
+  const auto stopped = SftExamples::Read(Dataset({Row("a", "Yes.")}).path(), Encoder(),
                                          {.progress = [](uint64_t, uint64_t) { return false; }});
   ASSERT_FALSE(stopped.ok());
   EXPECT_EQ(stopped.error().code, Code::kInterrupted);

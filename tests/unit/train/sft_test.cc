@@ -6,8 +6,6 @@
 namespace genflow::nn::train {
 namespace {
 
-namespace fs = std::filesystem;
-
 SftOptions SmallRun() {
   SftOptions options;
   options.epochs = 3;
@@ -54,9 +52,9 @@ Trained Train(SftOptions options, std::vector<int> stops = {}, double dropout = 
     if (!result.ok()) return {};
     EXPECT_EQ(result->interrupted, attempt < stops.size());
     if (result->interrupted) continue;
-    const fs::path folder = TestFolder("adapter");
-    EXPECT_TRUE(SaveAdapter(*lora, folder).ok());
-    return {*result, *ReadFile(folder / "adapter_model.safetensors")};
+    const ScratchFolder scratch;
+    EXPECT_TRUE(SaveAdapter(*lora, scratch / "adapter").ok());
+    return {*result, *ReadFile(scratch / "adapter/adapter_model.safetensors")};
   }
 }
 
@@ -80,8 +78,9 @@ TEST(RunSft, InterruptedAnywhereGivesTheSameBytes) {
   ASSERT_EQ(Train(options).bytes, whole.bytes) << "a run must repeat itself first";
   // A stop at poll 2k falls on a step's first micro-batch, at 2k + 1 on its second.
   const std::vector<std::vector<int>> cases = {{0}, {1}, {5}, {12, 7}, {3, 0, 1, 4}};
+  const ScratchFolder scratch;
   for (size_t i = 0; i < cases.size(); ++i) {
-    options.state_dir = TestFolder("state" + std::to_string(i));
+    options.state_dir = scratch / ("state" + std::to_string(i));
     const Trained run = Train(options, cases[i]);
     EXPECT_EQ(run.bytes, whole.bytes) << "case " << i;
     EXPECT_EQ(run.result.final_loss, whole.result.final_loss) << "case " << i;
@@ -94,7 +93,8 @@ TEST(RunSft, InterruptedAnywhereGivesTheSameBytes) {
 TEST(RunSft, ContinuesFromACheckpointByStepsAfterACrash) {
   SftOptions options = SmallRun();
   const Trained whole = Train(options);
-  options.state_dir = TestFolder("state");
+  const ScratchFolder scratch;
+  options.state_dir = scratch / "state";
   options.checkpoint_steps = 3;
   EXPECT_EQ(Train(options).bytes, whole.bytes);
   // What that run left behind is what a crash after its last checkpoint would have.

@@ -18,6 +18,7 @@
 #include "nn/model.h"
 #include "nn/train/lora.h"
 #include "nn/train/sft_data.h"
+#include "testing/scratch.h"
 
 namespace genflow::nn::train {
 
@@ -113,15 +114,6 @@ inline double RelativeDifference(const at::Tensor& actual, const at::Tensor& exp
   const double scale = expected.abs().max().item<double>();
   return (actual.to(at::kDouble) - expected.to(at::kDouble)).abs().max().item<double>() /
          std::max(scale, 1e-12);
-}
-
-// A folder of its own for the running test.
-inline std::filesystem::path TestFolder(const std::string& name) {
-  const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-  const auto folder = std::filesystem::path(testing::TempDir()) /
-                      (std::string("genflow_train_") + test->test_suite_name() + "_" + test->name()) / name;
-  std::filesystem::remove_all(folder);
-  return folder;
 }
 
 }  // namespace genflow::nn::train
