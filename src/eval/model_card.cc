@@ -122,14 +122,78 @@ std::string License(const ModelCard& card) {
   return out;
 }
 
+using Rows = std::vector<std::pair<std::string, std::string>>;
+
+std::string Number(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
+
+void AddArgs(const formats::TrainingArgs& args, Rows* rows) {
+  std::string schedule = args.lr_scheduler_type;
+  if (args.warmup_steps > 0)
+    schedule += ", warm-up over " + WithCommas(args.warmup_steps) + " steps";
+  else if (args.warmup_ratio > 0)
+    schedule += ", warm-up over " + Number(args.warmup_ratio * 100) + "% of the steps";
+  std::string optimizer = "AdamW, weight decay " + Number(args.weight_decay);
+  if (args.max_grad_norm > 0) optimizer += ", gradients clipped to norm " + Number(args.max_grad_norm);
+  const std::string batch =
+      std::to_string(args.per_device_train_batch_size) + (args.packing ? " packed rows" : " examples") +
+      (args.gradient_accumulation_steps > 1
+           ? ", " + std::to_string(args.gradient_accumulation_steps) + " times an update"
+           : "");
+  rows->insert(rows->end(), {{"learning rate", Number(args.learning_rate)},
+                             {"schedule", schedule},
+                             {"optimizer", optimizer},
+                             {"batch", batch},
+                             {"sequence length", WithCommas(args.max_length)},
+                             {"number format", args.bf16 ? "base weights bf16, adapter fp32" : "fp32"},
+                             {"seed", std::to_string(args.seed)}});
+}
+
+void AddState(const formats::TrainerState& state, Rows* rows) {
+  char epochs[40];
+  std::snprintf(epochs, sizeof epochs, "%.4g", state.epoch);
+  rows->push_back({"epochs", epochs});
+  rows->push_back({"steps", WithCommas(state.global_step)});
+  if (state.num_input_tokens_seen > 0) {
+    rows->push_back({"tokens seen",
+                     WithCommas(state.num_input_tokens_seen) +
+                         (state.num_labelled_tokens_seen > 0
+                              ? ", of which " + WithCommas(state.num_labelled_tokens_seen) + " were learned"
+                              : "")});
+  }
+  const auto add = [rows](const char* name, const std::optional<double>& loss) {
+    char text[40];
+    if (!loss) return;
+    std::snprintf(text, sizeof text, "%.4f", *loss);
+    rows->push_back({name, text});
+  };
+  add("final loss", state.loss);
+  add("mean loss", state.train_loss);
+  add("held-out loss", state.eval_loss);
+}
+
 }  // namespace
+
+std::vector<std::pair<std::string, std::string>> TrainingRows(const formats::TrainingRecord& record) {
+  Rows rows;
+  if (record.args) AddArgs(*record.args, &rows);
+  if (record.state) AddState(*record.state, &rows);
+  return rows;
+}
 
 std::string RenderModelCard(const ModelCard& card) {
   std::string out = "# " + card.name + "\n\n";
   if (!card.about.empty()) out += card.about + "\n\n";
   out += "- base model: " + card.base_name + " (" + card.architecture + ", " + Millions(card.parameters) +
          " parameters, stored as " + card.base_type + ")\n";
-  for (const auto& [key, value] : card.training) out += "- " + key + ": " + MarkdownLine(value) + "\n";
+  if (!card.training.empty()) {
+    Table table{"", {"parameter", "value"}, {}};
+    for (const auto& [key, value] : card.training) table.rows.push_back({key, value});
+    out += "\n## Training\n\n" + MarkdownTable(table);
+  }
   out += "\n## Data\n\n";
   if (card.datasets.empty()) {
     out += "No dataset was given to the packaging stage.\n";

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "eval/gate.h"
+#include "formats/training_record.h"
 
 namespace genflow::eval {
 
@@ -33,13 +34,16 @@ struct ModelCard {
   std::string license;                     // of the package, as the user states it; "" when not stated
   std::string base_license;                // as the base model states it; "" when it does not
   std::vector<std::string> license_files;  // paths in the package
-  std::vector<std::pair<std::string, std::string>> training;  // "rank" -> "16"
+  std::vector<std::pair<std::string, std::string>> training;  // "learning rate" -> "0.0002"
   std::vector<CardDataset> datasets;
   std::vector<NamedReport> reports;
   std::vector<CardInput> lineage;
   std::string merged_dtype;  // "" when the merged model is not in the package
   std::string gguf_file;     // "gguf/name-f16.gguf"; "" when it is not
 };
+
+// What a training record says, for ModelCard::training.
+std::vector<std::pair<std::string, std::string>> TrainingRows(const formats::TrainingRecord& record);
 
 std::string RenderModelCard(const ModelCard& card);
 

@@ -324,6 +324,7 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
       if (result.interrupted) return interrupted(total_steps);
     }
     result.steps = total_steps;
+    result.epoch = static_cast<double>(total_steps) / static_cast<double>(plan.steps_per_epoch());
     result.tokens = tokens;
     result.mean_loss = loss_sum / static_cast<double>(std::max<int64_t>(1, total_steps));
     result.seconds = SecondsSince(started);

@@ -53,6 +53,7 @@ struct SftHooks {
 struct SftResult {
   bool interrupted = false;  // stopped on request; a checkpoint holds the state
   int64_t steps = 0, total_steps = 0;
+  double epoch = 0;                       // passes over the data of `steps`
   int64_t resumed_from = 0;               // step of the checkpoint that this call started at
   double first_loss = 0, final_loss = 0;  // mean over a labelled token, of the first and last update
   double mean_loss = 0;                   // over all updates

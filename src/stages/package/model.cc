@@ -11,6 +11,7 @@
 #include "formats/gguf.h"
 #include "formats/model_source.h"
 #include "formats/model_writer.h"
+#include "formats/training_record.h"
 #include "nn/train/adapter.h"
 #include "stages/package/files.h"
 #include "stages/stage_status.h"
@@ -37,13 +38,18 @@ formats::TensorFiller Reporting(formats::TensorFiller fill, size_t tensors, cons
   };
 }
 
-std::vector<std::pair<std::string, std::string>> Training(const nn::train::LoraConfig& config) {
+std::vector<std::pair<std::string, std::string>> Training(const nn::train::LoraConfig& config,
+                                                          const formats::TrainingRecord& record) {
   const auto& targets = config.target_modules;
-  return {{"method", config.use_rslora ? "LoRA, rank-stabilised" : "LoRA"},
-          {"rank", std::to_string(config.r)},
-          {"alpha", Number(config.alpha)},
-          {"dropout", Number(config.dropout)},
-          {"target modules", targets.pattern.empty() ? Join(targets.names, ", ") : targets.pattern}};
+  std::vector<std::pair<std::string, std::string>> rows = {
+      {"method", config.use_rslora ? "LoRA, rank-stabilised" : "LoRA"},
+      {"rank (r)", std::to_string(config.r)},
+      {"alpha", Number(config.alpha)},
+      {"dropout", Number(config.dropout)},
+      {"target modules", targets.pattern.empty() ? Join(targets.names, ", ") : targets.pattern}};
+  const auto more = eval::TrainingRows(record);
+  rows.insert(rows.end(), more.begin(), more.end());
+  return rows;
 }
 
 std::string SourceOf(const Input& input) {
@@ -68,8 +74,9 @@ void PackageModel::Declare(Spec& spec) {
       "`MODEL_CARD.md` and "
       "`SHA256SUMS`. The adapter is merged in fp32, tensor by tensor, and rounded once to `dtype` (F16 in "
       "the GGUF). "
-      "The card is made of the reports and datasets that are connected, and names every input by its "
-      "digest.");
+      "The card is made of the reports and datasets that are connected and of what `train.lora` wrote beside "
+      "the "
+      "adapter (`training_args.json`, `trainer_state.json`), and names every input by its digest.");
   spec.Input("model", "model", "The base model.");
   spec.Input("adapter", "adapter", "The PEFT adapter that was trained on it.");
   spec.Input("reports", "report", "Reports for the model card.", GF_PORT_MANY | GF_PORT_OPTIONAL);
@@ -121,7 +128,7 @@ Outcome PackageModel::Run(Context& context) {
     card.architecture = architectures.empty() ? base.model_type() : architectures.front();
     card.base_type = base.dominant_type();
     card.parameters = static_cast<int64_t>(base.parameter_count());
-    card.training = Training(config);
+    card.training = Training(config, ValueOf(formats::ReadTrainingRecord(adapter.path)));
 
     const size_t count = base.tensors().size();
     if (merged) {

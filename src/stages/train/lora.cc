@@ -6,6 +6,7 @@
 #include "base/sha256.h"
 #include "base/strings.h"
 #include "formats/model_source.h"
+#include "formats/training_record.h"
 #include "nn/device.h"
 #include "nn/train/adapter.h"
 #include "nn/train/sft.h"
@@ -46,6 +47,35 @@ std::string Summary(const nn::train::SftResult& result, const SftExamples& train
   return text;
 }
 
+// What the adapter's folder says of how it was trained.
+formats::TrainingRecord Record(const nn::train::SftOptions& options, const std::string& schedule, bool bf16,
+                               const nn::train::SftResult& result) {
+  formats::TrainingRecord record;
+  record.args = {.learning_rate = options.learning_rate,
+                 .lr_scheduler_type = schedule,
+                 .warmup_ratio = options.warmup_ratio,
+                 .warmup_steps = options.warmup_steps,
+                 .weight_decay = options.weight_decay,
+                 .max_grad_norm = options.max_grad_norm,
+                 .num_train_epochs = options.epochs,
+                 .max_steps = options.max_steps,
+                 .per_device_train_batch_size = options.per_device_train_batch_size,
+                 .gradient_accumulation_steps = options.gradient_accumulation_steps,
+                 .max_length = options.max_length,
+                 .packing = options.packing,
+                 .gradient_checkpointing = options.gradient_checkpointing,
+                 .bf16 = bf16,
+                 .seed = static_cast<int64_t>(options.seed)};
+  record.state = {.global_step = result.steps,
+                  .epoch = result.epoch,
+                  .num_input_tokens_seen = result.tokens,
+                  .num_labelled_tokens_seen = result.labelled_tokens,
+                  .loss = result.final_loss,
+                  .train_loss = result.mean_loss,
+                  .eval_loss = result.eval_loss};
+  return record;
+}
+
 }  // namespace
 
 void TrainLora::Declare(Spec& spec) {
@@ -70,7 +100,10 @@ void TrainLora::Declare(Spec& spec) {
   spec.Input("adapter", "adapter",
              "A PEFT adapter of the model to continue from; its own configuration counts instead of `lora`.",
              GF_PORT_OPTIONAL);
-  spec.Output("adapter", "adapter", "The trained adapter, a PEFT folder.");
+  spec.Output("adapter", "adapter",
+              "The trained adapter, a PEFT folder. `training_args.json` and `trainer_state.json` in it say "
+              "how it was "
+              "trained.");
 
   spec.Param("lora.r", &r, int64_t{16}, "Rank of the update.", {.min = 1, .max = 4096});
   spec.Param("lora.alpha", &alpha, 32.0, "The update is scaled by alpha / r.", {.min = 1e-6, .max = 1e6});
@@ -248,7 +281,10 @@ Outcome TrainLora::Run(Context& context) {
       return Outcome::kInterrupted;
     }
 
-    Require(nn::train::SaveAdapter(*lora, context.OutputPath("adapter")));
+    const std::string folder = context.OutputPath("adapter");
+    Require(nn::train::SaveAdapter(*lora, folder));
+    Require(formats::WriteTrainingRecord(
+        folder, Record(options, lr_scheduler_type, at_dtype == at::kBFloat16, result)));
     context.Metric("train_loss", result.mean_loss);
     context.Metric("tokens", static_cast<double>(result.tokens));
     context.Metric("labelled_tokens", static_cast<double>(result.labelled_tokens));

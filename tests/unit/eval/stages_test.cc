@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "data/parquet_rows.h"
 #include "eval/report.h"
+#include "formats/training_record.h"
 #include "host/stage_runner.h"
 #include "testing/scratch.h"
 #include "unit/eval/tiny_model.h"
@@ -255,6 +256,10 @@ TEST_F(StagesTest, PackageHoldsTheTunedModel) {
   auto inputs = Tuned();
   inputs.push_back(In("reports", "report", "quality", "quality.report"));
   inputs.push_back(In("datasets", "dataset", "chats", "split.train"));
+  formats::TrainingRecord record;
+  record.args = {.learning_rate = 2e-4, .lr_scheduler_type = "cosine", .max_length = 64};
+  record.state = {.global_step = 7, .epoch = 1, .loss = 1.25};
+  ASSERT_TRUE(formats::WriteTrainingRecord(root_ / "adapter", record).ok());
   const json params = {{"name", "tiny"}, {"about", ""},  {"license", "mit"},  {"base_name", "Tiny"},
                        {"merged", true}, {"gguf", true}, {"dtype", "float32"}};
   ASSERT_EQ(Run(PACKAGE_PLUGIN, "package.model", params, inputs, "package", "package"), 0)
@@ -284,6 +289,7 @@ TEST_F(StagesTest, PackageHoldsTheTunedModel) {
   EXPECT_EQ(listed, files - 1);
   const std::string card = ReadFile(package / "MODEL_CARD.md").value();
   for (const char* text : {"# tiny\n", "LlamaForCausalLM", "| split.train | messages | 12 ", "| perplexity ",
+                           "| learning rate ", "| steps           | 7 ", "| final loss      | 1.25",
                            "licenses/LICENSE", "gguf/tiny-f16.gguf", "| tune.adapter   | sha256:"}) {
     EXPECT_THAT(card, testing::HasSubstr(text));
   }

@@ -16,7 +16,7 @@ ModelCard Card() {
   card.license = "apache-2.0";
   card.base_license = "apache-2.0";
   card.license_files = {"licenses/LICENSE"};
-  card.training = {{"method", "LoRA"}, {"rank", "16"}};
+  card.training = {{"method", "LoRA"}, {"rank (r)", "16"}, {"learning rate", "0.0002"}};
   card.datasets = {{"format.train", "messages", 1200, 345678}};
   Report quality;
   quality.title = "Perplexity";
@@ -48,8 +48,14 @@ TEST(ModelCard, Whole) {
 Says in house style what a command does.
 
 - base model: SmolLM2-135M-Instruct (LlamaForCausalLM, 134.5M parameters, stored as Q4_1)
-- method: LoRA
-- rank: 16
+
+## Training
+
+| parameter     | value  |
+|---------------|--------|
+| method        | LoRA   |
+| rank (r)      | 16     |
+| learning rate | 0.0002 |
 
 ## Data
 
@@ -176,6 +182,56 @@ model = PeftModel.from_pretrained(base, "adapter")
 The license of this package was not stated.
 The base model's files state no license; its terms apply to this model too.
 )");
+}
+
+TEST(ModelCard, TrainingRows) {
+  formats::TrainingRecord record;
+  EXPECT_TRUE(TrainingRows(record).empty());
+  record.args = {.learning_rate = 2e-4,
+                 .lr_scheduler_type = "cosine",
+                 .warmup_ratio = 0.03,
+                 .weight_decay = 0.01,
+                 .max_grad_norm = 1,
+                 .per_device_train_batch_size = 4,
+                 .gradient_accumulation_steps = 2,
+                 .max_length = 1024,
+                 .packing = true,
+                 .bf16 = true,
+                 .seed = 42};
+  record.state = {.global_step = 1310,
+                  .epoch = 2.5,
+                  .num_input_tokens_seen = 1234567,
+                  .num_labelled_tokens_seen = 345678,
+                  .loss = 1.25,
+                  .train_loss = 1.5,
+                  .eval_loss = 1.375};
+  using Row = std::pair<std::string, std::string>;
+  EXPECT_EQ(TrainingRows(record),
+            (std::vector<Row>{{"learning rate", "0.0002"},
+                              {"schedule", "cosine, warm-up over 3% of the steps"},
+                              {"optimizer", "AdamW, weight decay 0.01, gradients clipped to norm 1"},
+                              {"batch", "4 packed rows, 2 times an update"},
+                              {"sequence length", "1,024"},
+                              {"number format", "base weights bf16, adapter fp32"},
+                              {"seed", "42"},
+                              {"epochs", "2.5"},
+                              {"steps", "1,310"},
+                              {"tokens seen", "1,234,567, of which 345,678 were learned"},
+                              {"final loss", "1.2500"},
+                              {"mean loss", "1.5000"},
+                              {"held-out loss", "1.3750"}}));
+  record.args->warmup_steps = 10;
+  record.args->gradient_accumulation_steps = 1;
+  record.args->packing = record.args->bf16 = false;
+  record.args->max_grad_norm = 0;
+  record.state.reset();
+  EXPECT_EQ(TrainingRows(record), (std::vector<Row>{{"learning rate", "0.0002"},
+                                                    {"schedule", "cosine, warm-up over 10 steps"},
+                                                    {"optimizer", "AdamW, weight decay 0.01"},
+                                                    {"batch", "4 examples"},
+                                                    {"sequence length", "1,024"},
+                                                    {"number format", "fp32"},
+                                                    {"seed", "42"}}));
 }
 
 }  // namespace

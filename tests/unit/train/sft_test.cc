@@ -67,6 +67,7 @@ TEST(RunSft, LearnsAndCounts) {
   EXPECT_EQ(run.result.tokens, 8 * corpus.tokens());
   EXPECT_EQ(run.result.labelled_tokens, 8 * corpus.labelled_tokens());
   EXPECT_EQ(run.result.steps, run.result.total_steps);
+  EXPECT_EQ(run.result.epoch, 8);
   EXPECT_GT(run.result.packing_efficiency, 0.9);
   EXPECT_LE(run.result.packing_efficiency, 1);
 }
