@@ -76,6 +76,7 @@ json ToJson(const RunInfo& run) {
           {"argv", run.argv},
           {"version", run.version},
           {"tags", run.tags},
+          {"stage_names", run.stages},
           {"stages",
            {{"run", run.stages_run},
             {"cached", run.stages_cached},
@@ -108,6 +109,7 @@ json ToJson(const AttemptInfo& a) {
     out["error"] = {{"code", a.end.error_code}, {"message", a.end.error_message}, {"hint", a.end.error_hint}};
   }
   if (!a.source_run.empty()) out["source_run"] = a.source_run;
+  if (a.end.retry_at > 0) out["retry_at"] = a.end.retry_at;
   return out;
 }
 

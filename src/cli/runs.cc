@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -62,7 +63,7 @@ int List(const Options& options) {
   for (const auto& run : *runs) {
     const std::string status = RunStatusName(run.status);
     table.Add({run.id, run.pipeline, Styled(status, StyleOf(status), color), LocalTime(run.started),
-               run.finished > 0 ? HumanDuration(run.finished - run.started) : "",
+               run.finished > run.started ? HumanDuration(run.finished - run.started) : "",
                std::to_string(run.stages_run), std::to_string(run.stages_cached),
                std::to_string(run.stages_failed), std::to_string(run.stages_skipped), Join(run.tags, " ")});
   }
@@ -76,7 +77,7 @@ int List(const Options& options) {
 int Show(const Options& options) {
   auto store = OpenStore(options.store, true);
   if (!store.ok()) return Report(store.error());
-  auto id = store->ResolveRun(options.run);
+  auto id = store->ResolveRun(options.run.empty() ? "latest" : options.run);
   if (!id.ok()) return Report(id.error());
   auto run = store->GetRun(*id);
   if (!run.ok()) return Report(run.error());
@@ -96,7 +97,7 @@ int Show(const Options& options) {
   facts.Add({"pipeline", run->pipeline + " (" + run->file + ")"});
   facts.Add({"status", Styled(status, StyleOf(status), color)});
   facts.Add({"started", LocalTime(run->started)});
-  if (run->finished > 0) facts.Add({"time", HumanDuration(run->finished - run->started)});
+  if (run->finished > run->started) facts.Add({"time", HumanDuration(run->finished - run->started)});
   facts.Add({"params", run->params_json});
   facts.Add({"command", Join(run->argv, " ")});
   if (!run->tags.empty()) facts.Add({"tags", Join(run->tags, " ")});
@@ -111,8 +112,14 @@ int Show(const Options& options) {
     const bool ran = attempt.status != AttemptStatus::kCached && attempt.status != AttemptStatus::kSkipped;
     table.Add(
         {attempt.stage, attempt.uses, Styled(word, StyleOf(word), color), std::to_string(attempt.attempt),
-         ran && attempt.finished > 0 ? HumanDuration(attempt.finished - attempt.started) : "-",
+         ran && attempt.finished > attempt.started ? HumanDuration(attempt.finished - attempt.started) : "-",
          attempt.end.peak_rss_bytes > 0 ? HumanBytes(attempt.end.peak_rss_bytes) : "-", Join(outputs, " ")});
+  }
+  for (const auto& stage : run->stages) {
+    if (std::any_of(attempts->begin(), attempts->end(), [&](const auto& a) { return a.stage == stage; }))
+      continue;
+    const std::string word = run->status == RunStatus::kRunning ? "waiting" : "not started";
+    table.Add({stage, "", Styled(word, Style::kDim, color), "", "-", "-"});
   }
   out += table.Render("", color);
   for (const auto& attempt : *attempts) {
@@ -152,23 +159,27 @@ int Remove(const Options& options) {
 void AddRunsCommand(CLI::App& app, Action& action) {
   CLI::App* runs = app.add_subcommand("runs", "List, show and remove runs");
   runs->require_subcommand(1);
+  runs->footer("Examples:\n  genflow runs ls --status failed\n  genflow runs show");
   auto options = std::make_shared<Options>();
 
   CLI::App* list = runs->add_subcommand("ls", "List runs, the latest first");
-  list->add_option("--pipeline", options->pipeline, "Only runs of this pipeline");
-  list->add_option("--status", options->status, "Only runs with this status");
-  list->add_option("--tag", options->tag, "Only runs with this tag");
-  list->add_option("-n,--limit", options->limit, "At most this many; 0: all")->capture_default_str();
+  list->add_option("--pipeline", options->pipeline, "Only runs of this pipeline")->type_name("NAME");
+  list->add_option("--status", options->status, "Only runs with this status")->type_name("STATUS");
+  list->add_option("--tag", options->tag, "Only runs with this tag")->type_name("TAG");
+  list->add_option("-n,--limit", options->limit, "At most this many; 0: all")
+      ->capture_default_str()
+      ->check(NotNegative());
   AddStoreOption(*list, options->store);
   list->add_flag("--json", options->json, "JSON on stdout");
   list->footer("Example:\n  genflow runs ls --status failed");
   list->callback([&action, options] { action = [options] { return List(*options); }; });
 
   CLI::App* show = runs->add_subcommand("show", "Show one run with its stages");
-  show->add_option("RUN", options->run, "An id, its beginning or its end, or 'latest'")->required();
+  show->add_option("RUN", options->run, "An id, its beginning or its end, or 'latest'")
+      ->default_str("latest");
   AddStoreOption(*show, options->store);
   show->add_flag("--json", options->json, "JSON on stdout");
-  show->footer("Example:\n  genflow runs show latest");
+  show->footer("Examples:\n  genflow runs show\n  genflow runs show 20261124-1607-ab12 --json");
   show->callback([&action, options] { action = [options] { return Show(*options); }; });
 
   CLI::App* remove = runs->add_subcommand("rm", "Remove runs with their logs; artifacts go with the next gc");

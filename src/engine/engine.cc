@@ -78,8 +78,11 @@ class Runner {
     const std::string file = fs::weakly_canonical(pipeline_.file, ec).string();
     GF_TRY(plan_, PlanFor(pipeline_, graphs_, options_, store_));
     GF_TRY(pipeline_lock_, store_.LockPipeline(file));
-    GF_TRY(facts_.run,
-           store_.StartRun({pipeline_.name, file, pipeline_.params.dump(), options_.argv, GENFLOW_VERSION}));
+    RunHeader header{{}, pipeline_.name, store_.root(), {}};
+    for (const size_t node : plan_.order) header.stages.push_back(pipeline_.stages[node].id);
+    GF_TRY(facts_.run, store_.StartRun({pipeline_.name, file, pipeline_.params.dump(), options_.argv,
+                                        GENFLOW_VERSION, header.stages}));
+    header.run = facts_.run;
     GF_CHECK_OK(store_.DescribePipelineLock(pipeline_lock_, file, facts_.run));
     facts_.pipeline = &pipeline_;
     for (const auto& notice : store_.notices()) observer_.Notice(notice);
@@ -96,8 +99,6 @@ class Runner {
     if (options_.jobs) schedule_options.max_running = *options_.jobs;
     schedule_.emplace(graphs_.order, plan_, std::move(demands), options_.pools, schedule_options);
 
-    RunHeader header{facts_.run, pipeline_.name, store_.root(), {}};
-    for (const size_t node : plan_.order) header.stages.push_back(pipeline_.stages[node].id);
     observer_.RunStarted(header, started_);
     return ReportSkipped(schedule_->initially_skipped());
   }
@@ -457,26 +458,32 @@ class Runner {
   Status EndAttempt(size_t node, Verdict verdict) {
     Node& n = nodes_[node];
     Attempt& a = *n.attempt;
+    a.staging.reset();  // on a full disk this makes room for what follows
     const bool interrupted = verdict.kind == Verdict::Kind::kInterrupted;
+    const auto& stage = pipeline_.stages[node];
+    const bool retries =
+        !interrupted && verdict.retry_may_help && n.attempts <= stage.retries && !schedule_->stopped();
+    const double delay = stage.retry_backoff * static_cast<double>(1ull << std::min(n.attempts - 1, 20));
     GF_CHECK_OK(FlushMetrics(node));
-    GF_CHECK_OK(store_.FinishAttempt(
-        a.row, EndOf(a, interrupted ? AttemptStatus::kInterrupted : AttemptStatus::kFailed, verdict.error)));
+    if (a.log) {  // whole before the end is recorded: who follows it stops there
+      if (!interrupted) a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, verdict.error.ToString());
+      if (retries) a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, "again in " + HumanDuration(delay));
+      n.result.log_tail = a.log->Tail();
+    }
+    AttemptEnd end =
+        EndOf(a, interrupted ? AttemptStatus::kInterrupted : AttemptStatus::kFailed, verdict.error);
+    if (retries) end.retry_at = clock_.WallNow() + delay;
+    GF_CHECK_OK(store_.FinishAttempt(a.row, end));
     if (interrupted) {
       std::error_code ec;
       resumable_state_ |= !fs::is_empty(a.state_dir, ec) && !ec;
       self_interrupted_ |= !a.stop_asked;
     }
     Account(node);
-    if (a.log) {
-      if (!interrupted) a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, verdict.error.ToString());
-      n.result.log_tail = a.log->Tail();
-    }
     n.attempt.reset();
     n.key_lock.Release();
-    const auto& stage = pipeline_.stages[node];
     if (interrupted) return Complete(node, StageStatus::kInterrupted, Finished::kInterrupted);
-    if (verdict.retry_may_help && n.attempts <= stage.retries && !schedule_->stopped()) {
-      const double delay = stage.retry_backoff * static_cast<double>(1ull << std::min(n.attempts - 1, 20));
+    if (retries) {
       observer_.StageRetries(stage.id, n.attempts, delay, verdict.error, clock_.Now());
       schedule_->Retry(node);
       n.wake_at = clock_.Now() + delay;

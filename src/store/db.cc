@@ -146,6 +146,9 @@ Error Db::MakeLastError() {
     case SQLITE_AUTH:
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
+      if (system_errno == ENOSPC)
+        return MakeError(Code::kExhausted, where + ": No space left on device",
+                         "free some space and run again");
       if (system_errno == EFBIG) return MakeError(Code::kExhausted, where + ": File too large");
       if (system_errno != 0) return ErrnoError(where, system_errno);
       return MakeError(Code::kIo, where + ": " + text);

@@ -45,6 +45,8 @@ std::string TimeStamp();                // "20261124-160712", UTC, for names of 
 std::string RandomName(size_t length);  // lower-case letters and digits
 // A file name that stands for any text: letters, digits, '_', '-' and inner '.' stay, the rest is %XX.
 std::string SafeName(std::string_view text);
+// "logs/<run>/<stage>.<attempt>.log", relative to the store's folder.
+std::string LogName(const std::string& run, const std::string& stage, int attempt);
 bool IsDigest(std::string_view text);  // 64 lower-case hexadecimal digits
 // Names in a folder; empty when it does not exist.
 Result<std::vector<std::string>> FolderNames(const std::filesystem::path& folder);

@@ -269,11 +269,13 @@ Result<int64_t> RegisterFromSidecars(StoreImpl& store, const std::vector<std::st
       attempts[id] = *exists;
       continue;
     }
+    std::string log = LogName(sidecar.run, sidecar.stage, sidecar.attempt);
+    if (std::error_code ec; !fs::exists(store.root / log, ec)) log.clear();
     GF_CHECK_OK(
-        db.Do("INSERT INTO attempts (run, stage, uses, attempt, status, key, components, started, finished) "
-              "VALUES (?, ?, ?, ?, ?, ?, '{}', ?, ?)",
+        db.Do("INSERT INTO attempts (run, stage, uses, attempt, status, key, components, started, finished, "
+              "log) VALUES (?, ?, ?, ?, ?, ?, '{}', ?, ?, ?)",
               sidecar.run, sidecar.stage, sidecar.uses, sidecar.attempt, sidecar.cached ? "run" : "gated",
-              sidecar.key, sidecar.created, sidecar.created));
+              sidecar.key, sidecar.created, sidecar.created, log));
     const int64_t attempt = db.LastRowId();
     attempts[id] = attempt;
     bool whole = true;

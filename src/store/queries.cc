@@ -97,8 +97,12 @@ Status Store::Export(const Artifact& artifact, const fs::path& target, ExportMod
   const fs::path partial = to.parent_path() / ("." + to.filename().string() + ".export-" + RandomName(6));
   Status copied = CopyTree(known.path, partial, mode == ExportMode::kHardLink);
   if (copied.ok() && ::rename(partial.c_str(), to.c_str()) != 0) copied = ErrnoError(to.string(), errno);
-  if (!copied.ok()) (void)RemoveTree(partial);
-  return copied;
+  if (copied.ok()) return copied;
+  (void)RemoveTree(partial);
+  Error error = copied.error();
+  if (const size_t at = error.message.find(partial.string()); at != std::string::npos)
+    error.message.replace(at, partial.string().size(), to.string());
+  return error;
 }
 
 }  // namespace genflow

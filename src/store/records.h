@@ -46,7 +46,8 @@ struct RunStart {
   std::string file;                // absolute path of the pipeline file
   std::string params_json = "{}";  // without secrets
   std::vector<std::string> argv;
-  std::string version;  // of genflow
+  std::string version;              // of genflow
+  std::vector<std::string> stages;  // that the run is to do, in their order
 };
 
 struct RunInfo {
@@ -58,6 +59,7 @@ struct RunInfo {
   std::string host;
   std::vector<std::string> argv;
   std::string version;
+  std::vector<std::string> stages;  // as in RunStart; empty for a run that is kRecovered
   std::vector<std::string> tags;
   // Attempts by status, the last of each stage only.
   int stages_run = 0, stages_cached = 0, stages_failed = 0, stages_skipped = 0;
@@ -88,6 +90,7 @@ struct AttemptEnd {
   std::string summary;  // Markdown from the stage
   uint64_t peak_rss_bytes = 0;
   double cpu_seconds = 0;
+  double retry_at = 0;  // when the next attempt of the stage begins; 0: this was the last one
 };
 
 struct AttemptInfo {

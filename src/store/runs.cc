@@ -31,7 +31,19 @@ Error NoRun(const std::string& run) {
 }
 
 constexpr char kRunColumns[] =
-    "id, pipeline, file, params, status, started, finished, pid, host, argv, version";
+    "id, pipeline, file, params, status, started, finished, pid, host, argv, version, stages";
+
+std::vector<std::string> TextsOf(std::string_view json_text) {
+  std::vector<std::string> texts;
+  const json array = json::parse(json_text, nullptr, false);
+  if (!array.is_array()) return texts;
+  for (const json& item : array) texts.push_back(item.is_string() ? item.get<std::string>() : item.dump());
+  return texts;
+}
+
+std::string ToJsonText(const std::vector<std::string>& texts) {
+  return json(texts).dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 RunInfo RowToRun(const Statement& row) {
   RunInfo run;
@@ -44,12 +56,9 @@ RunInfo RowToRun(const Statement& row) {
   run.finished = row.Real(6);
   run.pid = static_cast<int>(row.Int(7));
   run.host = row.Text(8);
-  const json argv = json::parse(row.View(9), nullptr, false);
-  if (argv.is_array()) {
-    for (const json& word : argv)
-      run.argv.push_back(word.is_string() ? word.get<std::string>() : word.dump());
-  }
+  run.argv = TextsOf(row.View(9));
   run.version = row.Text(10);
+  run.stages = TextsOf(row.View(11));
   return run;
 }
 
@@ -98,7 +107,7 @@ constexpr char kAttemptColumns[] =
     "a.exit_code, "
     "a.exit_signal, a.error_code, a.error_message, a.error_hint, a.summary, a.peak_rss, a.cpu, a.log, "
     "a.source_run, "
-    "a.source_seconds";
+    "a.source_seconds, a.retry_at";
 
 AttemptInfo RowToAttempt(const StoreImpl& store, const Statement& row) {
   AttemptInfo info;
@@ -125,6 +134,7 @@ AttemptInfo RowToAttempt(const StoreImpl& store, const Statement& row) {
   if (!log.empty()) info.log = (store.root / log).string();  // an absolute one stays itself
   info.source_run = row.Text(19);
   info.source_seconds = row.Real(20);
+  info.end.retry_at = row.Real(21);
   return info;
 }
 
@@ -178,12 +188,12 @@ Result<int64_t> InsertAttempt(StoreImpl& store, const AttemptStart& start, doubl
 }
 
 Status EndAttempt(Db& db, int64_t attempt, const AttemptEnd& end, double now) {
-  GF_CHECK_OK(
-      db.Do("UPDATE attempts SET status = ?, finished = ?, exit_code = ?, exit_signal = ?, error_code = ?, "
-            "error_message = ?, error_hint = ?, summary = ?, peak_rss = ?, cpu = ? WHERE id = ? "
-            "AND status = 'running'",
-            AttemptStatusName(end.status), now, end.exit_code, end.exit_signal, end.error_code,
-            end.error_message, end.error_hint, end.summary, end.peak_rss_bytes, end.cpu_seconds, attempt));
+  GF_CHECK_OK(db.Do(
+      "UPDATE attempts SET status = ?, finished = ?, exit_code = ?, exit_signal = ?, error_code = ?, "
+      "error_message = ?, error_hint = ?, summary = ?, peak_rss = ?, cpu = ?, retry_at = ? WHERE id = ? "
+      "AND status = 'running'",
+      AttemptStatusName(end.status), now, end.exit_code, end.exit_signal, end.error_code, end.error_message,
+      end.error_hint, end.summary, end.peak_rss_bytes, end.cpu_seconds, end.retry_at, attempt));
   if (db.Changes() == 1) return Ok();
   return InvalidError("attempt " + std::to_string(attempt) + " does not exist or has already ended");
 }
@@ -199,11 +209,10 @@ Result<std::string> Store::StartRun(const RunStart& start) {
     const LockHolder self = ThisProcess(start.pipeline, id);
     GF_TRY(auto transaction, Transaction::Begin(*impl_->db, false));
     GF_CHECK_OK(impl_->db->Do(
-        "INSERT INTO runs (id, pipeline, file, params, argv, version, pid, host, started, status) "
-        "VALUES (?,?,?,?,?,?,?,?,?,'running') ON CONFLICT(id) DO NOTHING",
-        id, start.pipeline, start.file, start.params_json,
-        json(start.argv).dump(-1, ' ', false, json::error_handler_t::replace), start.version, self.pid,
-        self.host, now));
+        "INSERT INTO runs (id, pipeline, file, params, argv, version, stages, pid, host, started, status) "
+        "VALUES (?,?,?,?,?,?,?,?,?,?,'running') ON CONFLICT(id) DO NOTHING",
+        id, start.pipeline, start.file, start.params_json, ToJsonText(start.argv), start.version,
+        ToJsonText(start.stages), self.pid, self.host, now));
     if (impl_->db->Changes() == 0) continue;
     GF_CHECK_OK(transaction.Commit());
     impl_->live_runs[id] = std::move(*lock);

@@ -83,8 +83,13 @@ CREATE TABLE file_digests (
   PRIMARY KEY (dev, ino)) WITHOUT ROWID;
 )sql";
 
+constexpr char kVersion2[] = R"sql(
+ALTER TABLE runs ADD COLUMN stages TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE attempts ADD COLUMN retry_at REAL NOT NULL DEFAULT 0;
+)sql";
+
 // kMigrations[v] brings a store of version v to version v + 1.
-constexpr const char* kMigrations[] = {kVersion1};
+constexpr const char* kMigrations[] = {kVersion1, kVersion2};
 static_assert(std::size(kMigrations) == kSchemaVersion);
 
 }  // namespace

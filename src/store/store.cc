@@ -67,6 +67,10 @@ std::string SafeName(std::string_view text) {
   return out;
 }
 
+std::string LogName(const std::string& run, const std::string& stage, int attempt) {
+  return "logs/" + SafeName(run) + "/" + SafeName(stage) + "." + std::to_string(attempt) + ".log";
+}
+
 bool IsDigest(std::string_view text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
@@ -155,10 +159,9 @@ Status Initialize(StoreImpl& store) {
   for (const char* name : kFolders) GF_CHECK_OK(MakeDirectories(store.root / name));
   const fs::path ignore = store.root / ".gitignore";
   if (::access(ignore.c_str(), F_OK) != 0) {
-    // For git's sake only: no need to sync it.
+    // For git's sake only: no need to sync it, nor to fail without it.
     const Fd fd(::open(ignore.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
-    if (!fd.valid()) return ErrnoError(ignore.string(), errno);
-    GF_CHECK_OK(WriteAll(fd.get(), "*\n"));
+    if (fd.valid()) (void)WriteAll(fd.get(), "*\n").ok();
   }
   GF_CHECK_OK(store.db->Script("PRAGMA journal_mode=WAL"));
   GF_TRY(const auto objects, ObjectsOnDisk(store, nullptr));
@@ -167,7 +170,7 @@ Status Initialize(StoreImpl& store) {
   if (!objects.empty()) {
     std::vector<std::string> problems;
     GF_TRY(const int64_t registered, RegisterFromSidecars(store, objects, &problems));
-    store.notices.push_back(store.DbPath().string() + " was missing or empty and has been rebuilt from " +
+    store.notices.push_back(store.DbPath().string() + " was not there: a new one was made from " +
                             std::to_string(registered) + (registered == 1 ? " object" : " objects") +
                             "; logs are there, the history of runs and their metrics is not");
     for (std::string& problem : problems) store.notices.push_back(std::move(problem));
@@ -238,7 +241,16 @@ Result<std::unique_ptr<StoreImpl>> OpenImpl(const fs::path& where, const StoreOp
       return InvalidError(store->root.string() + ": not a folder, so it cannot be the run store");
     }
     if (!create) return NoStore(store->root);
-    GF_CHECK_OK(MakeDirectories(store->root));
+    if (auto made = MakeDirectories(store->root); !made.ok()) {
+      Error error = made.error();
+      error.hint = "the run store is kept beside the pipeline; give another folder with --store";
+      return error;
+    }
+  }
+  if (::access(store->root.c_str(), R_OK | X_OK) != 0) {
+    Error error = ErrnoError(store->root.string(), errno);
+    error.hint = "the run store is another user's; ask for the right to read it, or use another with --store";
+    return error;
   }
   store->frozen = folder_exists && FileSystemIsReadOnly(store->root);
   store->read_only = options.read_only || store->frozen;
@@ -298,6 +310,7 @@ Result<Store> Store::Open(const fs::path& root, const StoreOptions& options) {
 }
 
 Result<Store> Store::Rebuild(const fs::path& root) {
+  const std::string suffix = ".damaged-" + TimeStamp() + "-" + RandomName(4);
   {
     StoreImpl store;
     std::error_code ec;
@@ -316,12 +329,14 @@ Result<Store> Store::Rebuild(const fs::path& root) {
             "wait for it to finish, or stop it");
       }
     }
-    const std::string suffix = ".damaged-" + TimeStamp() + "-" + RandomName(4);
     GF_CHECK_OK(SetAside(store, "store.db", suffix));
     GF_CHECK_OK(SetAside(store, "store.db-wal", suffix));
     GF_CHECK_OK(SetAside(store, "store.db-shm", suffix));
   }
-  return Open(root);
+  GF_TRY(auto rebuilt, Open(root));
+  auto& notices = rebuilt.impl_->notices;
+  notices.insert(notices.begin(), rebuilt.impl_->DbPath().string() + " was set aside as store.db" + suffix);
+  return rebuilt;
 }
 
 const fs::path& Store::root() const { return impl_->root; }
@@ -368,9 +383,9 @@ Result<fs::path> Store::StateDir(const std::string& key) {
 
 Result<fs::path> Store::LogPath(const std::string& run, const std::string& stage, int attempt) {
   GF_CHECK_OK(impl_->NeedWritable());
-  const fs::path folder = impl_->Logs() / SafeName(run);
-  GF_CHECK_OK(MakeDirectories(folder));
-  return folder / (SafeName(stage) + "." + std::to_string(attempt) + ".log");
+  const fs::path path = impl_->root / LogName(run, stage, attempt);
+  GF_CHECK_OK(MakeDirectories(path.parent_path()));
+  return path;
 }
 
 }  // namespace genflow

@@ -103,30 +103,5 @@ TEST(Output, NoColorLeavesThePositionsAndNoColours) {
   EXPECT_EQ(text.find("\x1b[1m"), std::string::npos) << text;
 }
 
-TEST(Output, LogsHaveTimesAndEverythingTheStageSaid) {
-  Sandbox box;
-  box.Write("pipeline.yaml", kCount);
-  ASSERT_EQ(box.Genflow({"run"}).code, 0);
-  const auto log = box.Genflow({"logs", "latest/talk"});
-  EXPECT_EQ(log.code, 0);
-  for (const char* line : {"Z output to stdout\n", "Z output to stderr\n", "Z warning to the log\n",
-                           "Z genflow ended: exit code 0"}) {
-    EXPECT_NE(log.out.find(line), std::string::npos) << log.out;
-  }
-}
-
-TEST(Output, LogsFollowARunningStage) {
-  Sandbox box;
-  box.Write(
-      "pipeline.yaml",
-      "name: f\nstages:\n  s:\n    uses: exec\n    with: { run: 'echo first; sleep 0.7; echo last' }\n");
-  auto run = box.Start({"run"});
-  ASSERT_TRUE(run.WaitForError("s: started"));
-  const auto log = box.Genflow({"logs", "-f", "s"});
-  EXPECT_EQ(run.Wait().code, 0);
-  EXPECT_EQ(log.code, 0);
-  EXPECT_NE(log.out.find("output last\n"), std::string::npos) << log.out;
-}
-
 }  // namespace
 }  // namespace genflow

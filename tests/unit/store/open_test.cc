@@ -63,8 +63,22 @@ TEST_F(OpenTest, RefusesAStoreOfANewerGenflow) {
   EXPECT_EQ(refused.error().code, Code::kUnsupported);
   EXPECT_EQ(refused.error().ToString(),
             (root_ / "store.db").string() +
-                ": the store was made by a newer genflow (schema 7, this one knows up to 1)\n"
+                ": the store was made by a newer genflow (schema 7, this one knows up to 2)\n"
                 "  hint: upgrade genflow, or use another store with --store");
+}
+
+TEST_F(OpenTest, StoreOfAnOlderGenflowIsUpgraded) {
+  const std::string run = FilledRun();
+  Sql(root_ / "store.db",
+      "ALTER TABLE runs DROP COLUMN stages; ALTER TABLE attempts DROP COLUMN retry_at; PRAGMA "
+      "user_version=1");
+  Store store = Open();
+  EXPECT_TRUE(store.notices().empty());
+  EXPECT_TRUE(Must(store.GetRun(run)).stages.empty());
+  EXPECT_EQ(Must(store.ListAttempts(run))[0].end.retry_at, 0);
+  EXPECT_TRUE(Must(store.Lookup("k1")).hit.has_value());
+  EXPECT_TRUE(Must(store.Fsck()).problems.empty());
+  NewRun(store);
 }
 
 TEST_F(OpenTest, MissingDatabaseIsRebuiltFromTheObjects) {
@@ -72,12 +86,13 @@ TEST_F(OpenTest, MissingDatabaseIsRebuiltFromTheObjects) {
   Spill(root_ / "logs" / run / "a.1.log", "text");
   fs::remove(root_ / "store.db");
   Store store = Open();
-  EXPECT_THAT(
-      store.notices(),
-      testing::ElementsAre((root_ / "store.db").string() +
-                           " was missing or empty and has been rebuilt from 3 objects; logs are there, the "
-                           "history of runs and their metrics is not"));
+  EXPECT_THAT(store.notices(),
+              testing::ElementsAre(
+                  (root_ / "store.db").string() +
+                  " was not there: a new one was made from 3 objects; logs are there, the history of "
+                  "runs and their metrics is not"));
   EXPECT_EQ(Must(store.GetRun(run)).status, RunStatus::kRecovered);
+  EXPECT_EQ(Must(store.ListAttempts(run))[0].log, (root_ / "logs" / run / "a.1.log").string());
   EXPECT_EQ(Must(store.Lookup("k1")).hit->outputs.size(), 2u);
   EXPECT_EQ(Must(store.Lookup("k2")).hit->outputs.size(), 1u);
   EXPECT_EQ(Must(store.ResolveArtifact(run + ":a.y")).type, "dataset");
@@ -118,6 +133,9 @@ TEST_F(OpenTest, TruncatedDatabaseIsReportedAndRebuiltOnRequest) {
                 "run history and metrics are lost with it");
   {
     Store store = Must(Store::Rebuild(root_));
+    ASSERT_EQ(store.notices().size(), 2u);
+    EXPECT_THAT(store.notices()[0],
+                testing::StartsWith((root_ / "store.db").string() + " was set aside as store.db.damaged-"));
     EXPECT_EQ(Must(store.GetRun(run)).status, RunStatus::kRecovered);
     EXPECT_TRUE(Must(store.Lookup("k1")).hit.has_value());
   }

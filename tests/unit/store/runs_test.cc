@@ -74,6 +74,7 @@ TEST_F(RunsTest, AttemptsKeepHowTheyEnded) {
   end.error_hint = "give it more";
   end.peak_rss_bytes = 5ull << 32;
   end.cpu_seconds = 1.5;
+  end.retry_at = 1.7e9;
   Must(store.FinishAttempt(first, end));
   EXPECT_EQ(store.FinishAttempt(first, end).error().message, "attempt 1 does not exist or has already ended");
   start.attempt = 2;
@@ -88,6 +89,7 @@ TEST_F(RunsTest, AttemptsKeepHowTheyEnded) {
   EXPECT_EQ(attempts[0].end.error_message, "out of memory");
   EXPECT_EQ(attempts[0].end.error_hint, "give it more");
   EXPECT_EQ(attempts[0].end.peak_rss_bytes, 5ull << 32);
+  EXPECT_EQ(attempts[0].end.retry_at, 1.7e9);
   EXPECT_EQ(attempts[0].key_components_json, R"({"plugin":"abc"})");
   EXPECT_EQ(attempts[0].log, start.log);
   const RunInfo info = Must(store.GetRun(run));

@@ -60,6 +60,7 @@ class StoreTest : public testing::Test {
     start.params_json = R"({"epochs":2})";
     start.argv = {"genflow", "run", pipeline + ".yaml"};
     start.version = "0.1.0";
+    start.stages = {"a", "b"};
     return Must(store.StartRun(start));
   }
 
