@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -11,19 +12,112 @@
 #include "cli/json_output.h"
 #include "cli/pipeline_options.h"
 #include "cli/terminal.h"
+#include "cli/workspace.h"
 
 namespace genflow::cli {
 
 namespace {
 
+// "1 object", "2,000 objects".
+std::string Counted(uint64_t count, const std::string& noun) {
+  return WithCommas(static_cast<int64_t>(count)) + " " + noun + (count == 1 ? "" : "s");
+}
+
 struct FsckArguments {
   std::string store;
-  bool repair = false, fast = false, json = false;
+  bool repair = false, rebuild = false, fast = false, json = false;
 };
 
+// Whether SQLite or the rows themselves tell of damage in store.db.
+Result<bool> DatabaseIsSound(Store& store) {
+  FsckOptions options;
+  options.hash = false;
+  auto report = store.Fsck(options);
+  if (!report.ok() && report.error().code == Code::kCorrupt) return false;
+  if (!report.ok()) return report.error();
+  return std::none_of(report->problems.begin(), report->problems.end(),
+                      [](const FsckProblem& problem) { return problem.kind == FsckKind::kDatabase; });
+}
+
+// Opens the store, its store.db made anew from the objects where it is missing or damaged. A sound one is
+// kept: the history of runs is in it alone.
+Result<Store> OpenRebuilt(const std::string& option) {
+  GF_TRY(const auto root, StoreFolder(option));
+  StoreOptions options;
+  options.create = false;
+  {
+    auto store = Store::Open(root, options);
+    if (!store.ok() && store.error().code != Code::kCorrupt) return store.error();
+    if (store.ok()) {
+      GF_TRY(const bool sound, DatabaseIsSound(*store));
+      if (sound) {
+        ShowNotices(*store);
+        if (store->notices().empty())
+          std::fprintf(stderr, "notice: %s is sound and stays: a new one would lose the history of runs\n",
+                       (store->root() / "store.db").c_str());
+        return store;
+      }
+    }
+  }
+  auto store = Store::Rebuild(root);
+  if (store.ok()) ShowNotices(*store);
+  return store;
+}
+
+// What helps against problems of this kind; "" where `--repair` does nothing or has done it.
+std::string FsckHint(const FsckReport& report) {
+  const auto has = [&report](std::initializer_list<FsckKind> kinds) {
+    return std::any_of(report.problems.begin(), report.problems.end(), [&](const FsckProblem& problem) {
+      return !problem.repaired && std::find(kinds.begin(), kinds.end(), problem.kind) != kinds.end();
+    });
+  };
+  std::string out;
+  if (has({FsckKind::kDatabase}))
+    out += "  hint: `genflow fsck --rebuild` makes a new store.db from the objects\n";
+  if (has({FsckKind::kDamagedObject, FsckKind::kMissingObject}))
+    out += "  hint: `genflow fsck --repair` sets damaged objects aside; their stages run again\n";
+  if (has({FsckKind::kDamagedSidecar})) out += "  hint: `genflow fsck --repair` writes object.json anew\n";
+  if (has({FsckKind::kForeignFile})) out += "  hint: move what does not belong in the store out of it\n";
+  if (has({FsckKind::kUnregisteredObject, FsckKind::kLeftover}))
+    out += "  hint: `genflow gc` frees what a stopped process left behind; it does no harm\n";
+  return out;
+}
+
+int ShowFsckReport(const FsckReport& report, bool json) {
+  const int code = report.clean() ? kExitOk : kExitFailed;
+  if (json) {
+    std::fputs(DumpPretty(ToJson(report)).c_str(), stdout);
+    return code;
+  }
+  for (const auto& problem : report.problems) {
+    std::printf("%s %s: %s%s\n", FsckKindName(problem.kind), problem.subject.c_str(), problem.detail.c_str(),
+                problem.repaired ? " (repaired)" : "");
+    for (const auto& dependent : problem.dependents) std::printf("  used by %s\n", dependent.c_str());
+  }
+  const bool repaired = std::any_of(report.problems.begin(), report.problems.end(),
+                                    [](const FsckProblem& problem) { return problem.repaired; });
+  std::printf("%s: %s, %s, %s checked\n",
+              !report.clean() ? "damaged"
+              : repaired      ? "repaired"
+                              : "clean",
+              Counted(report.objects, "object").c_str(), Counted(report.files, "file").c_str(),
+              HumanBytes(report.bytes).c_str());
+  std::fputs(FsckHint(report).c_str(), stdout);
+  return code;
+}
+
+// A store.db that cannot be read at all: a report with that one problem where a machine asked for one.
+int ReportFsckError(const Error& error, bool json) {
+  if (!json || error.code != Code::kCorrupt) return Report(error);
+  FsckReport report;
+  report.problems.push_back({FsckKind::kDatabase, "store.db", error.message, {}, false});
+  return ShowFsckReport(report, true);
+}
+
 int Fsck(const FsckArguments& arguments) {
-  auto store = OpenStore(arguments.store, !arguments.repair);
-  if (!store.ok()) return Report(store.error());
+  auto store =
+      arguments.rebuild ? OpenRebuilt(arguments.store) : OpenStore(arguments.store, !arguments.repair);
+  if (!store.ok()) return ReportFsckError(store.error(), arguments.json);
   FsckOptions options;
   options.repair = arguments.repair;
   options.hash = !arguments.fast;
@@ -35,28 +129,8 @@ int Fsck(const FsckArguments& arguments) {
   }
   auto report = store->Fsck(options);
   if (live) std::fputs("\r\x1b[K", stderr);
-  if (!report.ok()) return Report(report.error());
-  bool whole = true;
-  for (const auto& problem : report->problems)
-    whole &= problem.repaired || problem.kind == FsckKind::kLeftover;
-  if (arguments.json) {
-    std::fputs(DumpPretty(ToJson(*report)).c_str(), stdout);
-    return whole ? kExitOk : kExitFailed;
-  }
-  for (const auto& problem : report->problems) {
-    std::printf("%s %s: %s%s\n", FsckKindName(problem.kind), problem.subject.c_str(), problem.detail.c_str(),
-                problem.repaired ? " (repaired)" : "");
-    for (const auto& dependent : problem.dependents) std::printf("  used by %s\n", dependent.c_str());
-  }
-  std::printf("%s: %s objects, %s files, %s checked\n",
-              report->clean() ? "clean"
-              : whole         ? "repaired"
-                              : "damaged",
-              WithCommas(static_cast<int64_t>(report->objects)).c_str(),
-              WithCommas(static_cast<int64_t>(report->files)).c_str(), HumanBytes(report->bytes).c_str());
-  if (!whole)
-    std::printf("  hint: `genflow fsck --repair` sets damaged objects aside; their stages run again\n");
-  return whole ? kExitOk : kExitFailed;
+  if (!report.ok()) return ReportFsckError(report.error(), arguments.json);
+  return ShowFsckReport(*report, arguments.json);
 }
 
 struct GcArguments {
@@ -92,10 +166,9 @@ int Gc(const GcArguments& arguments) {
   PrintItems("state", report->state);
   PrintItems("quarantine", report->quarantine);
   PrintItems("log", report->logs);
-  std::printf("%s %s; %s objects stay, %s\n", report->dry_run ? "would free" : "freed",
-              HumanBytes(report->TotalBytes()).c_str(),
-              WithCommas(static_cast<int64_t>(report->kept_objects)).c_str(),
-              HumanBytes(report->kept_bytes).c_str());
+  std::printf("%s %s; %s stay%s, %s\n", report->dry_run ? "would free" : "freed",
+              HumanBytes(report->TotalBytes()).c_str(), Counted(report->kept_objects, "object").c_str(),
+              report->kept_objects == 1 ? "s" : "", HumanBytes(report->kept_bytes).c_str());
   return kExitOk;
 }
 
@@ -105,6 +178,8 @@ void AddFsckCommand(CLI::App& app, Action& action) {
   CLI::App* fsck = app.add_subcommand("fsck", "Check every byte of the store");
   auto arguments = std::make_shared<FsckArguments>();
   fsck->add_flag("--repair", arguments->repair, "Set damaged objects aside and drop what leads to them");
+  fsck->add_flag("--rebuild", arguments->rebuild,
+                 "Make a new store.db from the objects, if it is missing or damaged");
   fsck->add_flag("--fast", arguments->fast, "Compare sizes and times, without reading the files");
   AddStoreOption(*fsck, arguments->store);
   fsck->add_flag("--json", arguments->json, "JSON on stdout");

@@ -92,18 +92,25 @@ fs::path StoreOfPipeline(const std::string& option, const fs::path& pipeline_fil
   return fs::absolute(pipeline_file, ec).parent_path() / kStoreFolder;
 }
 
+Result<fs::path> StoreFolder(const std::string& option) {
+  if (!option.empty()) return fs::path(option);
+  if (const char* variable = std::getenv("GENFLOW_STORE"); variable != nullptr && *variable != '\0')
+    return fs::path(variable);
+  return FindStore();
+}
+
 Result<Store> OpenStore(const std::string& option, bool read_only) {
   StoreOptions options;
   options.create = false;
   options.read_only = read_only;
-  fs::path root = option;
-  if (root.empty()) {
-    if (const char* variable = std::getenv("GENFLOW_STORE"); variable != nullptr) root = variable;
-  }
-  if (root.empty()) {
-    GF_TRY(root, FindStore());
-  }
-  return Store::Open(root, options);
+  GF_TRY(const auto root, StoreFolder(option));
+  auto store = Store::Open(root, options);
+  if (store.ok()) ShowNotices(*store);
+  return store;
+}
+
+void ShowNotices(const Store& store) {
+  for (const auto& notice : store.notices()) std::fprintf(stderr, "notice: %s\n", notice.c_str());
 }
 
 Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& file, const Catalog& catalog,
@@ -114,7 +121,8 @@ Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& fi
   for (const auto& text : options.params) {
     const size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0) {
-      return InvalidError("-p " + text + " is not NAME=VALUE", "write -p epochs=3");
+      return InvalidError("-p " + text + " is not NAME=VALUE",
+                          "write -p " + (equals == 0 || text.empty() ? "NAME" : text) + "=VALUE");
     }
     load.overrides.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }

@@ -32,7 +32,12 @@ Result<std::filesystem::path> PipelineFile(const PipelineOptions& options);
 // Where the store of a pipeline is: `--store`, $GENFLOW_STORE, or .genflow beside the pipeline's file.
 std::filesystem::path StoreOfPipeline(const std::string& option, const std::filesystem::path& pipeline_file);
 // For commands without a pipeline: `--store`, $GENFLOW_STORE, or the nearest .genflow from here upwards.
+Result<std::filesystem::path> StoreFolder(const std::string& option);
+// Opens that store, and says its notices on stderr.
 Result<Store> OpenStore(const std::string& option, bool read_only);
+
+// "notice: ..." on stderr for each of them.
+void ShowNotices(const Store& store);
 
 // Loads, checks and resolves a pipeline. Diagnostics hold errors and warnings; without errors there is a
 // pipeline. `store` gives the salt for the digests of secrets. Without it the pipeline is checked alone: secrets

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "cli/sandbox.h"
 
@@ -39,8 +40,9 @@ TEST_F(StoreCommands, RunsLsAndShow) {
   EXPECT_EQ(run["attempts"][1]["inputs"][0]["source"], "a.out");
   EXPECT_EQ(run["attempts"][0]["key_components"]["params"]["text"], "one");
   EXPECT_EQ(run["argv"][1], "run");
-  const auto shown = box.Genflow({"runs", "show", "latest"});
+  const auto shown = box.Genflow({"runs", "show"});
   EXPECT_EQ(shown.code, 0);
+  EXPECT_EQ(shown.out, box.Genflow({"runs", "show", "latest"}).out);
   EXPECT_NE(shown.out.find("params    {\"text\":\"two\"}\n"), std::string::npos) << shown.out;
   EXPECT_EQ(box.Genflow({"runs", "ls", "--status", "failed"}).out, "no runs\n");
   const auto bad = box.Genflow({"runs", "ls", "--status", "bad"});
@@ -64,6 +66,15 @@ TEST_F(StoreCommands, ArtifactsShowExport) {
   EXPECT_EQ(box.Genflow({"artifacts", "export", "b.out", "copy.txt"}).code, 2) << "nothing is overwritten";
 }
 
+TEST_F(StoreCommands, ArtifactMistakesHelp) {
+  const auto type = box.Genflow({"artifacts", "ls", "--type", "datset"});
+  EXPECT_EQ(type.code, 2);
+  EXPECT_EQ(type.err, "error: --type datset is no type of artifact\n  hint: did you mean 'dataset'?\n");
+  const auto target = box.Genflow({"artifacts", "export", "b.out", "/proc/x"});
+  EXPECT_EQ(target.code, 2);
+  EXPECT_EQ(target.err, "error: /proc/x: No such file or directory\n");
+}
+
 TEST_F(StoreCommands, RemovedRunsFreeTheirArtifacts) {
   const json runs = Json({"runs", "ls", "--json"});
   const std::string old = runs[1]["id"];
@@ -78,16 +89,121 @@ TEST_F(StoreCommands, RemovedRunsFreeTheirArtifacts) {
   EXPECT_EQ(Json({"artifacts", "ls", "--json"}).size(), 2u);
 }
 
+// Digests by DIGEST, and what is set aside without its time.
+std::string WithoutDigests(std::string text) {
+  text = std::regex_replace(text, std::regex("[0-9a-f]{64}"), "DIGEST");
+  return std::regex_replace(text, std::regex("damaged-[0-9]{8}-[0-9]{6}-[a-z0-9]{4}"), "damaged-TIME");
+}
+
 TEST_F(StoreCommands, FsckFindsDamageAndRepairs) {
+  EXPECT_EQ(box.Genflow({"fsck"}).out, "clean: 4 objects, 4 files, 20 B checked\n");
   EXPECT_EQ(Json({"fsck", "--json"})["clean"], true);
-  ASSERT_EQ(box.Shell("f=$(ls .genflow/objects/*/*/data | head -n 1); chmod u+w $f; printf x >> $f").code, 0);
+  ASSERT_EQ(
+      box.Shell("f=$(dirname $(grep -l '\"stage\": \"b\"' .genflow/objects/*/*/object.json | head -n 1))"
+                "/data; chmod u+w $f; printf x >> $f")
+          .code,
+      0);
   const auto found = box.Genflow({"fsck"});
   EXPECT_EQ(found.code, 1);
-  EXPECT_NE(found.out.find("damaged-object "), std::string::npos) << found.out;
-  EXPECT_NE(found.out.find("damaged: "), std::string::npos) << found.out;
-  EXPECT_EQ(box.Genflow({"fsck", "--repair"}).code, 0);
-  EXPECT_EQ(box.Genflow({"fsck"}).code, 0);
+  const std::string damage = "damaged-object DIGEST: file b.out: its content is 8 bytes instead of 7";
+  EXPECT_EQ(WithoutDigests(box.Normal(found.out)),
+            damage +
+                "\n  used by RUN:b.out\ndamaged: 4 objects, 4 files, 20 B checked\n"
+                "  hint: `genflow fsck --repair` sets damaged objects aside; their stages run again\n");
+  const auto json_found = box.Genflow({"fsck", "--json"});
+  EXPECT_EQ(json_found.code, 1);
+  EXPECT_EQ(json::parse(json_found.out)["problems"][0]["kind"], "damaged-object");
+  const auto repaired = box.Genflow({"fsck", "--repair"});
+  EXPECT_EQ(repaired.code, 0);
+  EXPECT_EQ(WithoutDigests(box.Normal(repaired.out)),
+            damage + " (repaired)\n  used by RUN:b.out\nrepaired: 4 objects, 4 files, 20 B checked\n");
+  EXPECT_EQ(box.Genflow({"fsck"}).out, "clean: 3 objects, 3 files, 13 B checked\n");
   EXPECT_EQ(box.Genflow({"run"}).code, 0);
+}
+
+TEST_F(StoreCommands, AnUnregisteredObjectIsHarmless) {
+  ASSERT_EQ(box.Shell("cp -a .genflow/objects kept").code, 0);
+  ASSERT_EQ(box.Genflow({"runs", "rm", "latest"}).code, 0);
+  ASSERT_EQ(box.Genflow({"gc"}).code, 0);
+  ASSERT_EQ(box.Shell("cp -an kept/. .genflow/objects/").code, 0);
+  const auto found = box.Genflow({"fsck"});
+  EXPECT_EQ(found.code, 0);
+  EXPECT_EQ(WithoutDigests(found.out),
+            "unregistered-object DIGEST: store.db does not know this object, which is whole\n"
+            "unregistered-object DIGEST: store.db does not know this object, which is whole\n"
+            "clean: 2 objects, 2 files, 10 B checked\n"
+            "  hint: `genflow gc` frees what a stopped process left behind; it does no harm\n");
+  EXPECT_EQ(WithoutDigests(box.Genflow({"fsck", "--repair"}).out),
+            "unregistered-object DIGEST: store.db does not know this object, which is whole (repaired)\n"
+            "unregistered-object DIGEST: store.db does not know this object, which is whole (repaired)\n"
+            "repaired: 2 objects, 2 files, 10 B checked\n");
+}
+
+TEST_F(StoreCommands, AForeignFileIsNamedAndLeftAlone) {
+  box.Write(".genflow/objects/note.txt", "mine");
+  const auto found = box.Genflow({"fsck", "--repair"});
+  EXPECT_EQ(found.code, 1);
+  EXPECT_EQ(box.Normal(found.out),
+            "foreign-file DIR/.genflow/objects/note.txt: does not belong in the store\n"
+            "damaged: 4 objects, 4 files, 20 B checked\n"
+            "  hint: move what does not belong in the store out of it\n");
+  EXPECT_EQ(box.Read(".genflow/objects/note.txt"), "mine");
+}
+
+TEST_F(StoreCommands, FsckRebuildMakesTheDatabaseAnew) {
+  const std::string run = Json({"runs", "show", "--json"})["id"];
+  ASSERT_EQ(box.Shell("truncate -s 6000 .genflow/store.db; rm -f .genflow/store.db-*").code, 0);
+  const std::string damaged =
+      "DIR/.genflow/store.db: the store's database is damaged (database disk image is malformed)";
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{"fsck"}, {"runs", "ls"}, {"run"}, {"logs"}, {"gc"}}) {
+    const auto refused = box.Genflow(command);
+    EXPECT_EQ(refused.code, 1);
+    EXPECT_EQ(refused.out, "");
+    EXPECT_EQ(
+        box.Normal(refused.err),
+        "error: " + damaged +
+            "\n  hint: `genflow fsck --rebuild` sets it aside and rebuilds it from the objects, which are "
+            "intact; run history and metrics are lost with it\n");
+  }
+  const auto report = box.Genflow({"fsck", "--json"});
+  EXPECT_EQ(report.code, 1);
+  EXPECT_EQ(box.Normal(json::parse(report.out)["problems"].dump()),
+            R"([{"dependents":[],"detail":")" + damaged +
+                R"(","kind":"database","repaired":false,"subject":"store.db"}])");
+  const auto rebuilt = box.Genflow({"fsck", "--rebuild"});
+  EXPECT_EQ(rebuilt.code, 0);
+  EXPECT_EQ(
+      WithoutDigests(box.Normal(rebuilt.err)),
+      "notice: DIR/.genflow/store.db was set aside as store.db.damaged-TIME\n"
+      "notice: DIR/.genflow/store.db was not there: a new one was made from 4 objects; logs are there, the "
+      "history of runs and their metrics is not\n");
+  EXPECT_EQ(rebuilt.out, "clean: 4 objects, 4 files, 20 B checked\n");
+  EXPECT_EQ(Json({"runs", "show", run, "--json"})["status"], "recovered");
+  EXPECT_NE(box.Genflow({"logs", run + "/a"}).out.find("genflow ended: exit code 0"), std::string::npos);
+  const auto again = box.Genflow({"run", "-p", "text=two"});
+  EXPECT_EQ(again.out.find("p: nothing to do (2 stages cached, "), 0u) << again.out;
+}
+
+TEST_F(StoreCommands, FsckRebuildKeepsASoundDatabase) {
+  const auto kept = box.Genflow({"fsck", "--rebuild", "--json"});
+  EXPECT_EQ(kept.code, 0);
+  EXPECT_EQ(box.Normal(kept.err),
+            "notice: DIR/.genflow/store.db is sound and stays: a new one would lose the history of runs\n");
+  EXPECT_EQ(json::parse(kept.out)["objects"], 4);
+  EXPECT_EQ(Json({"runs", "ls", "--json"})[0]["status"], "ok");
+}
+
+TEST_F(StoreCommands, AMissingDatabaseIsRebuiltByAnyCommandWhichSaysSo) {
+  ASSERT_EQ(box.Shell("rm .genflow/store.db*").code, 0);
+  const auto listed = box.Genflow({"runs", "ls", "--json"});
+  EXPECT_EQ(listed.code, 0);
+  EXPECT_EQ(json::parse(listed.out).size(), 2u);
+  EXPECT_EQ(
+      box.Normal(listed.err),
+      "notice: DIR/.genflow/store.db was not there: a new one was made from 4 objects; logs are there, the "
+      "history of runs and their metrics is not\n");
+  EXPECT_EQ(box.Genflow({"runs", "ls"}).err, "");
 }
 
 TEST_F(StoreCommands, TheStoreIsFoundFromBelowAndByOption) {
