@@ -59,7 +59,7 @@ Status WriteFileAtomic(const fs::path& path, std::string_view bytes, unsigned mo
   const fs::path temporary = folder / ("." + path.filename().string() + ".tmp-" + std::to_string(::getpid()) +
                                        "-" + std::to_string(counter.fetch_add(1)));
   Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-  if (!fd.valid()) return ErrnoError(temporary.string(), errno);
+  if (!fd.valid()) return ErrnoError(path.string(), errno);
   auto fail = [&](Error error) -> Status {
     ::unlink(temporary.c_str());
     return error;

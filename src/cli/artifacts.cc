@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -42,6 +43,12 @@ int List(const Options& options) {
   }
   filter.stage = options.stage;
   filter.type = options.type;
+  const std::vector<std::string> types = {"dataset", "model", "adapter", "report", "package", "file"};
+  if (!options.type.empty() && std::find(types.begin(), types.end(), options.type) == types.end()) {
+    const auto near = NearestName(options.type, types);
+    return Report(InvalidError("--type " + options.type + " is no type of artifact",
+                               near ? "did you mean '" + *near + "'?" : "it is one of " + Join(types, ", ")));
+  }
   filter.limit = options.limit;
   auto uses = store->ListArtifacts(filter);
   if (!uses.ok()) return Report(uses.error());
@@ -120,16 +127,22 @@ int Export(const Options& options) {
 void AddArtifactsCommand(CLI::App& app, Action& action) {
   CLI::App* artifacts = app.add_subcommand("artifacts", "List, show and export what stages have made");
   artifacts->require_subcommand(1);
+  artifacts->footer(
+      "Examples:\n  genflow artifacts ls --run latest\n  genflow artifacts export package.package "
+      "./linux-helper");
   auto options = std::make_shared<Options>();
   const char* ref_help =
       "RUN:STAGE.PORT, STAGE.PORT (of the latest run), MODEL@ALIAS, or the beginning of a digest";
 
   CLI::App* list = artifacts->add_subcommand("ls", "List artifacts, the latest first");
-  list->add_option("--run", options->run, "Only those of this run");
-  list->add_option("--stage", options->stage, "Only those of this stage");
+  list->add_option("--run", options->run, "Only those of this run")->type_name("RUN");
+  list->add_option("--stage", options->stage, "Only those of this stage")->type_name("STAGE");
   list->add_option("--type", options->type,
-                   "Only those of this type (dataset, model, adapter, report, package, file)");
-  list->add_option("-n,--limit", options->limit, "At most this many; 0: all")->capture_default_str();
+                   "Only those of this type (dataset, model, adapter, report, package, file)")
+      ->type_name("TYPE");
+  list->add_option("-n,--limit", options->limit, "At most this many; 0: all")
+      ->capture_default_str()
+      ->check(NotNegative());
   AddStoreOption(*list, options->store);
   list->add_flag("--json", options->json, "JSON on stdout");
   list->footer("Example:\n  genflow artifacts ls --run latest --type report");

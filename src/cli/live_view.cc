@@ -173,20 +173,18 @@ class LiveView : public Observer {
     size_t rows = 0;
     for (const size_t width : drawn_widths_) rows += std::max<size_t>(1, (width + columns - 1) / columns);
     if (rows == 0) return {};
-    std::string out = "\r";
-    if (rows > 1) out += "\x1b[" + std::to_string(rows - 1) + "A";
-    return out + "\x1b[J";
+    return rows > 1 ? "\r\x1b[" + std::to_string(rows - 1) + "A" : "\r";
   }
 
   void Erase() {
     if (drawn_widths_.empty()) return;
-    (void)WriteAll(fd_, ToStart(static_cast<size_t>(SizeOfTerminal(fd_).columns))).ok();
+    (void)WriteAll(fd_, ToStart(static_cast<size_t>(SizeOfTerminal(fd_).columns)) + "\x1b[J").ok();
     drawn_widths_.clear();
   }
 
   // Prints a line that stays, above the block.
   void Above(const std::string& text, double now) {
-    above_ += text + "\n";
+    above_ += text + "\x1b[K\n";
     Draw(now);
   }
 
@@ -203,15 +201,16 @@ class LiveView : public Observer {
                            HumanDuration(std::max(0.0, std::floor(now - started_)));
       lines.push_back(Styled(Shorten(status, columns - 1, traits_.unicode), Style::kDim, traits_.color));
     }
-    // One write a frame, with wrapping off, so that no half-drawn or wrapped line is ever seen.
+    // One write a frame, with wrapping off, so that no half-drawn or wrapped line is ever seen. Lines are
+    // written over the old ones: terminals that keep what is erased would keep every frame.
     std::string out = ToStart(columns) + above_ + "\x1b[?7l";
     above_.clear();
     drawn_widths_.clear();
     for (size_t i = 0; i < lines.size(); ++i) {
-      out += (i > 0 ? "\n" : "") + lines[i];
+      out += (i > 0 ? "\n" : "") + lines[i] + "\x1b[K";
       drawn_widths_.push_back(DisplayWidth(lines[i]));
     }
-    out += "\x1b[?7h";
+    out += "\x1b[J\x1b[?7h";
     (void)WriteAll(fd_, out).ok();
     drawn_at_ = now;
   }

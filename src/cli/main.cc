@@ -11,6 +11,20 @@ namespace genflow::cli {
 
 namespace {
 
+// Help names what an option takes, not its C++ type: "--store DIR" where the option says so, "PIPELINE" for a
+// positional, which has its own name, and VALUE otherwise.
+void NameValues(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_positional())
+      option->type_name("");
+    else if (option->get_type_name() == "TEXT")
+      option->type_name("VALUE");
+    else if (option->get_type_name() == "INT" || option->get_type_name().starts_with("INT:"))
+      option->type_name("N");
+  }
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) NameValues(*command);
+}
+
 // The subcommand that the arguments had reached, to look for names near a wrong one.
 const CLI::App* Deepest(const CLI::App* app) {
   while (!app->get_subcommands().empty()) app = app->get_subcommands().back();
@@ -79,11 +93,19 @@ int Main(int argc, char** argv) {
   AddSchemaCommand(app, action);
   AddVersionCommand(app, action);
   AddWorkerCommand(app, action);
+  NameValues(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
+    // `genflow` or `genflow runs` alone asks what there is.
+    const CLI::App* at = Deepest(&app);
+    const bool group = !at->get_subcommands([](const CLI::App*) { return true; }).empty();
+    if (group && at->remaining(true).empty() && app.remaining(true).empty()) {
+      std::fputs(app.help().c_str(), stderr);
+      return kExitUsage;
+    }
     return Report(UsageError(app, error));
   }
   return action();

@@ -14,6 +14,9 @@ namespace genflow::cli {
 namespace {
 
 int Describe(const std::string& file, std::string output) {
+  std::error_code ec;
+  if (!std::filesystem::exists(file, ec))
+    return Report(MakeError(Code::kNotFound, file + ": there is no such file"));
   auto plugin = DescribePlugin(file);
   if (!plugin.ok()) return Report(plugin.error());
   const std::string text = ManifestToJson(*plugin);
@@ -31,11 +34,15 @@ int Describe(const std::string& file, std::string output) {
 void AddPluginCommand(CLI::App& app, Action& action) {
   CLI::App* plugin = app.add_subcommand("plugin", "Work on stage plugins");
   plugin->require_subcommand(1);
+  plugin->footer("Example:\n  genflow plugin describe build/my_plugin.so");
   CLI::App* describe = plugin->add_subcommand("describe", "Write the manifest that stands beside a plugin");
   auto file = std::make_shared<std::string>(), output = std::make_shared<std::string>();
   describe->add_option("PLUGIN", *file, "The plugin's .so file")->required();
-  describe->add_option("-o,--output", *output,
-                       "Where to write; '-' is standard output (default: PLUGIN with .json)");
+  describe
+      ->add_option("-o,--output", *output,
+                   "Where to write; '-' is standard output (default: PLUGIN with .json)")
+      ->type_name("FILE");
+  describe->footer("Example:\n  genflow plugin describe build/my_plugin.so -o -");
   describe->callback(
       [&action, file, output] { action = [file, output] { return Describe(*file, *output); }; });
 }

@@ -27,7 +27,7 @@ Style StyleOf(StageStatus status) {
 std::string NoteOf(const StageResult& result) {
   switch (result.status) {
     case StageStatus::kCached:
-      return "saved " + HumanDuration(result.seconds);
+      return result.seconds > 0 ? "saved " + HumanDuration(result.seconds) : "";  // unknown after a rebuild
     case StageStatus::kSkipped:
       return result.reason;
     case StageStatus::kFailed:

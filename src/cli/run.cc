@@ -201,11 +201,14 @@ void AddRunOptions(CLI::App& command, Options& options) {
   command
       .add_option("--from", options.from,
                   "Only this stage and what depends on it; the rest comes from the cache")
+      ->type_name("STAGE")
       ->allow_extra_args(false);
   command.add_option("--until", options.until, "Only this stage and what it depends on")
+      ->type_name("STAGE")
       ->allow_extra_args(false);
   command
       .add_option("--force", options.force, "Run these stages even when they are cached; without names, all")
+      ->type_name("STAGE")
       ->expected(0, -1);
   AddStoreOption(command, options.pipeline.store);
 }
@@ -221,6 +224,7 @@ void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>
   run->add_option("-j,--jobs", options->jobs, "At most this many stages at once")->check(AtLeastOne());
   run->add_option("--cpus", options->cpus, "Size of the CPU pool (default: all CPUs)")->check(AtLeastOne());
   run->add_option("--grace", options->grace, "Time that stages have to save their state when stopped")
+      ->type_name("TIME")
       ->capture_default_str();
   run->add_flag("-n,--dry-run", options->dry_run, "Say what would run and why, and run nothing");
   run->add_flag("--json", options->json, "Events as JSON lines on stdout");

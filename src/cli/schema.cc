@@ -18,7 +18,7 @@ namespace genflow::cli {
 void AddSchemaCommand(CLI::App& app, Action& action) {
   CLI::App* schema = app.add_subcommand("schema", "Print the JSON Schema of pipeline files, for editors");
   auto output = std::make_shared<std::string>();
-  schema->add_option("-o,--output", *output, "File to write instead of stdout");
+  schema->add_option("-o,--output", *output, "File to write instead of stdout")->type_name("FILE");
   schema->footer(
       "Example:\n"
       "  genflow schema -o .genflow/schema.json\n"
@@ -41,6 +41,7 @@ void AddVersionCommand(CLI::App& app, Action& action) {
   CLI::App* version = app.add_subcommand("version", "Print the version");
   auto json = std::make_shared<bool>(false);
   version->add_flag("--json", *json, "JSON on stdout");
+  version->footer("Example:\n  genflow version --json");
   version->callback([&action, json] {
     action = [json] {
       if (*json)

@@ -13,6 +13,7 @@
 #include "base/strings.h"
 #include "cli/commands.h"
 #include "cli/errors.h"
+#include "cli/pipeline_options.h"
 #include "cli/workspace.h"
 #include "host/stage_runner.h"
 
@@ -51,20 +52,28 @@ class ConsoleSink : public ReportSink {
 void SetDefault(json& params, std::string_view dotted, const json& value) {
   json* at = &params;
   const auto parts = Split(dotted, '.');
-  for (size_t i = 0; i + 1 < parts.size(); ++i) at = &(*at)[std::string(parts[i])];
+  for (size_t i = 0; i + 1 < parts.size(); ++i) {
+    at = &(*at)[std::string(parts[i])];
+    if (!at->is_object() && !at->is_null()) return;  // the stage refuses it
+  }
   json& leaf = (*at)[std::string(parts.back())];
   if (leaf.is_null()) leaf = value;
 }
 
 // Expands a files parameter in place: globs become sorted absolute paths.
-void ExpandFiles(json& params, const std::string& name) {
+Status ExpandFiles(json& params, const std::string& name) {
   json* at = &params;
   for (const auto part : Split(name, '.')) {
-    if (!at->is_object() || !at->contains(std::string(part))) return;
+    if (!at->is_object() || !at->contains(std::string(part))) return Ok();
     at = &(*at)[std::string(part)];
   }
-  std::vector<std::string> patterns = at->is_string() ? std::vector<std::string>{at->get<std::string>()}
-                                                      : at->get<std::vector<std::string>>();
+  std::vector<std::string> patterns;
+  const json list = at->is_array() ? *at : json::array({*at});
+  for (const auto& item : list) {
+    if (!item.is_string())
+      return InvalidError("--with: " + name + " is " + at->dump(), "expected a glob or a list of globs");
+    patterns.push_back(item.get<std::string>());
+  }
   json out = json::array();
   for (const auto& pattern : patterns) {
     glob_t found{};
@@ -74,6 +83,13 @@ void ExpandFiles(json& params, const std::string& name) {
     ::globfree(&found);
   }
   *at = out;
+  return Ok();
+}
+
+std::string PortNames(const std::vector<PortInfo>& ports) {
+  std::vector<std::string> names;
+  for (const auto& port : ports) names.push_back(port.name);
+  return Join(names, ", ");
 }
 
 struct RunOptions {
@@ -83,6 +99,9 @@ struct RunOptions {
 };
 
 int RunByHand(const RunOptions& options) {
+  if (options.stage == kExecStage)
+    return Report(InvalidError("exec has no ports of its own, so it runs only in a pipeline",
+                               "its text is bash: a shell runs it by hand"));
   const Catalog catalog = UsableCatalog();
   auto stage = FindStageInfo(catalog, options.stage);
   if (!stage.ok()) return Report(stage.error());
@@ -92,10 +111,13 @@ int RunByHand(const RunOptions& options) {
   request.stage = options.stage;
   request.params = json::parse(options.with, nullptr, false);
   if (!request.params.is_object())
-    return Report(InvalidError("--with is not a JSON object: " + options.with));
+    return Report(
+        InvalidError("--with is not a JSON object: " + options.with, "write --with '{\"name\": \"value\"}'"));
   for (const auto& param : (*stage)->params) {
     if (param.default_value) SetDefault(request.params, param.name, *param.default_value);
-    if (param.type == ParamType::kFiles) ExpandFiles(request.params, param.name);
+    if (param.type != ParamType::kFiles) continue;
+    if (auto expanded = ExpandFiles(request.params, param.name); !expanded.ok())
+      return Report(expanded.error());
   }
   std::error_code ec;
   for (const auto& text : options.inputs) {
@@ -103,16 +125,22 @@ int RunByHand(const RunOptions& options) {
     const std::string port = text.substr(0, equals);
     const PortInfo* info = (*stage)->FindInput(port);
     if (equals == std::string::npos || info == nullptr) {
-      return Report(
-          InvalidError("--in " + text + ": " + options.stage + " has no such input", "write --in PORT=PATH"));
+      const std::string inputs = PortNames((*stage)->inputs);
+      return Report(InvalidError(
+          "--in " + text + ": " + options.stage + " has no input '" + port + "'",
+          inputs.empty() ? "it has no inputs" : "write --in PORT=PATH; its inputs are " + inputs));
     }
-    request.inputs.push_back(
-        {port, info->type, fs::absolute(text.substr(equals + 1), ec).string(), "", "by hand"});
+    const fs::path path = fs::absolute(text.substr(equals + 1), ec);
+    if (!fs::exists(path, ec))
+      return Report(MakeError(Code::kNotFound, "--in " + text + ": there is no such file or folder"));
+    request.inputs.push_back({port, info->type, path.string(), "", "by hand"});
   }
   const fs::path out = fs::absolute(options.out, ec);
   for (const auto& port : (*stage)->outputs) {
     const fs::path path = out / port.name;
-    if (auto removed = RemoveTree(path); !removed.ok()) return Report(removed.error());
+    if (fs::exists(fs::symlink_status(path, ec)))
+      return Report(
+          InvalidError(path.string() + ": exists already", "remove it, or give another folder with --out"));
     request.outputs[port.name] = path.string();
   }
   request.state_dir = (out / ".state").string();
@@ -139,10 +167,17 @@ void AddStagesRunCommand(CLI::App& stages, Action& action) {
       stages.add_subcommand("run", "Run one stage on given inputs, without a pipeline or a store");
   auto options = std::make_shared<RunOptions>();
   run->add_option("STAGE", options->stage, "Name of the stage, such as data.read")->required();
-  run->add_option("--with", options->with, "Parameters as a JSON object");
-  run->add_option("--in", options->inputs, "PORT=PATH of an input artifact; may be repeated");
-  run->add_option("--out", options->out, "Folder for the outputs: DIR/<port>")->capture_default_str();
-  run->add_option("--threads", options->threads, "CPU threads (default: all)");
+  run->add_option("--with", options->with, "Parameters as a JSON object")->type_name("JSON");
+  run->add_option("--in", options->inputs, "An input artifact; may be repeated")
+      ->type_name("PORT=PATH")
+      ->allow_extra_args(false);
+  run->add_option("--out", options->out, "Folder for the outputs: DIR/<port>")
+      ->type_name("DIR")
+      ->capture_default_str();
+  run->add_option("--threads", options->threads, "CPU threads (default: all)")->check(AtLeastOne());
+  run->footer(
+      "Example:\n"
+      "  genflow stages run data.read --with '{\"path\": \"data/*.jsonl\"}' --out pages");
   run->callback([&action, options] { action = [options] { return RunByHand(*options); }; });
 }
 

@@ -95,10 +95,39 @@ std::string StageMarkdown(const StageInfo& stage) {
 
 }  // namespace
 
+StageInfo ExecInfo() {
+  StageInfo exec;
+  exec.name = "exec";
+  exec.summary = "Runs a shell text with declared outputs.";
+  exec.doc =
+      "The text is bash, run with -eo pipefail in the pipeline's folder. The stage names its own ports: "
+      "inputs "
+      "under `in:`, outputs with their types under `out: { PORT: TYPE }`. Their paths are in "
+      "`GENFLOW_IN_<PORT>` and `GENFLOW_OUT_<PORT>`, in capitals. What it prints is its log.";
+  ParamInfo run;
+  run.name = "run";
+  run.required = true;
+  run.doc = "The shell text.";
+  ParamInfo files;
+  files.name = "files";
+  files.type = ParamType::kFiles;
+  files.doc = "Globs of files that the text reads: when their content changes, the stage runs again.";
+  exec.params = {run, files};
+  return exec;
+}
+
 std::string DescribeStage(const StageInfo& stage, bool color) {
-  std::string out = Styled(stage.name, Style::kBold, color) + " " + stage.version + "  (plugin " +
-                    stage.plugin_name + ")\n" + stage.summary + "\n";
-  if (!Trim(stage.doc).empty()) out += "\n" + RenderMarkdown(stage.doc, "", color);
+  std::string out = Styled(stage.name, Style::kBold, color);
+  if (!stage.plugin_name.empty()) out += " " + stage.version + "  (plugin " + stage.plugin_name + ")";
+  out += "\n" + stage.summary + "\n";
+  if (!Trim(stage.doc).empty()) {
+    const std::string doc = RenderMarkdown(stage.doc, "", color);
+    out += "\n";
+    for (const auto line : Split(Trim(doc), '\n')) {
+      const bool prose = line.find("  ") == std::string_view::npos;  // tables and code keep their lines
+      out += prose ? Wrapped(std::string(line), "", kTextCells) : std::string(line) + "\n";
+    }
+  }
   const auto ports = [&](const char* title, const std::vector<PortInfo>& list) {
     if (list.empty()) return;
     Table table({title, "type", ""});

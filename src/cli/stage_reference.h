@@ -8,6 +8,9 @@
 
 namespace genflow::cli {
 
+// `uses: exec`, which belongs to no plugin, described as stages are.
+StageInfo ExecInfo();
+
 // For a terminal: what `genflow stages show` prints.
 std::string DescribeStage(const StageInfo& stage, bool color);
 

@@ -65,24 +65,30 @@ int List(const Options& options) {
   if (options.json) {
     nlohmann::json out = nlohmann::json::array();
     for (const auto& stage : catalog.stages()) out.push_back(ToJson(stage));
+    out.push_back(ToJson(ExecInfo()));
     std::fputs(DumpPretty(out).c_str(), stdout);
     return kExitOk;
   }
   Table table({"stage", "version", "summary"});
   for (const auto& stage : catalog.stages()) table.Add({stage.name, stage.version, stage.summary});
-  table.Add({"exec", "", "Runs a shell text with declared outputs."});
+  const StageInfo exec = ExecInfo();
+  table.Add({exec.name, "", exec.summary});
   std::fputs(table.Render("", DetectTerminal(STDOUT_FILENO).color).c_str(), stdout);
   return kExitOk;
 }
 
 int Show(const Options& options) {
   const Catalog catalog = UsableCatalog();
-  auto stage = FindStageInfo(catalog, options.stage);
-  if (!stage.ok()) return Report(stage.error());
+  StageInfo stage = ExecInfo();
+  if (options.stage != stage.name) {
+    auto found = FindStageInfo(catalog, options.stage);
+    if (!found.ok()) return Report(found.error());
+    stage = **found;
+  }
   if (options.json)
-    std::fputs(DumpPretty(ToJson(**stage)).c_str(), stdout);
+    std::fputs(DumpPretty(ToJson(stage)).c_str(), stdout);
   else
-    std::fputs(DescribeStage(**stage, DetectTerminal(STDOUT_FILENO).color).c_str(), stdout);
+    std::fputs(DescribeStage(stage, DetectTerminal(STDOUT_FILENO).color).c_str(), stdout);
   return kExitOk;
 }
 
@@ -104,6 +110,7 @@ int Reference(const Options& options) {
 void AddStagesCommand(CLI::App& app, Action& action) {
   CLI::App* stages = app.add_subcommand("stages", "List stages, show one, run one by hand");
   stages->require_subcommand(1);
+  stages->footer("Examples:\n  genflow stages ls\n  genflow stages show train.lora");
   auto options = std::make_shared<Options>();
 
   CLI::App* list = stages->add_subcommand("ls", "List every stage that can be used");
@@ -119,7 +126,7 @@ void AddStagesCommand(CLI::App& app, Action& action) {
 
   CLI::App* reference =
       stages->add_subcommand("reference", "Write the reference pages as Markdown, one file a plugin");
-  reference->add_option("-o,--output", options->output, "Folder to write to")->required();
+  reference->add_option("-o,--output", options->output, "Folder to write to")->required()->type_name("DIR");
   reference->footer("Example:\n  genflow stages reference --output docs/reference");
   reference->callback([&action, options] { action = [options] { return Reference(*options); }; });
 

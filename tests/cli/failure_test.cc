@@ -1,6 +1,11 @@
 // Everything that can go wrong in a stage: one clear message, the log's last lines and its path.
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 
+#include <cerrno>
+#include <cstring>
+
+#include "base/files.h"
 #include "cli/sandbox.h"
 
 namespace genflow {
@@ -244,6 +249,30 @@ TEST(Failure, DaemonsOfAStageEndWithIt) {
       box.Shell("for i in $(seq 100); do test -d /proc/$(cat daemon.pid) || exit 0; sleep 0.02; done; exit 1")
           .code,
       0);
+}
+
+TEST(Failure, AFullDiskFailsTheStageAndIsFreed) {
+  Sandbox box;
+  const std::string disk = (box.dir() / "small").string();
+  ASSERT_TRUE(MakeDirectories(disk).ok());
+  if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=1m") != 0)
+    GTEST_SKIP() << "a small file system cannot be mounted here: " << std::strerror(errno);
+  box.Write("small/pipeline.yaml",
+            "name: full\nstages:\n  small:\n    uses: exec\n    with: { run: 'echo small > "
+            "\"$GENFLOW_OUT_X\"' }\n    out: { x: file }\n"
+            "  large:\n    uses: exec\n    in: { i: small.x }\n"
+            "    with: { run: 'head -c 4000000 /dev/zero > \"$GENFLOW_OUT_Y\"' }\n    out: { y: file }\n");
+  const auto run = box.Genflow({"run", "small/pipeline.yaml"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_NE(run.err.find("error: large: its command ended with exit code 1\n"
+                         "  last lines of its log:\n"
+                         "  | head: error writing 'standard output': No space left on device\n"),
+            std::string::npos)
+      << run.err;
+  EXPECT_NE(run.out.find("small  ran "), std::string::npos) << run.out;
+  EXPECT_EQ(box.Genflow({"fsck", "--store", "small/.genflow"}).out, "clean: 1 object, 1 file, 6 B checked\n");
+  EXPECT_EQ(box.Shell("head -c 400000 /dev/zero > small/room").code, 0) << "the space was freed";
+  EXPECT_EQ(::umount(disk.c_str()), 0);
 }
 
 }  // namespace

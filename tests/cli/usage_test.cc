@@ -35,9 +35,15 @@ TEST(Usage, MistakesNameWhatWasMeantAndExitWith2) {
          "error: unexpected argument 'b.yaml'\n  hint: `genflow validate --help` shows what it takes\n");
   expect({"run", "-j", "0"},
          "error: --jobs: 0 is not a number from 1 up\n  hint: `genflow run --help` shows what it takes\n");
+  expect(
+      {"runs", "ls", "-n", "-3"},
+      "error: --limit: -3 is not a number from 0 up\n  hint: `genflow runs ls --help` shows what it takes\n");
+  expect(
+      {"runs", "ls", "-n", "x"},
+      "error: --limit: x is not a number from 0 up\n  hint: `genflow runs ls --help` shows what it takes\n");
+  expect({"plugin", "describe", "none.so"}, "error: none.so: there is no such file\n");
   expect({"artifacts", "show"},
          "error: ARTIFACT is required\n  hint: `genflow artifacts show --help` shows what it takes\n");
-  expect({}, "error: A subcommand is required\n  hint: `genflow --help` shows what it takes\n");
   expect({"run"},
          "error: no pipeline was given, and there is no pipeline.yaml here\n"
          "  hint: name one: genflow run path/to/pipeline.yaml\n");
@@ -46,6 +52,46 @@ TEST(Usage, MistakesNameWhatWasMeantAndExitWith2) {
          "  hint: go to the folder of a pipeline that has run, or give --store DIR\n");
   expect({"stages", "show", "test.atc"},
          "error: no stage is called 'test.atc'\n  hint: did you mean 'test.act'?\n");
+}
+
+TEST(Usage, ACommandThatNeedsAnotherShowsItsHelp) {
+  Sandbox box;
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{}, {"runs"}, {"artifacts"}, {"stages"}, {"plugin"}}) {
+    const auto alone = box.Genflow(command);
+    EXPECT_EQ(alone.code, 2);
+    EXPECT_EQ(alone.out, "");
+    auto help = command;
+    help.push_back("--help");
+    EXPECT_EQ(alone.err, box.Genflow(help).out);
+  }
+}
+
+TEST(Usage, HelpNamesWhatOptionsTake) {
+  Sandbox box;
+  EXPECT_EQ(
+      box.Genflow({"artifacts", "export", "--help"}).out,
+      "Copy an artifact out of the store\n"
+      "Usage: genflow artifacts export [OPTIONS] ARTIFACT TARGET\n"
+      "\n"
+      "Positionals:\n"
+      "  ARTIFACT REQUIRED           RUN:STAGE.PORT, STAGE.PORT (of the latest run), MODEL@ALIAS, or the "
+      "beginning of a digest\n"
+      "  TARGET REQUIRED             A path that does not exist yet\n"
+      "\n"
+      "Options:\n"
+      "  -h,--help                   Print this help message and exit\n"
+      "  --link                      Hard links instead of copies: no space, read-only\n"
+      "  --store DIR                 The run store (default: .genflow beside the pipeline, or "
+      "$GENFLOW_STORE)\n"
+      "  --json                      JSON on stdout\n"
+      "\n"
+      "Example:\n"
+      "  genflow artifacts export package.package ./linux-helper\n");
+  const std::string run = box.Genflow({"run", "--help"}).out;
+  EXPECT_EQ(run.find("TEXT"), std::string::npos) << run;
+  EXPECT_NE(run.find("  -p,--param NAME=VALUE ...   Sets a parameter"), std::string::npos) << run;
+  EXPECT_NE(run.find("  -j,--jobs N "), std::string::npos) << run;
 }
 
 TEST(Usage, EveryCommandHasHelpWithAnExample) {
@@ -67,6 +113,9 @@ TEST(Usage, EveryCommandHasHelpWithAnExample) {
                                              {"stages", "ls"},
                                              {"stages", "show"},
                                              {"stages", "reference"},
+                                             {"stages", "run"},
+                                             {"plugin", "describe"},
+                                             {"version"},
                                              {"schema"}}) {
     std::vector<std::string> args = command;
     args.push_back("--help");
@@ -111,7 +160,43 @@ TEST(Usage, StagesAndSchema) {
   EXPECT_NE(box.Genflow({"stages", "show", "test.count"})
                 .out.find("\n  steps  int, 1..1000000, default 3\n      How far to count.\n"),
             std::string::npos);
+  const auto exec = box.Genflow({"stages", "show", "exec"});
+  EXPECT_EQ(exec.code, 0);
+  EXPECT_EQ(exec.out.find("exec\nRuns a shell text with declared outputs.\n"), 0u) << exec.out;
+  EXPECT_EQ(json::parse(box.Genflow({"stages", "ls", "--json"}).out).back()["name"], "exec");
   EXPECT_NE(json::parse(box.Genflow({"schema"}).out).dump().find("test.count"), std::string::npos);
+}
+
+TEST(Usage, AStageByHand) {
+  Sandbox box;
+  box.Write("in.txt", "more");
+  const auto run =
+      box.Genflow({"stages", "run", "test.act", "--with", R"({"text": "some "})", "--in", "in=in.txt"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(box.Read("out/out"), "some more");
+  const auto expect = [&](const std::vector<std::string>& args, int code, const std::string& message) {
+    std::vector<std::string> all = {"stages", "run"};
+    all.insert(all.end(), args.begin(), args.end());
+    const auto result = box.Genflow(all);
+    EXPECT_EQ(result.code, code);
+    EXPECT_EQ(box.Normal(result.err), message);
+  };
+  expect({"test.act"}, 2,
+         "error: DIR/out/out: exists already\n  hint: remove it, or give another folder with --out\n");
+  expect({"exec"}, 2,
+         "error: exec has no ports of its own, so it runs only in a pipeline\n"
+         "  hint: its text is bash: a shell runs it by hand\n");
+  expect({"test.act", "--with", "text=x"}, 2,
+         "error: --with is not a JSON object: text=x\n  hint: write --with '{\"name\": \"value\"}'\n");
+  expect({"test.act", "--with", R"({"files": 5})"}, 2,
+         "error: --with: files is 5\n  hint: expected a glob or a list of globs\n");
+  expect(
+      {"test.act", "--in", "on=in.txt"}, 2,
+      "error: --in on=in.txt: test.act has no input 'on'\n  hint: write --in PORT=PATH; its inputs are in\n");
+  expect({"test.act", "--in", "in=none.txt"}, 2,
+         "error: --in in=none.txt: there is no such file or folder\n");
+  expect({"test.act", "--out", "other", "--with", R"({"do": "gate"})"}, 3,
+         "error: quality is too low: text\n  hint: train longer\n");
 }
 
 TEST(Usage, ReferencePages) {
