@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
+#include <random>
 
 #include "unit/store/store_testing.h"
 
@@ -150,12 +152,8 @@ TEST_F(StoreFaultsTest, KillAtAnyInstantLeavesNothingOrTheWhole) {
   constexpr int kRounds = 50;
   std::mt19937 random(20261124);
   // In memory where that is possible: syncing costs nothing there, so that the kills hit every step.
-  if (::access("/dev/shm", W_OK) == 0) {
-    Must(RemoveTree(folder_));
-    folder_ = fs::path("/dev/shm") / folder_.filename();
-    fs::create_directories(folder_);
-    root_ = folder_ / ".genflow";
-  }
+  std::optional<ScratchFolder> memory;
+  if (::access("/dev/shm", W_OK) == 0) root_ = memory.emplace("/dev/shm") / ".genflow";
   { Store store = Open(); }
   std::vector<std::string> committed;
   for (int round = 0; round < kRounds; ++round) {

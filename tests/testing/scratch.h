@@ -17,8 +17,8 @@ namespace genflow {
 // holds no symbolic link. Throws when the folder cannot be made, which fails the test.
 class ScratchFolder {
  public:
-  ScratchFolder() {
-    std::string path = (std::filesystem::canonical(testing::TempDir()) / "genflow-test-XXXXXX").string();
+  explicit ScratchFolder(const std::filesystem::path& parent = testing::TempDir()) {
+    std::string path = (std::filesystem::canonical(parent) / "genflow-test-XXXXXX").string();
     if (::mkdtemp(path.data()) == nullptr) throw std::system_error(errno, std::generic_category(), path);
     path_ = path;
   }

@@ -114,7 +114,8 @@ class StoreTest : public testing::Test {
   }
 
   const ScratchFolder scratch_;
-  const std::filesystem::path folder_ = scratch_.path(), root_ = folder_ / ".genflow";
+  const std::filesystem::path folder_ = scratch_.path();
+  std::filesystem::path root_ = folder_ / ".genflow";
 };
 
 // Changes the bytes of a read-only file in the store, keeping its size.
