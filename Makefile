@@ -20,7 +20,7 @@ install: program
 	cmake --install $(BUILD)
 
 test: all
-	ctest --test-dir $(BUILD) --output-on-failure
+	ctest --test-dir $(BUILD) -j $$(nproc) --output-on-failure
 
 quickstart: program
 	@manpages=$$(tools/manpages) && $(BUILD)/bin/genflow run pipelines/quickstart.yaml -p manpages="$$manpages"

@@ -23,6 +23,7 @@ namespace genflow::cli {
 namespace {
 
 constexpr useconds_t kFollowInterval = 200'000;
+constexpr int kRunsSearched = 50;
 constexpr size_t kRunRefLength = 4;  // of the random part of an id
 
 struct Options {
@@ -91,11 +92,15 @@ Result<Asked> Resolve(Store& store, const std::string& ref) {
 
 Error NoSuchStage(Store& store, const Asked& asked) {
   const std::string message = "run " + asked.run.id + " has no stage '" + asked.stage + "'";
-  if (const auto before = store.PreviousAttempt(asked.run.pipeline, asked.stage); before.ok() && *before) {
-    const AttemptInfo& attempt = **before;
-    return MakeError(Code::kNotFound, message,
-                     "an earlier run has: genflow logs " +
-                         (attempt.source_run.empty() ? attempt.run : attempt.source_run) + "/" + asked.stage);
+  RunFilter latest;
+  latest.limit = kRunsSearched;
+  if (const auto runs = store.ListRuns(latest); runs.ok()) {
+    for (const auto& run : *runs) {
+      if (std::find(run.stages.begin(), run.stages.end(), asked.stage) != run.stages.end())
+        return MakeError(
+            Code::kNotFound, message,
+            "run " + run.id + " of " + run.pipeline + " has: genflow logs " + run.id + "/" + asked.stage);
+    }
   }
   const auto near = NearestName(asked.stage, asked.StageNames());
   return MakeError(Code::kNotFound, message,

@@ -158,5 +158,20 @@ TEST_F(Cache, ForcedStageInAPlan) {
   EXPECT_EQ(Plan({"--force", "copy"}), "stage  action  why\nread   cached\ncopy   run     forced\n");
 }
 
+TEST_F(Cache, OfManyReasonsTheFirstAreSaid) {
+  box.Write("pipeline.yaml",
+            "name: r\nparams: { text: one }\nstages:\n"
+            "  a:\n    uses: test.act\n    with: { text: \"${{ params.text }}\" }\n"
+            "  b:\n    uses: exec\n    in: { i: a.out, j: a.out, k: a.out, l: a.out, m: a.out }\n"
+            "    with: { run: 'true' }\n");
+  ASSERT_EQ(box.Genflow({"run"}).code, 0);
+  const auto again = box.Genflow({"run", "-p", "text=two"});
+  EXPECT_EQ(box.Normal(again.err),
+            "a: started (param 'text' changed: \"one\" -> \"two\")\n"
+            "a: ran in TIME\n"
+            "b: started (input 'i' changed; input 'j' changed; input 'k' changed; and 1 more)\n"
+            "b: ran in TIME\n");
+}
+
 }  // namespace
 }  // namespace genflow

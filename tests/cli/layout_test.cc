@@ -93,6 +93,20 @@ TEST(Layout, FilesStayReadable) {
   }
 }
 
+TEST(Layout, TestsMakeTheirFoldersInOnePlace) {
+  const fs::path tests = fs::path(GENFLOW_SOURCE_DIR) / "tests";
+  const std::string home_made = std::string("testing::Temp") + "Dir";
+  size_t seen = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(tests)) {
+    const std::string name = fs::relative(entry.path(), tests).string();
+    if (!name.ends_with(".cc") && !name.ends_with(".h")) continue;
+    ++seen;
+    if (ReadFile(entry.path())->find(home_made) == std::string::npos) continue;
+    EXPECT_EQ(name, "testing/scratch.h") << "tests/" << name << " should use ScratchFolder";
+  }
+  EXPECT_GT(seen, 50u);
+}
+
 TEST(Layout, TheBinaryLinksNoTorchArrowOrCuda) {
   Sandbox box;
   const auto ldd = box.Shell(std::string("ldd ") + GENFLOW_BINARY);

@@ -91,7 +91,7 @@ TEST(Logs, OfAStageThatAnEarlierRunHas) {
   const auto log = box.Genflow({"logs", "next"});
   EXPECT_EQ(log.code, 2);
   EXPECT_EQ(box.Normal(log.err),
-            "error: run RUN has no stage 'next'\n  hint: an earlier run has: genflow logs RUN/next\n");
+            "error: run RUN has no stage 'next'\n  hint: run RUN of t has: genflow logs RUN/next\n");
 }
 
 TEST(Logs, FollowARunningStage) {

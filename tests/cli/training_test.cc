@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cli/sandbox.h"
+#include "formats/training_record.h"
 #include "unit/eval/tiny_model.h"
 
 namespace genflow {
@@ -105,6 +106,44 @@ TEST(Training, KillAndTheSameCommandEndInTheSameBytes) {
   run.Signal(SIGKILL);
   EXPECT_EQ(run.Wait().code, 137);
   ExpectContinuesToTheSameBytes(box);
+}
+
+TEST(Training, TheAdapterSaysHowItWasTrained) {
+  Sandbox box;
+  Prepare(box);
+  const auto run = box.Genflow({"run"});
+  ASSERT_EQ(run.code, 0) << run.err;
+  ASSERT_EQ(box.Genflow({"artifacts", "export", "tune.adapter", "adapter"}).code, 0);
+  EXPECT_EQ(box.Read("adapter/training_args.json"), R"({
+  "assistant_only_loss": true,
+  "bf16": false,
+  "gradient_accumulation_steps": 1,
+  "gradient_checkpointing": false,
+  "learning_rate": 0.0002,
+  "lr_scheduler_type": "cosine",
+  "max_grad_norm": 1.0,
+  "max_length": 256,
+  "max_steps": 60,
+  "num_train_epochs": 1.0,
+  "optim": "adamw_torch",
+  "packing": true,
+  "per_device_train_batch_size": 1,
+  "seed": 42,
+  "warmup_ratio": 0.0,
+  "warmup_steps": 0,
+  "weight_decay": 0.0
+}
+)");
+  const auto record = formats::ReadTrainingRecord(box.dir() / "adapter");
+  ASSERT_TRUE(record.ok()) << record.error().ToString();
+  ASSERT_TRUE(record->state.has_value());
+  EXPECT_EQ(record->state->global_step, 60);
+  EXPECT_GT(record->state->epoch, 0);
+  EXPECT_GT(record->state->num_labelled_tokens_seen, 0);
+  EXPECT_GT(record->state->num_input_tokens_seen, record->state->num_labelled_tokens_seen);
+  EXPECT_TRUE(record->state->loss && record->state->train_loss);
+  EXPECT_LT(*record->state->loss, *record->state->train_loss);
+  EXPECT_FALSE(record->state->eval_loss);
 }
 
 }  // namespace

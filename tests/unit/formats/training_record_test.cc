@@ -3,18 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "base/files.h"
+#include "testing/scratch.h"
 
 namespace genflow::formats {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path Fresh(const char* name) {
-  const fs::path folder = fs::path(testing::TempDir()) / "training_record" / name;
-  fs::remove_all(folder);
-  fs::create_directories(folder);
-  return folder;
-}
 
 TrainingRecord Record() {
   TrainingRecord record;
@@ -41,7 +35,8 @@ TrainingRecord Record() {
 }
 
 TEST(TrainingRecord, HasTheNamesOfTransformersAndNoTimes) {
-  const fs::path folder = Fresh("written");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   ASSERT_TRUE(WriteTrainingRecord(folder, Record()).ok());
   EXPECT_EQ(ReadFile(folder / "training_args.json").value(), R"({
   "assistant_only_loss": true,
@@ -91,7 +86,8 @@ TEST(TrainingRecord, HasTheNamesOfTransformersAndNoTimes) {
 }
 
 TEST(TrainingRecord, IsReadBack) {
-  const fs::path folder = Fresh("read"), again = Fresh("again");
+  const ScratchFolder scratch, scratch_again;
+  const fs::path folder = scratch.path(), again = scratch_again.path();
   ASSERT_TRUE(WriteTrainingRecord(folder, Record()).ok());
   const auto read = ReadTrainingRecord(folder);
   ASSERT_TRUE(read.ok()) << read.error().ToString();
@@ -101,7 +97,8 @@ TEST(TrainingRecord, IsReadBack) {
 }
 
 TEST(TrainingRecord, FolderWithoutOne) {
-  const auto none = ReadTrainingRecord(Fresh("none"));
+  const ScratchFolder empty;
+  const auto none = ReadTrainingRecord(empty.path());
   ASSERT_TRUE(none.ok());
   EXPECT_FALSE(none->args.has_value());
   EXPECT_FALSE(none->state.has_value());
@@ -109,7 +106,8 @@ TEST(TrainingRecord, FolderWithoutOne) {
 
 // As transformers' Trainer writes it into a checkpoint.
 TEST(TrainingRecord, StateOfTransformers) {
-  const fs::path folder = Fresh("transformers");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   ASSERT_TRUE(WriteFileAtomic(folder / "trainer_state.json", R"({
   "best_metric": null, "epoch": 1.5, "global_step": 30, "is_local_process_zero": true,
   "log_history": [
@@ -131,7 +129,8 @@ TEST(TrainingRecord, StateOfTransformers) {
 }
 
 TEST(TrainingRecord, MalformedFilesAreNamed) {
-  const fs::path folder = Fresh("malformed");
+  const ScratchFolder scratch;
+  const fs::path folder = scratch.path();
   const auto error = [&](const char* file, const char* text) {
     EXPECT_TRUE(WriteFileAtomic(folder / file, text).ok());
     const auto read = ReadTrainingRecord(folder);
