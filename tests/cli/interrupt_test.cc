@@ -25,6 +25,18 @@ bool WaitForSteps(const Sandbox& box) {
              .code == 0;
 }
 
+constexpr char kHang[] =
+    "name: h\nstages:\n  hang:\n    uses: test.act\n    with: { do: hang, seconds: 60 }\n";
+
+// Until the stage hangs: before that, it may not have taken over the signals.
+bool WaitForHang(const Sandbox& box) {
+  return box.Shell(
+                "for i in $(seq 500); do grep -qs hanging .genflow/logs/*/hang.* && exit 0; sleep 0.02; "
+                "done; "
+                "exit 1")
+             .code == 0;
+}
+
 void ExpectContinues(const Sandbox& box) {
   box.Write("pipeline.yaml", kQuick);
   const auto again = box.Genflow({"run"});
@@ -67,10 +79,9 @@ TEST(Interrupt, SigtermIsTheSame) {
 
 TEST(Interrupt, SecondCtrlCKills) {
   Sandbox box;
-  box.Write("pipeline.yaml",
-            "name: h\nstages:\n  hang:\n    uses: test.act\n    with: { do: hang, seconds: 60 }\n");
+  box.Write("pipeline.yaml", kHang);
   auto run = box.Start({"run"});
-  ASSERT_TRUE(run.WaitForError("hang: started"));
+  ASSERT_TRUE(WaitForHang(box));
   run.Signal(SIGINT);
   ASSERT_TRUE(run.WaitForError("stopping: "));
   run.Signal(SIGINT);
@@ -81,10 +92,9 @@ TEST(Interrupt, SecondCtrlCKills) {
 
 TEST(Interrupt, GraceEndsWithAKill) {
   Sandbox box;
-  box.Write("pipeline.yaml",
-            "name: h\nstages:\n  hang:\n    uses: test.act\n    with: { do: hang, seconds: 60 }\n");
+  box.Write("pipeline.yaml", kHang);
   auto run = box.Start({"run", "--grace", "200ms"});
-  ASSERT_TRUE(run.WaitForError("hang: started"));
+  ASSERT_TRUE(WaitForHang(box));
   run.Signal(SIGTERM);
   EXPECT_EQ(run.Wait().code, 143);
 }

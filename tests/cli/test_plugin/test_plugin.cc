@@ -100,6 +100,7 @@ struct Act {
         Sleep(0.02);
       }
     } else if (action == "hang") {
+      std::cout << "hanging" << std::endl;
       Sleep(seconds);
     } else if (action == "invalid") {
       std::cout << "about to fail" << std::endl;
