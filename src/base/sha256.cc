@@ -30,7 +30,7 @@ std::string Sha256::Finish() {
   EVP_DigestFinal_ex(impl_->context, digest, &size);
   static const char kHex[] = "0123456789abcdef";
   std::string out;
-  out.reserve(size * 2);
+  out.reserve(size_t{size} * 2);
   for (unsigned int i = 0; i < size; ++i) {
     out.push_back(kHex[digest[i] >> 4]);
     out.push_back(kHex[digest[i] & 15]);
