@@ -150,9 +150,11 @@ TEST(Failure, Timeout) {
 
 TEST(Failure, TimeoutOfAStageThatIgnoresSigterm) {
   Sandbox box;
-  EXPECT_EQ(ErrorOf(box, Doing("hang, seconds: 60", "    timeout: 300ms\n"), 1),
+  EXPECT_EQ(ErrorOf(box, Doing("hang, seconds: 60", "    timeout: 1s\n"), 1),
             "error: bad: ran longer than its timeout of TIME\n"
-            "  hint: raise its `timeout:`\n" +
+            "  hint: raise its `timeout:`\n"
+            "  last lines of its log:\n"
+            "  | hanging\n" +
                 std::string(kLog));
 }
 
