@@ -150,7 +150,7 @@ TEST(Failure, Timeout) {
 
 TEST(Failure, TimeoutOfAStageThatIgnoresSigterm) {
   Sandbox box;
-  EXPECT_EQ(ErrorOf(box, Doing("hang, seconds: 60", "    timeout: 1s\n"), 1),
+  EXPECT_EQ(ErrorOf(box, Doing("hang, seconds: 60", "    timeout: 3s\n"), 1),
             "error: bad: ran longer than its timeout of TIME\n"
             "  hint: raise its `timeout:`\n"
             "  last lines of its log:\n"
