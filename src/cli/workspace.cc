@@ -60,6 +60,13 @@ Result<fs::path> FindStore() {
                    "go to the folder of a pipeline that has run, or give --store DIR");
 }
 
+// `--store` or $GENFLOW_STORE; empty where neither is given.
+fs::path GivenStore(const std::string& option) {
+  if (!option.empty()) return option;
+  const char* variable = std::getenv("GENFLOW_STORE");
+  return variable != nullptr ? variable : "";
+}
+
 }  // namespace
 
 Catalog UsableCatalog() {
@@ -85,17 +92,13 @@ Result<fs::path> PipelineFile(const PipelineOptions& options) {
 }
 
 fs::path StoreOfPipeline(const std::string& option, const fs::path& pipeline_file) {
-  if (!option.empty()) return option;
-  if (const char* variable = std::getenv("GENFLOW_STORE"); variable != nullptr && *variable != '\0')
-    return variable;
+  if (const fs::path given = GivenStore(option); !given.empty()) return given;
   std::error_code ec;
   return fs::absolute(pipeline_file, ec).parent_path() / kStoreFolder;
 }
 
 Result<fs::path> StoreFolder(const std::string& option) {
-  if (!option.empty()) return fs::path(option);
-  if (const char* variable = std::getenv("GENFLOW_STORE"); variable != nullptr && *variable != '\0')
-    return fs::path(variable);
+  if (const fs::path given = GivenStore(option); !given.empty()) return given;
   return FindStore();
 }
 
