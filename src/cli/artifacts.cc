@@ -14,6 +14,7 @@
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/times.h"
+#include "config/artifact_types.h"
 
 namespace genflow::cli {
 
@@ -43,11 +44,12 @@ int List(const Options& options) {
   }
   filter.stage = options.stage;
   filter.type = options.type;
-  const std::vector<std::string> types = {"dataset", "model", "adapter", "report", "package", "file"};
-  if (!options.type.empty() && std::find(types.begin(), types.end(), options.type) == types.end()) {
-    const auto near = NearestName(options.type, types);
-    return Report(InvalidError("--type " + options.type + " is no type of artifact",
-                               near ? "did you mean '" + *near + "'?" : "it is one of " + Join(types, ", ")));
+  if (!options.type.empty() &&
+      std::find(kArtifactTypes.begin(), kArtifactTypes.end(), options.type) == kArtifactTypes.end()) {
+    const auto near = NearestName(options.type, kArtifactTypes);
+    return Report(
+        InvalidError("--type " + options.type + " is no type of artifact",
+                     near ? "did you mean '" + *near + "'?" : "it is one of " + Join(kArtifactTypes, ", ")));
   }
   filter.limit = options.limit;
   auto uses = store->ListArtifacts(filter);

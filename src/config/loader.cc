@@ -2,6 +2,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "config/artifact_types.h"
 #include "config/load_state.h"
 #include "graph/graph.h"
 
@@ -14,7 +15,6 @@ namespace {
 using nlohmann::json;
 
 const std::vector<std::string> kTopKeys = {"name", "params", "defaults", "stages"};
-const std::vector<std::string> kArtifactTypes = {"dataset", "model", "adapter", "report", "package", "file"};
 
 const char* KindName(const json& value) {
   if (value.is_boolean()) return "true or false";

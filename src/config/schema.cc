@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "config/artifact_types.h"
+
 namespace genflow {
 
 namespace {
@@ -115,7 +117,7 @@ json InSchema(const StageInfo& stage) {
 }
 
 json ExecBranch() {
-  const json types = {{"enum", {"dataset", "model", "adapter", "report", "package", "file"}}};
+  const json types = {{"enum", kArtifactTypes}};
   const json texts = {
       {"anyOf", json::array({{{"type", "string"}}, {{"type", "array"}, {"items", {{"type", "string"}}}}})}};
   return {
