@@ -23,7 +23,8 @@ test: all
 	ctest --test-dir $(BUILD) -j $$(nproc) --output-on-failure
 
 quickstart: program
-	@manpages=$$(tools/manpages) && $(BUILD)/bin/genflow run pipelines/quickstart.yaml -p manpages="$$manpages"
+	@tools/manpages data/manpages
+	@$(BUILD)/bin/genflow run pipelines/quickstart.yaml
 
 clean:
 	rm -rf build

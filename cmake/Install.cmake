@@ -4,12 +4,25 @@ include(CMakePackageConfigHelpers)
 if(TARGET genflow)
   install(TARGETS genflow RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-install(DIRECTORY ${GENFLOW_PLUGIN_DIR}/ DESTINATION ${CMAKE_INSTALL_LIBDIR}/genflow/plugins
+install(DIRECTORY ${GENFLOW_PLUGIN_DIR}/ DESTINATION lib/genflow/plugins
   USE_SOURCE_PERMISSIONS FILES_MATCHING PATTERN "*.so" PATTERN "*.json")
+# The libraries that plugins load, so that what is installed needs neither the build folder nor the downloads.
+install(DIRECTORY ${GENFLOW_DEP_arrow}/pyarrow/ DESTINATION lib/genflow/libraries/arrow/pyarrow
+  FILES_MATCHING REGEX "/lib(arrow|parquet)\\.so\\.[0-9]+$" PATTERN include EXCLUDE)
+if(GENFLOW_TORCH)
+  set(torch_libraries "/lib(torch_cpu|c10|gomp|gfortran)\\.so[.0-9]*$")
+  if(EXISTS ${GENFLOW_DEP_torch}/nvidia/cudnn)  # fetched for an NVIDIA driver
+    set(torch_libraries "/lib[a-z0-9_]*\\.so[.0-9]*$")
+  endif()
+  install(DIRECTORY ${GENFLOW_DEP_torch}/torch/lib/ DESTINATION lib/genflow/libraries/torch/torch/lib
+    FILES_MATCHING REGEX ${torch_libraries} PATTERN libshm EXCLUDE PATTERN libshm_windows EXCLUDE)
+  install(DIRECTORY ${GENFLOW_DEP_torch}/nvidia/ DESTINATION lib/genflow/libraries/torch/nvidia
+    FILES_MATCHING PATTERN "*.so*" PATTERN include EXCLUDE)
+endif()
 install(DIRECTORY include/genflow DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 configure_package_config_file(cmake/genflowConfig.cmake.in ${PROJECT_BINARY_DIR}/genflowConfig.cmake
-  INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/genflow
+  INSTALL_DESTINATION lib/cmake/genflow
   PATH_VARS CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_BINDIR)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/genflowConfigVersion.cmake COMPATIBILITY SameMajorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/genflowConfig.cmake ${PROJECT_BINARY_DIR}/genflowConfigVersion.cmake
-  DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/genflow)
+  DESTINATION lib/cmake/genflow)

@@ -15,6 +15,10 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
 set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
 set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
 set(GENFLOW_PLUGIN_DIR ${PROJECT_BINARY_DIR}/lib/genflow/plugins)
+# Plugins find Arrow and libtorch in the folder beside theirs, in the build folder as where they are installed, so
+# that the bytes that a manifest describes stay the same.
+set(GENFLOW_LIBRARY_DIR ${PROJECT_BINARY_DIR}/lib/genflow/libraries)
+set(GENFLOW_PLUGIN_RPATH "$ORIGIN/../libraries/torch/torch/lib;$ORIGIN/../libraries/arrow/pyarrow")
 
 find_program(GENFLOW_CCACHE ccache)
 if(GENFLOW_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

@@ -43,7 +43,8 @@ function(genflow_plugin name)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBS" ${ARGN})
   add_library(plugin_${name} MODULE ${arg_SOURCES})
   set_target_properties(plugin_${name} PROPERTIES
-    OUTPUT_NAME ${name} PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${GENFLOW_PLUGIN_DIR})
+    OUTPUT_NAME ${name} PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${GENFLOW_PLUGIN_DIR}
+    BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "${GENFLOW_PLUGIN_RPATH}")
   target_include_directories(plugin_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
   target_link_libraries(plugin_${name} PRIVATE genflow_flags ${arg_LIBS})
   target_precompile_headers(plugin_${name} REUSE_FROM genflow_headers)

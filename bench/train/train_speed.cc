@@ -63,7 +63,7 @@ int main(int argc, char** argv) {
   config.alpha = 2 * static_cast<double>(config.r);
   config.target_modules = TargetModules::AllLinear();
   auto lora = Must(AttachLora(*model, config, /*trainable=*/true));
-  InitLora(lora, 1);
+  if (!InitLora(lora, 1).ok()) return 1;
   const double loaded = PeakMegabytes();
 
   SftOptions options;

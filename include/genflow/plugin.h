@@ -148,8 +148,11 @@ typedef struct gf_stage {
   const gf_port* const* outputs;
   /* gf_outcome. Called once a process, on the main thread. */
   int32_t (*run)(const gf_host* host, gf_run* run);
-  /* Extra validation before a run, without any I/O: returns NULL, or a message (static or thread-local
-   * storage) about params_json. May be NULL. */
+  /* What is wrong with parameters that are each well-formed: called before a run, without any I/O, and again
+   * before run(). Returns NULL, or (static or thread-local storage) one problem a line. A line that begins
+   * with the name of a parameter, "lora.r is 0" or "require[1], column 3: ...", is shown at its place in the
+   * file; a line "hint: ..." belongs to the one before. In params_json, files are as written and paths may
+   * be relative. May be NULL. */
   const char* (*check)(const char* params_json);
 } gf_stage;
 
@@ -161,7 +164,12 @@ typedef struct gf_plugin {
   const gf_stage* const* stages; /* NULL-terminated */
 } gf_plugin;
 
-/* Returns 0 and sets *plugin, or returns non-zero (the plugin cannot work with this host). */
+/* What genflow_plugin_init() returns. */
+#define GF_INIT_OK 0
+#define GF_INIT_OTHER_ABI 1 /* the plugin cannot work with this host */
+#define GF_INIT_FAILED 2    /* the descriptor could not be made; stderr says why */
+
+/* Sets *plugin and returns GF_INIT_OK, or returns why not. */
 GENFLOW_EXPORT int32_t genflow_plugin_init(const gf_host* host, const gf_plugin** plugin);
 
 typedef int32_t (*genflow_plugin_init_fn)(const gf_host* host, const gf_plugin** plugin);

@@ -304,7 +304,8 @@ class StageOf {
     if constexpr (requires(const S& s) { s.Check(); }) stage_.check = &CheckParams;
   }
 
-  // Optional member of S: std::string Check() const, "" when the filled parameters make sense together.
+  // Optional member of S: std::string Check() const, "" when the filled parameters make sense together; else
+  // what gf_stage::check returns.
   static const char* CheckParams(const char* params_json) {
     static thread_local std::string message;
     try {
@@ -359,7 +360,13 @@ const gf_plugin* PluginOf(const char* name, const char* version) {
 // Once in a plugin: its name, its version and its stages.
 #define GENFLOW_PLUGIN(name, version, ...)                                                            \
   extern "C" GENFLOW_EXPORT int32_t genflow_plugin_init(const gf_host* host, const gf_plugin** out) { \
-    if (host == nullptr || host->abi_major != GENFLOW_ABI_MAJOR) return 1;                            \
-    *out = ::genflow::PluginOf<__VA_ARGS__>(name, version);                                           \
-    return 0;                                                                                         \
+    if (host == nullptr || host->abi_major != GENFLOW_ABI_MAJOR) return GF_INIT_OTHER_ABI;            \
+    try {                                                                                             \
+      *out = ::genflow::PluginOf<__VA_ARGS__>(name, version);                                         \
+      return 0;                                                                                       \
+    } catch (const std::exception& e) {                                                               \
+      std::fprintf(stderr, "%s: %s\n", name, e.what());                                               \
+    } catch (...) {                                                                                   \
+    }                                                                                                 \
+    return GF_INIT_FAILED;                                                                            \
   }

@@ -117,6 +117,7 @@ std::string ManifestToJson(const PluginInfo& plugin) {
                       {"params", ListToJson(s.params)},
                       {"inputs", ListToJson(s.inputs)},
                       {"outputs", ListToJson(s.outputs)}});
+    if (s.has_check) stages.back()["check"] = true;
   }
   const json out = {{"manifest", 1},           {"abi", {plugin.abi_major, plugin.abi_minor}},
                     {"plugin", plugin.name},   {"version", plugin.version},
@@ -143,6 +144,7 @@ Result<PluginInfo> ManifestFromJson(std::string_view text, const std::filesystem
       for (const auto& p : s.at("params")) stage.params.push_back(ParamFromJson(p));
       for (const auto& p : s.at("inputs")) stage.inputs.push_back(PortFromJson(p));
       for (const auto& p : s.at("outputs")) stage.outputs.push_back(PortFromJson(p));
+      stage.has_check = s.value("check", false);
       stage.plugin_name = plugin.name;
       stage.plugin_file = file;
       stage.plugin_digest = plugin.digest;

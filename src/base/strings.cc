@@ -173,7 +173,7 @@ std::optional<double> ParseDuration(std::string_view text) {
     text.remove_prefix(letters);
     if (unit == "ms")
       total += *value / 1000;
-    else if (unit == "s")
+    else if (unit == "s" || (unit.empty() && text.empty()))
       total += *value;
     else if (unit == "m")
       total += *value * 60;
@@ -181,8 +181,6 @@ std::optional<double> ParseDuration(std::string_view text) {
       total += *value * 3600;
     else if (unit == "d")
       total += *value * 86400;
-    else if (unit.empty() && text.empty())
-      total += *value;
     else
       return std::nullopt;
   }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -116,6 +117,14 @@ Result<std::pair<Fd, Fd>> MakePipe() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoError("pipe", errno);
   return std::pair<Fd, Fd>(Fd(ends[0]), Fd(ends[1]));
+}
+
+Result<Fd> TextAsFile(std::string_view text) {
+  Fd fd(::memfd_create("genflow-text", MFD_CLOEXEC));
+  if (!fd.valid()) return ErrnoError("memfd_create", errno);
+  GF_CHECK_OK(WriteAll(fd.get(), text));
+  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return ErrnoError("lseek", errno);
+  return fd;
 }
 
 Result<Process> Process::Start(const ProcessOptions& options) {

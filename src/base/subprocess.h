@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -65,6 +66,9 @@ class Process {
 
 // Both ends close on exec. first: read end, second: write end.
 Result<std::pair<Fd, Fd>> MakePipe();
+
+// An anonymous file in memory that holds the text, at its start: a child's standard input.
+Result<Fd> TextAsFile(std::string_view text);
 
 // A process that outlives this one by a moment: when this one ends, however it ends, the guardian kills
 // every process group still listed. Holds no descriptor of this process but its pipe.

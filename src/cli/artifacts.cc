@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "cli/commands.h"
 #include "cli/errors.h"
+#include "cli/facts.h"
 #include "cli/json_output.h"
 #include "cli/pipeline_options.h"
 #include "cli/table.h"
@@ -31,6 +32,25 @@ nlohmann::json UsesToJson(const std::vector<ArtifactUse>& uses) {
   for (const auto& use : uses)
     out.push_back({{"run", use.run}, {"pipeline", use.pipeline}, {"stage", use.stage}, {"port", use.port}});
   return out;
+}
+
+nlohmann::json InputsToJson(const std::vector<InputUse>& inputs) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const auto& in : inputs)
+    out.push_back({{"port", in.port}, {"type", in.type}, {"digest", in.digest}, {"source", in.source}});
+  return out;
+}
+
+std::string NameOf(const ArtifactUse& use) { return use.run + ":" + use.stage + "." + use.port; }
+
+// What the stage read that made the artifact last.
+Result<std::vector<InputUse>> InputsOf(Store& store, const std::vector<ArtifactUse>& producers) {
+  if (producers.empty()) return std::vector<InputUse>();
+  GF_TRY(auto attempts, store.ListAttempts(producers.front().run));
+  const auto made = std::find_if(attempts.rbegin(), attempts.rend(), [&](const AttemptInfo& attempt) {
+    return attempt.stage == producers.front().stage && !attempt.outputs.empty();
+  });
+  return made == attempts.rend() ? std::vector<InputUse>() : std::move(made->inputs);
 }
 
 int List(const Options& options) {
@@ -64,9 +84,8 @@ int List(const Options& options) {
   Table table({"artifact", "type", "digest", "size", "files", "made"},
               {Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight, Align::kRight});
   for (const auto& use : *uses) {
-    table.Add({use.run + ":" + use.stage + "." + use.port, use.artifact.type,
-               use.artifact.digest.substr(0, 12), HumanBytes(use.artifact.bytes),
-               std::to_string(use.artifact.files), LocalTime(use.time)});
+    table.Add({NameOf(use), use.artifact.type, use.artifact.digest.substr(0, 12),
+               HumanBytes(use.artifact.bytes), std::to_string(use.artifact.files), LocalTime(use.time)});
   }
   if (table.empty())
     std::printf("no artifacts\n");
@@ -84,23 +103,28 @@ int Show(const Options& options) {
   if (!producers.ok()) return Report(producers.error());
   auto consumers = store->ArtifactConsumers(artifact->digest);
   if (!consumers.ok()) return Report(consumers.error());
+  auto inputs = InputsOf(*store, *producers);
+  if (!inputs.ok()) return Report(inputs.error());
   if (options.json) {
     nlohmann::json out = ToJson(*artifact);
     out["producers"] = UsesToJson(*producers);
     out["consumers"] = UsesToJson(*consumers);
+    out["inputs"] = InputsToJson(*inputs);
     std::fputs(DumpPretty(out).c_str(), stdout);
     return kExitOk;
   }
-  Table facts({});
-  facts.Add({"digest", "sha256:" + artifact->digest});
-  facts.Add({"type", artifact->type});
-  facts.Add({"size", HumanBytes(artifact->bytes) + " in " + std::to_string(artifact->files) +
-                         (artifact->files == 1 ? " file" : " files")});
-  facts.Add({"made", LocalTime(artifact->created)});
-  facts.Add({"path",
-             artifact->lost ? "lost: its object was damaged; run its stage again" : artifact->path.string()});
-  for (const auto& use : *producers) facts.Add({"made by", use.run + ":" + use.stage + "." + use.port});
-  for (const auto& use : *consumers) facts.Add({"used by", use.run + ":" + use.stage + "." + use.port});
+  Facts facts;
+  facts.Add("digest", "sha256:" + artifact->digest);
+  facts.Add("type", artifact->type);
+  facts.Add("size", HumanBytes(artifact->bytes) + " in " + std::to_string(artifact->files) +
+                        (artifact->files == 1 ? " file" : " files"));
+  facts.Add("made", LocalTime(artifact->created));
+  facts.Add("path",
+            artifact->lost ? "lost: its object was damaged; run its stage again" : artifact->path.string());
+  for (const auto& use : *producers) facts.Add("made by", NameOf(use));
+  for (const auto& input : *inputs)
+    facts.Add("made from", input.source + " (" + input.type + ", " + input.digest.substr(0, 12) + ")");
+  for (const auto& use : *consumers) facts.Add("used by", NameOf(use));
   std::fputs(facts.Render().c_str(), stdout);
   return kExitOk;
 }
@@ -133,8 +157,7 @@ void AddArtifactsCommand(CLI::App& app, Action& action) {
       "Examples:\n  genflow artifacts ls --run latest\n  genflow artifacts export package.package "
       "./linux-helper");
   auto options = std::make_shared<Options>();
-  const char* ref_help =
-      "RUN:STAGE.PORT, STAGE.PORT (of the latest run), MODEL@ALIAS, or the beginning of a digest";
+  const char* ref_help = "RUN:STAGE.PORT, STAGE.PORT (of the latest run), or the beginning of a digest";
 
   CLI::App* list = artifacts->add_subcommand("ls", "List artifacts, the latest first");
   list->add_option("--run", options->run, "Only those of this run")->type_name("RUN");
@@ -150,8 +173,8 @@ void AddArtifactsCommand(CLI::App& app, Action& action) {
   list->footer("Example:\n  genflow artifacts ls --run latest --type report");
   list->callback([&action, options] { action = [options] { return List(*options); }; });
 
-  CLI::App* show =
-      artifacts->add_subcommand("show", "Show one artifact: where it is, who made it, who used it");
+  CLI::App* show = artifacts->add_subcommand(
+      "show", "Show one artifact: where it is, what made it from what, who used it");
   show->add_option("ARTIFACT", options->ref, ref_help)->required();
   AddStoreOption(*show, options->store);
   show->add_flag("--json", options->json, "JSON on stdout");

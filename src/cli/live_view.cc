@@ -13,7 +13,6 @@ namespace genflow::cli {
 namespace {
 
 constexpr double kFrame = 0.1;  // seconds between redraws
-constexpr size_t kBarCells = 24;
 constexpr size_t kMaxNameCells = 24;
 
 class LiveView : public Observer {
@@ -114,15 +113,7 @@ class LiveView : public Observer {
     }
   }
 
-  std::string Bar(double fraction) const {
-    const auto full = static_cast<size_t>(std::lround(fraction * kBarCells));
-    std::string done, open;
-    for (size_t i = 0; i < full; ++i) done += traits_.unicode ? "━" : "#";
-    for (size_t i = full; i < kBarCells; ++i) open += traits_.unicode ? "─" : ".";
-    return Styled(done, Style::kGreen, traits_.color) + Styled(open, Style::kDim, traits_.color);
-  }
-
-  // A line of the block, at most `columns` cells: what does not fit is left out from the right.
+  // A line of the block, at most `columns` cells.
   std::string Render(const Line& line, double now, size_t columns) const {
     static const char* const kSpinner[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
     static const char* const kAscii[] = {"|", "/", "-", "\\"};
@@ -130,26 +121,8 @@ class LiveView : public Observer {
     std::string out =
         Styled(traits_.unicode ? kSpinner[frame % 10] : kAscii[frame % 4], Style::kCyan, traits_.color) +
         " " + PadRight(Name(line.stage), name_cells_);
-    size_t used = DisplayWidth(out);
-    const auto add = [&](const std::string& part, size_t reserve = 0) {
-      if (part.empty() || used + 2 + DisplayWidth(part) + reserve > columns) return;
-      out += "  " + part;
-      used += 2 + DisplayWidth(part);
-    };
-    const ProgressFigures& f = line.figures;
-    const std::string elapsed = HumanDuration(std::max(0.0, std::floor(now - f.started())));
-    if (f.fraction() >= 0) {
-      if (columns >= 70) add(Bar(f.fraction()));
-      add(PadLeft(std::to_string(static_cast<int>(100 * f.fraction())) + "%", 4));
-    } else {
-      add(elapsed);
-    }
-    add(f.Counts());
-    add(f.Eta(now));
-    add(f.Metrics());
-    add(f.Rate());
-    if (!f.message().empty() && used + 12 < columns)
-      add(Shorten(f.message(), columns - used - 2, traits_.unicode));
+    const size_t used = DisplayWidth(out);
+    if (used < columns) out += RenderFigures(line.figures, now, columns - used, traits_);
     return Shortened(out, columns);
   }
 

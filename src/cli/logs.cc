@@ -216,6 +216,10 @@ Status Print(const AttemptInfo& attempt) {
 }
 
 int Logs(const Options& options) {
+  if (options.follow && options.json) {
+    return Report(InvalidError("--follow and --json do not go together",
+                               "--json tells where the log is, --follow prints it as it grows"));
+  }
   auto store = OpenStore(options.store, true);
   if (!store.ok()) return Report(store.error());
   auto asked = Resolve(*store, options.ref);
@@ -227,7 +231,7 @@ int Logs(const Options& options) {
                      "one of " + Join(asked->StageNames(), ", ")));
   }
   if (!asked->HasStage()) return Report(NoSuchStage(*store, *asked));
-  if (options.follow && !options.json) {
+  if (options.follow) {
     const auto followed = Follow(options, *std::move(asked));
     return followed.ok() ? kExitOk : Report(followed.error());
   }

@@ -25,6 +25,17 @@ std::string ShortNumber(double value) {
   return buffer;
 }
 
+// Cells of a bar.
+constexpr size_t kLeastBar = 8, kMostBar = 24;
+
+std::string Bar(double fraction, size_t cells, TerminalTraits traits) {
+  const auto full = static_cast<size_t>(std::lround(fraction * static_cast<double>(cells)));
+  std::string done, open;
+  for (size_t i = 0; i < full; ++i) done += traits.unicode ? "━" : "#";
+  for (size_t i = full; i < cells; ++i) open += traits.unicode ? "─" : ".";
+  return Styled(done, Style::kGreen, traits.color) + Styled(open, Style::kDim, traits.color);
+}
+
 }  // namespace
 
 void ProgressFigures::Add(const StageProgress& progress, double now) {
@@ -77,9 +88,36 @@ std::string ProgressFigures::Eta(double now) const {
 }
 
 std::string ProgressFigures::Metrics() const {
-  if (!loss_.empty() && !speed_.empty()) return loss_ + "  " + speed_;
-  if (!loss_.empty() || !speed_.empty()) return loss_ + speed_;
+  const std::string speed = last_.unit == "tokens" ? std::string() : speed_;  // Rate() is that already
+  if (!loss_.empty() && !speed.empty()) return loss_ + "  " + speed;
+  if (!loss_.empty() || !speed.empty()) return loss_ + speed;
   return other_;
+}
+
+std::string RenderFigures(const ProgressFigures& f, double now, size_t cells, TerminalTraits traits) {
+  enum Part { kBar, kShare, kCounts, kRate, kMetrics, kEta, kMessage, kParts };
+  std::string parts[kParts];  // in their order on the screen
+  size_t used = 0;
+  const auto add = [&](Part part, const std::string& text) {
+    if (text.empty() || used + 2 + DisplayWidth(text) > cells) return;
+    parts[part] = text;
+    used += 2 + DisplayWidth(text);
+  };
+  add(kShare, f.fraction() >= 0 ? PadLeft(std::to_string(static_cast<int>(100 * f.fraction())) + "%", 4)
+                                : HumanDuration(std::max(0.0, std::floor(now - f.started()))));
+  add(kMetrics, f.Metrics());
+  add(kRate, f.Rate());
+  add(kEta, f.Eta(now));
+  if (f.fraction() >= 0 && used + 2 + kLeastBar <= cells)
+    add(kBar, Bar(f.fraction(), std::min(kMostBar, cells - used - 2), traits));
+  add(kCounts, f.Counts());
+  if (!f.message().empty() && used + 12 < cells)
+    add(kMessage, Shorten(f.message(), cells - used - 2, traits.unicode));
+  std::string out;
+  for (const auto& part : parts) {
+    if (!part.empty()) out += "  " + part;
+  }
+  return out;
 }
 
 std::string EndPhrase(const StageResult& result) {

@@ -37,6 +37,11 @@ class ProgressFigures {
   std::string loss_, speed_, other_;
 };
 
+// "  ━━━━──────   45%  239 tokens/s  loss 2.014  ETA 2m 09s": what is known of a running stage, in at most
+// `cells` cells. Where they do not hold everything, the message goes first, then the counts, the bar, the
+// ETA, the rate.
+std::string RenderFigures(const ProgressFigures& figures, double now, size_t cells, TerminalTraits traits);
+
 // One line for each running stage, redrawn in place; finished stages above it.
 std::unique_ptr<Observer> MakeLiveView(int fd, TerminalTraits traits);
 // Plain lines, for logs and pipes; progress at most every ten seconds a stage.

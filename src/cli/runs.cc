@@ -3,12 +3,14 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <memory>
 
 #include "base/strings.h"
 #include "cli/commands.h"
 #include "cli/errors.h"
+#include "cli/facts.h"
 #include "cli/json_output.h"
 #include "cli/markdown.h"
 #include "cli/pipeline_options.h"
@@ -22,9 +24,9 @@ namespace {
 
 struct Options {
   std::string store, pipeline, status, tag, run;
-  std::vector<std::string> runs;
+  std::vector<std::string> runs, tags;
   int limit = 20;
-  bool json = false;
+  bool json = false, remove = false;
 };
 
 Style StyleOf(const std::string& status) {
@@ -92,16 +94,16 @@ int Show(const Options& options) {
   }
   const bool color = DetectTerminal(STDOUT_FILENO).color;
   const std::string status = RunStatusName(run->status);
-  Table facts({});
-  facts.Add({"run", run->id});
-  facts.Add({"pipeline", run->pipeline + " (" + run->file + ")"});
-  facts.Add({"status", Styled(status, StyleOf(status), color)});
-  facts.Add({"started", LocalTime(run->started)});
-  if (run->finished > run->started) facts.Add({"time", HumanDuration(run->finished - run->started)});
-  facts.Add({"params", run->params_json});
-  facts.Add({"command", Join(run->argv, " ")});
-  if (!run->tags.empty()) facts.Add({"tags", Join(run->tags, " ")});
-  std::string out = facts.Render("", color) + "\n";
+  Facts facts;
+  facts.Add("run", run->id);
+  facts.Add("pipeline", run->pipeline + " (" + run->file + ")");
+  facts.Add("status", Styled(status, StyleOf(status), color));
+  facts.Add("started", LocalTime(run->started));
+  facts.Add("time", run->finished > run->started ? HumanDuration(run->finished - run->started) : "");
+  facts.Add("params", run->params_json);
+  facts.Add("command", Join(run->argv, " "));
+  facts.Add("tags", Join(run->tags, " "));
+  std::string out = facts.Render() + "\n";
   Table table({"stage", "uses", "status", "attempt", "time", "memory", "outputs"},
               {Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight, Align::kRight, Align::kRight});
   for (const auto& attempt : *attempts) {
@@ -154,10 +156,45 @@ int Remove(const Options& options) {
   return kExitOk;
 }
 
+bool CanBeATag(const std::string& tag) {
+  return !tag.empty() && tag.size() <= 100 && std::all_of(tag.begin(), tag.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
+  });
+}
+
+// All of the tags, or none where one of them cannot be.
+int Tag(const Options& options) {
+  auto store = OpenStore(options.store, false);
+  if (!store.ok()) return Report(store.error());
+  auto id = store->ResolveRun(options.run);
+  if (!id.ok()) return Report(id.error());
+  auto run = store->GetRun(*id);
+  if (!run.ok()) return Report(run.error());
+  for (const auto& tag : options.tags) {
+    if (!options.remove && !CanBeATag(tag))
+      return Report(InvalidError("'" + tag + "' cannot be a tag", "use letters, digits, -, _ and ."));
+    if (options.remove && std::find(run->tags.begin(), run->tags.end(), tag) == run->tags.end()) {
+      const std::string all = run->tags.empty() ? "it has no tags" : "its tags: " + Join(run->tags, ", ");
+      return Report(MakeError(Code::kNotFound, "run " + *id + " has no tag '" + tag + "'", all));
+    }
+  }
+  for (const auto& tag : options.tags) {
+    const auto done = options.remove ? store->UntagRun(*id, tag) : store->TagRun(*id, tag);
+    if (!done.ok()) return Report(done.error());
+  }
+  run = store->GetRun(*id);
+  if (!run.ok()) return Report(run.error());
+  if (options.json)
+    std::fputs(DumpPretty({{"run", run->id}, {"tags", run->tags}}).c_str(), stdout);
+  else
+    std::printf("%s: %s\n", id->c_str(), run->tags.empty() ? "no tags" : Join(run->tags, " ").c_str());
+  return kExitOk;
+}
+
 }  // namespace
 
 void AddRunsCommand(CLI::App& app, Action& action) {
-  CLI::App* runs = app.add_subcommand("runs", "List, show and remove runs");
+  CLI::App* runs = app.add_subcommand("runs", "List, show, tag and remove runs");
   runs->require_subcommand(1);
   runs->footer("Examples:\n  genflow runs ls --status failed\n  genflow runs show");
   auto options = std::make_shared<Options>();
@@ -181,6 +218,18 @@ void AddRunsCommand(CLI::App& app, Action& action) {
   show->add_flag("--json", options->json, "JSON on stdout");
   show->footer("Examples:\n  genflow runs show\n  genflow runs show 20261124-1607-ab12 --json");
   show->callback([&action, options] { action = [options] { return Show(*options); }; });
+
+  CLI::App* tag =
+      runs->add_subcommand("tag", "Tag a run: `runs ls --tag` finds it, `gc --keep-last` keeps it");
+  tag->add_option("RUN", options->run, "An id, its beginning or its end, or 'latest'")->required();
+  tag->add_option("TAG", options->tags, "Words of letters, digits, -, _ and .")->required();
+  tag->add_flag("--remove", options->remove, "Take the tags away instead");
+  AddStoreOption(*tag, options->store);
+  tag->add_flag("--json", options->json, "JSON on stdout");
+  tag->footer(
+      "Examples:\n  genflow runs tag latest released\n  genflow runs tag --remove 20261124-1607-ab12 "
+      "released");
+  tag->callback([&action, options] { action = [options] { return Tag(*options); }; });
 
   CLI::App* remove = runs->add_subcommand("rm", "Remove runs with their logs; artifacts go with the next gc");
   remove->add_option("RUN", options->runs, "Runs to remove")->required();

@@ -1,10 +1,12 @@
 // `genflow stages run`: one stage without a pipeline or a store.
-#include <glob.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -13,8 +15,11 @@
 #include "base/strings.h"
 #include "cli/commands.h"
 #include "cli/errors.h"
+#include "cli/json_output.h"
 #include "cli/pipeline_options.h"
+#include "cli/terminal.h"
 #include "cli/workspace.h"
+#include "genflow/plugin.h"
 #include "host/stage_runner.h"
 
 namespace genflow::cli {
@@ -48,42 +53,47 @@ class ConsoleSink : public ReportSink {
   }
 };
 
-// Puts `value` at a dotted name of a nested object unless something is there.
-void SetDefault(json& params, std::string_view dotted, const json& value) {
-  json* at = &params;
-  const auto parts = Split(dotted, '.');
-  for (size_t i = 0; i + 1 < parts.size(); ++i) {
-    at = &(*at)[std::string(parts[i])];
-    if (!at->is_object() && !at->is_null()) return;  // the stage refuses it
+// Prints them as they are, one a line, to what was standard output: from here on, what the stage itself
+// prints goes to standard error.
+class JsonSink : public ReportSink {
+ public:
+  JsonSink() : fd_(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)) { ::dup2(STDERR_FILENO, STDOUT_FILENO); }
+  void Report(const json& line) override {
+    if (!WriteAll(fd_.get(), Dump(line) + "\n").ok()) RequestStop();
   }
-  json& leaf = (*at)[std::string(parts.back())];
-  if (leaf.is_null()) leaf = value;
-}
 
-// Expands a files parameter in place: globs become sorted absolute paths.
-Status ExpandFiles(json& params, const std::string& name) {
-  json* at = &params;
-  for (const auto part : Split(name, '.')) {
-    if (!at->is_object() || !at->contains(std::string(part))) return Ok();
-    at = &(*at)[std::string(part)];
-  }
-  std::vector<std::string> patterns;
-  const json list = at->is_array() ? *at : json::array({*at});
-  for (const auto& item : list) {
-    if (!item.is_string())
-      return InvalidError("--with: " + name + " is " + at->dump(), "expected a glob or a list of globs");
-    patterns.push_back(item.get<std::string>());
-  }
-  json out = json::array();
-  for (const auto& pattern : patterns) {
-    glob_t found{};
-    if (::glob(fs::absolute(pattern).c_str(), GLOB_BRACE, nullptr, &found) == 0) {
-      for (size_t i = 0; i < found.gl_pathc; ++i) out.push_back(found.gl_pathv[i]);
+ private:
+  Fd fd_;
+};
+
+struct RunOptions {
+  std::string stage, with, out = "out";
+  std::vector<std::string> inputs;
+  int threads = 0;
+  bool json = false;
+};
+
+// The values of the parameters, or nothing after diagnostics were shown.
+std::optional<json> ReadParams(const StageInfo& stage, const RunOptions& options) {
+  LoadOptions load;
+  load.secrets_in_clear = true;
+  LoadResult read = ParseStageParams(options.with, "--with", stage, load);
+  if (read.pipeline) read.diagnostics = ResolveFiles(&*read.pipeline);
+  if (!read.diagnostics.empty()) {
+    if (options.json) {
+      const json line = {{"t", "diagnostics"}, {"diagnostics", DiagnosticsToJson(read.diagnostics)}};
+      std::printf("%s\n", Dump(line).c_str());
+    } else {
+      const bool color = DetectTerminal(STDERR_FILENO).color;
+      std::fputs(RenderDiagnostics(read.diagnostics, {color}).c_str(), stderr);
     }
-    ::globfree(&found);
+    return std::nullopt;
   }
-  *at = out;
-  return Ok();
+  const auto& secrets = read.pipeline->secrets;
+  auto params = SubstitutePlaceholders(
+      read.pipeline->stages[0].with,
+      [&](const Placeholder& p) -> Result<std::string> { return secrets.at(p.name).Reveal(); });
+  return *std::move(params);
 }
 
 std::string PortNames(const std::vector<PortInfo>& ports) {
@@ -92,11 +102,35 @@ std::string PortNames(const std::vector<PortInfo>& ports) {
   return Join(names, ", ");
 }
 
-struct RunOptions {
-  std::string stage, with = "{}", out = "out";
-  std::vector<std::string> inputs;
-  int threads = 0;
-};
+// The artifacts given with --in.
+Result<std::vector<StageInput>> ReadInputs(const StageInfo& stage, const RunOptions& options) {
+  std::vector<StageInput> out;
+  std::set<std::string> given;
+  std::error_code ec;
+  for (const auto& text : options.inputs) {
+    const size_t equals = text.find('=');
+    const std::string port = text.substr(0, equals);
+    const PortInfo* info = stage.FindInput(port);
+    if (equals == std::string::npos || info == nullptr) {
+      const std::string inputs = PortNames(stage.inputs);
+      return InvalidError(
+          "--in " + text + ": " + stage.name + " has no input '" + port + "'",
+          inputs.empty() ? "it has no inputs" : "write --in PORT=PATH; its inputs are " + inputs);
+    }
+    if (!given.insert(port).second && !info->many)
+      return InvalidError("--in " + text + ": '" + port + "' takes one artifact, and has one already");
+    const fs::path path = fs::absolute(text.substr(equals + 1), ec);
+    if (!fs::exists(path, ec))
+      return MakeError(Code::kNotFound, "--in " + text + ": there is no such file or folder");
+    out.push_back({port, info->type, path.string(), "", "by hand"});
+  }
+  for (const auto& port : stage.inputs) {
+    if (!port.optional && given.count(port.name) == 0)
+      return InvalidError(stage.name + " needs the input '" + port.name + "'",
+                          "write --in " + port.name + "=PATH");
+  }
+  return out;
+}
 
 int RunByHand(const RunOptions& options) {
   if (options.stage == kExecStage)
@@ -109,32 +143,13 @@ int RunByHand(const RunOptions& options) {
   request.plugin = (*stage)->plugin_file.string();
   request.plugin_digest = (*stage)->plugin_digest;
   request.stage = options.stage;
-  request.params = json::parse(options.with, nullptr, false);
-  if (!request.params.is_object())
-    return Report(
-        InvalidError("--with is not a JSON object: " + options.with, "write --with '{\"name\": \"value\"}'"));
-  for (const auto& param : (*stage)->params) {
-    if (param.default_value) SetDefault(request.params, param.name, *param.default_value);
-    if (param.type != ParamType::kFiles) continue;
-    if (auto expanded = ExpandFiles(request.params, param.name); !expanded.ok())
-      return Report(expanded.error());
-  }
+  auto params = ReadParams(**stage, options);
+  if (!params) return kExitUsage;
+  request.params = *std::move(params);
+  auto inputs = ReadInputs(**stage, options);
+  if (!inputs.ok()) return Report(inputs.error());
+  request.inputs = *std::move(inputs);
   std::error_code ec;
-  for (const auto& text : options.inputs) {
-    const size_t equals = text.find('=');
-    const std::string port = text.substr(0, equals);
-    const PortInfo* info = (*stage)->FindInput(port);
-    if (equals == std::string::npos || info == nullptr) {
-      const std::string inputs = PortNames((*stage)->inputs);
-      return Report(InvalidError(
-          "--in " + text + ": " + options.stage + " has no input '" + port + "'",
-          inputs.empty() ? "it has no inputs" : "write --in PORT=PATH; its inputs are " + inputs));
-    }
-    const fs::path path = fs::absolute(text.substr(equals + 1), ec);
-    if (!fs::exists(path, ec))
-      return Report(MakeError(Code::kNotFound, "--in " + text + ": there is no such file or folder"));
-    request.inputs.push_back({port, info->type, path.string(), "", "by hand"});
-  }
   const fs::path out = fs::absolute(options.out, ec);
   for (const auto& port : (*stage)->outputs) {
     const fs::path path = out / port.name;
@@ -145,6 +160,7 @@ int RunByHand(const RunOptions& options) {
   }
   request.state_dir = (out / ".state").string();
   request.scratch_dir = (out / ".scratch").string();
+  if (auto gone = RemoveTree(request.scratch_dir); !gone.ok()) return Report(gone.error());
   for (const auto& folder : {request.state_dir, request.scratch_dir}) {
     if (auto made = MakeDirectories(folder); !made.ok()) return Report(made.error());
   }
@@ -154,8 +170,12 @@ int RunByHand(const RunOptions& options) {
       {"run_id", "by-hand"}, {"stage", options.stage}, {"pipeline", ""}, {"attempt", 1}, {"key", ""}};
   std::signal(SIGINT, [](int) { RequestStop(); });
   std::signal(SIGTERM, [](int) { RequestStop(); });
-  ConsoleSink sink;
-  const int outcome = RunStage(request, sink);
+  std::unique_ptr<ReportSink> sink = std::make_unique<ConsoleSink>();
+  if (options.json) sink = std::make_unique<JsonSink>();
+  const int outcome = RunStage(request, *sink);
+  (void)RemoveTree(request.scratch_dir).ok();
+  // Checkpoints are for the run that continues from them.
+  if (outcome == GF_OK || outcome == GF_GATE) (void)RemoveTree(request.state_dir).ok();
   std::fflush(nullptr);
   ::_exit(outcome);
 }
@@ -167,7 +187,8 @@ void AddStagesRunCommand(CLI::App& stages, Action& action) {
       stages.add_subcommand("run", "Run one stage on given inputs, without a pipeline or a store");
   auto options = std::make_shared<RunOptions>();
   run->add_option("STAGE", options->stage, "Name of the stage, such as data.read")->required();
-  run->add_option("--with", options->with, "Parameters as a JSON object")->type_name("JSON");
+  run->add_option("--with", options->with, "Parameters, as under with: in a pipeline; JSON is YAML, too")
+      ->type_name("YAML");
   run->add_option("--in", options->inputs, "An input artifact; may be repeated")
       ->type_name("PORT=PATH")
       ->allow_extra_args(false);
@@ -175,9 +196,8 @@ void AddStagesRunCommand(CLI::App& stages, Action& action) {
       ->type_name("DIR")
       ->capture_default_str();
   run->add_option("--threads", options->threads, "CPU threads (default: all)")->check(AtLeastOne());
-  run->footer(
-      "Example:\n"
-      "  genflow stages run data.read --with '{\"path\": \"data/*.jsonl\"}' --out pages");
+  run->add_flag("--json", options->json, "What the stage reports, as JSON lines on stdout");
+  run->footer("Example:\n  genflow stages run data.read --with 'files: data/*.jsonl' --out pages");
   run->callback([&action, options] { action = [options] { return RunByHand(*options); }; });
 }
 

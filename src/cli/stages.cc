@@ -100,7 +100,7 @@ int Reference(const Options& options) {
     const auto file = std::filesystem::path(options.output) / name;
     if (auto made = MakeDirectories(options.output); !made.ok()) return Report(made.error());
     if (auto written = WriteFileAtomic(file, text); !written.ok()) return Report(written.error());
-    if (!options.json) std::printf("%s\n", file.c_str());
+    std::printf("%s\n", file.c_str());
   }
   return kExitOk;
 }

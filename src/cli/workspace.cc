@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/sha256.h"
 #include "base/strings.h"
+#include "cli/plugin_checks.h"
 #include "host/catalog.h"
 
 namespace genflow::cli {
@@ -145,6 +146,8 @@ Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& fi
   }
   LoadResult loaded = LoadPipeline(file, load);
   if (loaded.pipeline) {
+    for (auto& diagnostic : CheckWithPlugins(*loaded.pipeline))
+      loaded.diagnostics.push_back(std::move(diagnostic));
     auto found = store != nullptr ? ResolveFiles(&*loaded.pipeline) : CheckFiles(*loaded.pipeline);
     for (auto& diagnostic : found) loaded.diagnostics.push_back(std::move(diagnostic));
     SortDiagnostics(&loaded.diagnostics);

@@ -39,9 +39,9 @@ Result<Store> OpenStore(const std::string& option, bool read_only);
 // "notice: ..." on stderr for each of them.
 void ShowNotices(const Store& store);
 
-// Loads, checks and resolves a pipeline. Diagnostics hold errors and warnings; without errors there is a
-// pipeline. `store` gives the salt for the digests of secrets. Without it the pipeline is checked alone:
-// secrets need not be set, and files are looked for but not listed.
+// Loads, checks (the plugins have their word) and resolves a pipeline. Diagnostics hold errors and warnings;
+// without errors there is a pipeline. `store` gives the salt for the digests of secrets. Without it the
+// pipeline is checked alone: secrets need not be set, and files are looked for but not listed.
 Result<LoadResult> LoadForUse(const PipelineOptions& options, const std::filesystem::path& file,
                               const Catalog& catalog, Store* store);
 

@@ -70,6 +70,14 @@ void LoadState::CheckKeys(const YamlNode& map, std::string_view what, const std:
   }
 }
 
+bool LoadState::IsMisspelt(const YamlNode& map, std::string_view name,
+                           const std::vector<std::string>& known) {
+  return std::any_of(map.entries.begin(), map.entries.end(), [&](const YamlNode::Entry& entry) {
+    const std::string& key = entry.key->text;
+    return std::find(known.begin(), known.end(), key) == known.end() && Nearest(key, known) == name;
+  });
+}
+
 const StageHead* LoadState::FindHead(std::string_view id) const {
   const auto found = head_index.find(id);
   return found == head_index.end() ? nullptr : &heads[found->second];
@@ -114,6 +122,26 @@ std::vector<std::string> LoadState::OutputNames(const StageHead& head) {
   }
   for (const auto& output : head.outputs) names.push_back(output.port);
   return names;
+}
+
+size_t FindBadUtf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c == 0) return i;
+    const size_t size = c < 0x80                ? 1
+                        : c >= 0xC2 && c < 0xE0 ? 2
+                        : c >= 0xE0 && c < 0xF0 ? 3
+                        : c >= 0xF0 && c < 0xF5 ? 4
+                                                : 0;
+    if (size == 0 || i + size > text.size()) return i;
+    for (size_t k = 1; k < size; ++k) {
+      if ((static_cast<unsigned char>(text[i + k]) & 0xC0) != 0x80) return i;
+    }
+    if (size == 3 && c == 0xE0 && static_cast<unsigned char>(text[i + 1]) < 0xA0) return i;
+    if (size == 4 && c == 0xF0 && static_cast<unsigned char>(text[i + 1]) < 0x90) return i;
+    i += size;
+  }
+  return std::string_view::npos;
 }
 
 std::string WithArticle(std::string_view noun) {

@@ -17,6 +17,9 @@
 
 namespace genflow {
 
+inline const std::vector<std::string> kStageKeys = {"uses", "in",  "out",     "with",    "needs",
+                                                    "if",   "env", "retries", "timeout", "resources"};
+
 // The names below one level of a stage's parameters.
 struct ParamIndex {
   std::unordered_map<std::string_view, const ParamInfo*> params;  // by dotted name
@@ -66,6 +69,9 @@ struct LoadState {
   bool ExpectMap(const YamlNode& node, std::string_view what);
   // Reports keys of a mapping that are not in `known`.
   void CheckKeys(const YamlNode& map, std::string_view what, const std::vector<std::string>& known);
+  // True when a key that is not in `known` was probably meant to be `name`: then that key is reported, and
+  // `name` not as missing as well.
+  bool IsMisspelt(const YamlNode& map, std::string_view name, const std::vector<std::string>& known);
 
   const StageHead* FindHead(std::string_view id) const;
   const ParamIndex& IndexOf(const StageInfo& info);
@@ -97,6 +103,8 @@ std::string WithArticle(std::string_view noun);
 // "'abc'", "nothing", "a list", "a mapping", "a secret": what a message says it got.
 std::string DescribeValue(const YamlNode& node);
 bool IsIdentifier(std::string_view text, bool allow_dash);
+// Offset of the first byte that is not part of UTF-8, or npos.
+size_t FindBadUtf8(std::string_view text);
 
 // Evaluates the expressions of values at one kind of place.
 class Scope : public ExprNames {
@@ -143,8 +151,9 @@ class Scope : public ExprNames {
 // set where an expression gave null: the parameter counts as not given.
 bool CoerceParam(Scope& scope, const YamlNode& node, const ParamInfo& param, const std::string& name,
                  StageSpec* stage, nlohmann::json* out, bool* absent);
-// Reads `with` (null: not given) of a plugin stage.
-void ReadWith(LoadState* state, const StageHead& head, const YamlNode* with, Scope& scope, StageSpec* stage);
+// Reads `with` (null: not given) of a plugin stage; `where` is the place of what is missing.
+void ReadWith(LoadState* state, const StageInfo& info, Position where, const YamlNode* with, Scope& scope,
+              StageSpec* stage);
 
 struct StageDefaults {
   int retries = 0;

@@ -151,8 +151,10 @@ StageHead ReadHead(LoadState* state, const YamlNode::Entry& entry,
   head.body = entry.value;
   const YamlNode* uses = head.body->Find("uses");
   if (uses == nullptr) {
-    state->Error(*entry.key, "stage '" + id + "' has no 'uses'",
-                 "say which stage it is: uses: data.read, or uses: exec");
+    if (!state->IsMisspelt(*head.body, "uses", kStageKeys)) {
+      state->Error(*entry.key, "stage '" + id + "' has no 'uses'",
+                   "say which stage it is: uses: data.read, or uses: exec");
+    }
     return head;
   }
   if (uses->kind != YamlNode::Kind::kString) {
@@ -213,6 +215,7 @@ void CheckCycles(LoadState* state, const Pipeline& pipeline) {
   for (const auto& cycle : graph.FindCycles()) {
     constexpr size_t kShown = 12;
     std::vector<std::string> names;
+    names.reserve(cycle.size());
     for (size_t node : cycle) names.push_back(pipeline.stages[node].id);
     if (names.size() > kShown) {
       names[kShown / 2] = "(" + std::to_string(names.size() - kShown) + " more)";
@@ -231,27 +234,6 @@ Diagnostic FileProblem(const fs::path& file, std::string message, std::string hi
   return d;
 }
 
-// Offset of the first byte that is not part of UTF-8, or npos.
-size_t FindBadUtf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c == 0) return i;
-    const size_t size = c < 0x80                ? 1
-                        : c >= 0xC2 && c < 0xE0 ? 2
-                        : c >= 0xE0 && c < 0xF0 ? 3
-                        : c >= 0xF0 && c < 0xF5 ? 4
-                                                : 0;
-    if (size == 0 || i + size > text.size()) return i;
-    for (size_t k = 1; k < size; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xC0) != 0x80) return i;
-    }
-    if (size == 3 && c == 0xE0 && static_cast<unsigned char>(text[i + 1]) < 0xA0) return i;
-    if (size == 4 && c == 0xF0 && static_cast<unsigned char>(text[i + 1]) < 0x90) return i;
-    i += size;
-  }
-  return std::string_view::npos;
-}
-
 std::string NearbyFile(const fs::path& file) {
   std::map<std::string, fs::path> files;  // by name without extension
   std::vector<std::string> names;
@@ -262,6 +244,7 @@ std::string NearbyFile(const fs::path& file) {
     const fs::path name = it->path().filename();
     if (name.extension() == ".yaml" || name.extension() == ".yml") files[name.stem().string()] = name;
   }
+  names.reserve(files.size());
   for (const auto& [stem, name] : files) names.push_back(stem);
   const auto near = NearestName(file.stem().string(), names);
   return near ? "did you mean '" + (file.parent_path() / files[*near]).string() + "'?" : "";
@@ -286,7 +269,8 @@ void ReadPipeline(LoadState* state, const YamlNode& root, Pipeline* out) {
   if (stages == nullptr || stages->kind == YamlNode::Kind::kNull ||
       (stages->kind == YamlNode::Kind::kMap && stages->entries.empty())) {
     const Position where = stages == nullptr ? Position{} : state->PositionOf(*stages);
-    state->Error(where, "the pipeline has no stages", "for example stages: { pages: { uses: data.read } }");
+    if (stages != nullptr || !state->IsMisspelt(root, "stages", kTopKeys))
+      state->Error(where, "the pipeline has no stages", "for example stages: { pages: { uses: data.read } }");
     return;
   }
   if (!state->ExpectMap(*stages, "stages")) return;

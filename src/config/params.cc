@@ -143,7 +143,7 @@ bool CoerceParam(Scope& scope, const YamlNode& written, const ParamInfo& param, 
   }
   if (param.secret) {
     if (!node.is_scalar()) return refuse();
-    if (node.text.find("${{ secrets.") == std::string::npos) {
+    if (!state.options.secrets_in_clear && node.text.find("${{ secrets.") == std::string::npos) {
       // The line is not shown: what stands there may be the secret.
       Diagnostic d = state.source->Report(
           state.PositionOf(written), "with." + name + " is a secret, and cannot stand in a pipeline file",

@@ -124,7 +124,7 @@ struct Pipeline {
 using NameLookup = std::function<std::optional<std::string>(const std::string&)>;
 
 struct LoadOptions {
-  const Catalog* catalog = nullptr;  // required; must outlive the pipeline
+  const Catalog* catalog = nullptr;  // required for a pipeline, which it must outlive
   // `-p name=value`, in order: values are read as YAML scalars, later ones win.
   std::vector<std::pair<std::string, std::string>> overrides;
   // Values of a parameter file; `overrides` win over them.
@@ -135,6 +135,8 @@ struct LoadOptions {
   bool require_secrets = true;
   // Keyed into the digests of secrets; a random text kept in the store.
   std::string secret_salt;
+  // Whether a secret parameter may be given as plain text.
+  bool secrets_in_clear = false;
 };
 
 struct LoadResult {
@@ -146,6 +148,12 @@ struct LoadResult {
 LoadResult LoadPipeline(const std::filesystem::path& file, const LoadOptions& options);
 // The same for a text that was read already; `file` gives names in messages and the pipeline's folder.
 LoadResult ParsePipeline(std::string text, const std::filesystem::path& file, const LoadOptions& options);
+
+// The parameters of one stage without a pipeline: `text` is what stands under `with:`, and `name` what the
+// messages call it. May use env and secrets. The pipeline holds that one stage, without an id, in the current
+// folder.
+LoadResult ParseStageParams(std::string text, const std::string& name, const StageInfo& info,
+                            const LoadOptions& options);
 
 // Makes parameters of type path absolute and expands those of type files, and exec's `files`, in
 // `pipeline->stages`: relative to the pipeline's folder, sorted, each file once. Fills StageSpec::files.

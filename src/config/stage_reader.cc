@@ -13,8 +13,8 @@ namespace {
 constexpr int64_t kMaxRetries = 100;
 constexpr int64_t kMaxUnits = 4096;
 
-const std::vector<std::string> kStageKeys = {"uses", "in",  "out",     "with",    "needs",
-                                             "if",   "env", "retries", "timeout", "resources"};
+const std::vector<std::string> kRetryKeys = {"max", "backoff"};
+const std::vector<std::string> kExecParams = {"run", "files"};
 
 std::optional<int64_t> WholeNumber(std::string_view text) {
   int64_t value = 0;
@@ -51,12 +51,11 @@ void ReadRetries(Scope& scope, const YamlNode& node, int* retries, double* backo
     *retries = static_cast<int>(*number);
   };
   if (node.kind != YamlNode::Kind::kMap) return count(node, "retries");
-  state.CheckKeys(node, "retries", {"max", "backoff"});
-  const YamlNode* max = node.Find("max");
-  if (max == nullptr)
-    state.Error(node, "retries needs the key 'max'", "for example retries: { max: 2, backoff: 10s }");
-  else
+  state.CheckKeys(node, "retries", kRetryKeys);
+  if (const YamlNode* max = node.Find("max"); max != nullptr)
     count(*max, "retries.max");
+  else if (!state.IsMisspelt(node, "max", kRetryKeys))
+    state.Error(node, "retries needs the key 'max'", "for example retries: { max: 2, backoff: 10s }");
   if (const YamlNode* wait = node.Find("backoff"); wait != nullptr) {
     if (const auto seconds = ReadDuration(scope, *wait, "retries.backoff", true)) *backoff = *seconds;
   }
@@ -252,10 +251,12 @@ void ReadExec(LoadState* state, const StageHead& head, const YamlNode* with, Sco
   ExecSpec exec;
   exec.outputs = head.outputs;
   const YamlNode* run = nullptr;
+  bool misspelt = false;
   if (with != nullptr && with->kind != YamlNode::Kind::kNull) {
     if (!state->ExpectMap(*with, "with")) return;
-    state->CheckKeys(*with, "with of exec", {"run", "files"});
+    state->CheckKeys(*with, "with of exec", kExecParams);
     run = with->Find("run");
+    misspelt = run == nullptr && state->IsMisspelt(*with, "run", kExecParams);
     if (const YamlNode* files = with->Find("files"); files != nullptr) {
       const ParamInfo param{.name = "files", .type = ParamType::kFiles};
       nlohmann::json globs;
@@ -267,8 +268,10 @@ void ReadExec(LoadState* state, const StageHead& head, const YamlNode* with, Sco
     }
   }
   if (run == nullptr) {
-    state->Error(*head.key, "stage '" + stage->id + "' needs the parameter 'run' of exec",
-                 "with: { run: \"shell text\" }");
+    if (!misspelt) {
+      state->Error(*head.key, "stage '" + stage->id + "' needs the parameter 'run' of exec",
+                   "with: { run: \"shell text\" }");
+    }
   } else {
     Scope shell(state, Scope::kParams | Scope::kEnv | Scope::kOutputs, "run", &stage->expression_inputs);
     stage->with_positions["run"] = state->PositionOf(*run);
@@ -377,7 +380,7 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
           *out, "only a stage with uses: exec declares out",
           "the outputs of " + head.info->name + " are fixed: " + Join(LoadState::OutputNames(head), ", "));
     }
-    ReadWith(state, head, with, values, &stage);
+    ReadWith(state, *head.info, stage.position, with, values, &stage);
   } else if (with != nullptr) {
     // The stage is unknown, but the names in its expressions can be checked, and count as used.
     nlohmann::json ignored;

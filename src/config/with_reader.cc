@@ -74,8 +74,8 @@ void ReadGroup(LoadState* state, const StageInfo& info, const ParamIndex& index,
 
 }  // namespace
 
-void ReadWith(LoadState* state, const StageHead& head, const YamlNode* with, Scope& scope, StageSpec* stage) {
-  const StageInfo& info = *head.info;
+void ReadWith(LoadState* state, const StageInfo& info, Position where, const YamlNode* with, Scope& scope,
+              StageSpec* stage) {
   std::set<std::string> given;
   if (with != nullptr && with->kind != YamlNode::Kind::kNull) {
     const YamlNode* map = scope.Resolve(*with);
@@ -85,13 +85,44 @@ void ReadWith(LoadState* state, const StageHead& head, const YamlNode* with, Sco
   for (const auto& param : info.params) {
     if (given.count(param.name) > 0) continue;
     if (param.required) {
-      state->Error(*head.key,
-                   "stage '" + stage->id + "' needs the parameter '" + param.name + "' of " + info.name,
-                   param.doc.empty() ? "" : param.name + ": " + param.doc);
+      const std::string needs = " needs the parameter '" + param.name + "'";
+      state->Error(
+          where,
+          stage->id.empty() ? info.name + needs : "stage '" + stage->id + "'" + needs + " of " + info.name,
+          param.doc.empty() ? "" : param.name + ": " + param.doc);
     } else if (param.default_value) {
       SetNested(&stage->with, param.name, *param.default_value);
     }
   }
+}
+
+LoadResult ParseStageParams(std::string text, const std::string& name, const StageInfo& info,
+                            const LoadOptions& options) {
+  auto source = std::make_shared<const SourceText>(name, std::move(text));
+  LoadState state(options, source);
+  StageSpec stage;
+  stage.uses = info.name;
+  stage.info = &info;
+  if (FindBadUtf8(source->text()) != std::string_view::npos) {
+    state.Error(Position{}, "the parameters are not UTF-8 text");
+  } else if (const YamlNode* root = ParseYaml(*source, &state.tree, &state.diagnostics); root != nullptr) {
+    std::set<std::string> secrets;
+    Scope scope(&state, Scope::kEnv | Scope::kSecrets, name, nullptr, &secrets);
+    const Position where = source->text().empty() ? Position{} : state.PositionOf(*root);
+    ReadWith(&state, info, where, root, scope, &stage);
+    stage.secrets.assign(secrets.begin(), secrets.end());
+  }
+  LoadResult result;
+  result.diagnostics = std::move(state.diagnostics);
+  SortDiagnostics(&result.diagnostics);
+  if (HasErrors(result.diagnostics)) return result;
+  std::error_code error;
+  result.pipeline.emplace();
+  result.pipeline->dir = std::filesystem::current_path(error);
+  result.pipeline->stages.push_back(std::move(stage));
+  result.pipeline->secrets = std::move(state.secrets);
+  result.pipeline->source = std::move(source);
+  return result;
 }
 
 }  // namespace genflow

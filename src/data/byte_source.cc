@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "base/strings.h"
 
 namespace genflow::data {
 namespace {
@@ -171,7 +172,8 @@ Result<std::string> ReadAll(const std::filesystem::path& file, uint64_t limit) {
   return out;
 }
 
-LineReader::LineReader(ByteSource* source, std::string name) : source_(source), name_(std::move(name)) {
+LineReader::LineReader(ByteSource* source, std::string name, size_t max_line)
+    : source_(source), name_(std::move(name)), max_line_(max_line) {
   buffer_.resize((1 << 20) + kPadding);
 }
 
@@ -191,8 +193,9 @@ Result<bool> LineReader::Next(std::string_view* line) {
     }
     if (at_end_) return false;
     searched = end_ - begin_;
-    if (searched > kMaxLine) {
-      return InvalidError(name_ + ":" + std::to_string(line_ + 1) + ": line is longer than 1 GiB");
+    if (searched > max_line_) {
+      return MakeError(Code::kCorrupt, name_ + ":" + std::to_string(line_ + 1) +
+                                           ": the line is longer than " + HumanBytes(max_line_));
     }
     if (begin_ > 0) {
       std::memmove(buffer_.data(), buffer_.data() + begin_, searched);

@@ -35,16 +35,19 @@ class LineReader {
   static constexpr size_t kMaxLine = 1ull << 30;
 
   // Reads `source`, which must outlive this; `name` stands in messages.
-  LineReader(ByteSource* source, std::string name);
+  LineReader(ByteSource* source, std::string name, size_t max_line = kMaxLine);
 
-  // False at the end. kInvalid for a line over kMaxLine bytes.
+  // False at the end. kCorrupt for a line of much more than `max_line` bytes, after which there is no going
+  // on.
   Result<bool> Next(std::string_view* line);
   // Number of the line that Next() gave, from 1.
   uint64_t line() const { return line_; }
+  const std::string& name() const { return name_; }
 
  private:
   ByteSource* source_;
   std::string name_;
+  size_t max_line_;
   std::string buffer_;
   size_t begin_ = 0, end_ = 0;  // unread part of buffer_
   uint64_t line_ = 0;

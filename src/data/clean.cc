@@ -1,15 +1,21 @@
 #include "data/clean.h"
 
-#include <cstdio>
+#include <algorithm>
+#include <cstddef>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/strings.h"
 #include "data/fields.h"
+#include "data/json_quote.h"
 #include "data/redact.h"
+#include "text/numbers.h"
 #include "text/pattern.h"
 
 namespace genflow::data {
 namespace {
+
+using nlohmann::json;
 
 constexpr size_t kSamples = 5;  // a reason
 constexpr size_t kSampleBytes = 300;
@@ -27,12 +33,6 @@ Status ForEachText(AnyRow* row, F&& f) {
   return f(&pair.rejected);
 }
 
-std::string Percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f%%", share * 100);
-  return text;
-}
-
 std::string CutSample(const std::string& text) {
   if (text.size() <= kSampleBytes) return text;
   size_t end = kSampleBytes;
@@ -40,11 +40,19 @@ std::string CutSample(const std::string& text) {
   return text.substr(0, end) + "…";
 }
 
-Result<std::vector<text::Pattern>> CompileAll(const std::vector<std::string>& patterns) {
+// The error of the option `name`.
+Error In(const std::string& name, Error error) {
+  error.message = name + ": " + error.message;
+  return error;
+}
+
+Result<std::vector<text::Pattern>> CompileAll(const std::string& name,
+                                              const std::vector<std::string>& patterns) {
   std::vector<text::Pattern> out;
-  for (const auto& text : patterns) {
-    GF_TRY(text::Pattern pattern, text::Pattern::Compile(text));
-    out.push_back(std::move(pattern));
+  for (size_t i = 0; i < patterns.size(); ++i) {
+    auto pattern = text::Pattern::Compile(patterns[i]);
+    if (!pattern.ok()) return In(name + "[" + std::to_string(i) + "]", std::move(pattern).error());
+    out.push_back(*std::move(pattern));
   }
   return out;
 }
@@ -57,11 +65,12 @@ struct Verdict {
 class Cleaner {
  public:
   static Result<Cleaner> Create(const CleanOptions& options) {
-    GF_TRY(Redactor redactor, Redactor::Create(options.redact));
-    Cleaner out(options, std::move(redactor));
-    GF_TRY(out.drop_, CompileAll(options.drop_patterns));
-    GF_TRY(out.require_, CompileAll(options.require_patterns));
-    GF_TRY(out.drop_ids_, CompileAll(options.drop_ids));
+    auto redactor = Redactor::Create(options.redact);
+    if (!redactor.ok()) return In("redact", std::move(redactor).error());
+    Cleaner out(options, *std::move(redactor));
+    GF_TRY(out.drop_, CompileAll("drop_patterns", options.drop_patterns));
+    GF_TRY(out.require_, CompileAll("require_patterns", options.require_patterns));
+    GF_TRY(out.drop_ids_, CompileAll("drop_ids", options.drop_ids));
     if (options.near) out.near_ = std::make_unique<NearTexts>(*options.near);
     return out;
   }
@@ -77,6 +86,10 @@ class Cleaner {
       *text = std::move(cleaned);
       return Ok();
     }));
+    if (!options_.redact.empty()) {
+      GF_TRY(const bool meta_changed, RedactMeta(row, &redacted));
+      changed = changed || meta_changed;
+    }
     content_ = ContentOf(*row);
     GF_TRY(Verdict verdict, Filter(*row));
     if (verdict.reason.empty()) verdict = Repeats(*row);
@@ -93,6 +106,33 @@ class Cleaner {
   Cleaner(const CleanOptions& options, Redactor redactor)
       : options_(options), redactor_(std::move(redactor)) {}
 
+  // Redacts the strings of the row's meta, keys aside; every other byte stays. Whether anything changed.
+  Result<bool> RedactMeta(AnyRow* row, std::map<std::string, uint64_t>* redacted) const {
+    std::string& meta = std::visit([](auto& r) -> std::string& { return r.meta_json; }, *row);
+    std::string out;
+    size_t done = 0, end = 0;
+    for (size_t at = meta.find('"'); at != std::string::npos; at = meta.find('"', end)) {
+      end = at + 1;
+      while (end < meta.size() && meta[end] != '"') end += meta[end] == '\\' ? 2 : 1;
+      end = std::min(end + 1, meta.size());
+      const size_t next = meta.find_first_not_of(" \t\r\n", end);
+      if (next != std::string::npos && meta[next] == ':') continue;
+      const json literal = json::parse(meta.begin() + static_cast<std::ptrdiff_t>(at),
+                                       meta.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
+      if (!literal.is_string()) continue;
+      std::string text = literal.get<std::string>();
+      GF_CHECK_OK(redactor_.Apply(&text, redacted));
+      if (text == literal.get_ref<const std::string&>()) continue;
+      out.append(meta, done, at - done);
+      AppendQuoted(text, &out);
+      done = end;
+    }
+    if (done == 0) return false;
+    out.append(meta, done);
+    meta = std::move(out);
+    return true;
+  }
+
   Result<Verdict> Filter(const AnyRow& row) const {
     const TextNumbers numbers = Measure(content_);
     if (numbers.characters < options_.min_chars) {
@@ -108,7 +148,7 @@ class Cleaner {
       const double share = numbers.not_spaces == 0 ? 0
                                                    : static_cast<double>(numbers.letters) /
                                                          static_cast<double>(numbers.not_spaces);
-      if (share < options_.min_alpha) return Verdict{"few_letters", Percent(share) + " letters"};
+      if (share < options_.min_alpha) return Verdict{"few_letters", text::Percent(share) + " letters"};
     }
     for (const auto& pattern : drop_ids_) {
       GF_TRY(const auto match, pattern.Find(IdOf(row)));
@@ -125,22 +165,30 @@ class Cleaner {
     if (options_.max_repeated_lines < 1) {
       const double share = RepeatedLineShare(content_);
       if (share > options_.max_repeated_lines)
-        return Verdict{"repeated_lines", Percent(share) + " of the text"};
+        return Verdict{"repeated_lines", text::Percent(share) + " of the text"};
     }
     if (options_.max_repeated_words < 1) {
       const double share = RepeatedWordShare(content_);
       if (share > options_.max_repeated_words)
-        return Verdict{"repeated_words", Percent(share) + " of the text"};
+        return Verdict{"repeated_words", text::Percent(share) + " of the text"};
     }
     return Verdict{};
   }
 
   Verdict Repeats(const AnyRow& row) {
+    std::optional<std::string> value;
     if (!options_.unique_by.empty()) {
       fields_->Set(row);
-      const auto value = fields_->Get(options_.unique_by);
-      if (value && !values_.Insert(*value)) return {"not_unique", options_.unique_by + " " + *value};
+      value = fields_->Get(options_.unique_by);
+      if (value && values_.Contains(*value)) return {"not_unique", options_.unique_by + " " + *value};
     }
+    Verdict verdict = Copies(row);
+    // Only a row that stays has its value for itself.
+    if (value && verdict.reason.empty()) values_.Insert(*value);
+    return verdict;
+  }
+
+  Verdict Copies(const AnyRow& row) {
     if (!options_.dedup && !near_) return {};
     const std::string key = DedupKey(content_);
     // Text without any letter or digit is compared as it is.

@@ -20,7 +20,7 @@ namespace genflow::data {
 // redaction.
 struct CleanOptions {
   NormalizeOptions normalize;
-  std::vector<std::string> redact;  // kinds of Redactor
+  std::vector<std::string> redact;  // kinds of Redactor; in texts and in the strings of meta
 
   uint64_t min_chars = 1;
   uint64_t max_chars = 0;  // 0: no limit
@@ -33,7 +33,7 @@ struct CleanOptions {
   std::vector<std::string> require_patterns;  // rows whose text does not match every one go
   std::vector<std::string> drop_ids;          // rows whose id matches one go
 
-  std::string unique_by;  // field of which each value stays once; "" is off
+  std::string unique_by;  // field of which each value, as it is after redaction, stays once; "" is off
   bool dedup = true;      // texts equal but for case, punctuation and white space
   std::optional<NearOptions> near;
 };
@@ -53,7 +53,8 @@ struct CleanStats {
   std::map<std::string, std::vector<CleanSample>> samples;  // first rows dropped, by reason
 };
 
-// What is wrong with the options as such (patterns, kinds), before any data is seen.
+// What is wrong with the options as such (patterns, kinds), before any data is seen. The message begins with
+// the option's name: "drop_patterns[0]: ...".
 Status CheckClean(const CleanOptions& options);
 
 // Cleans the dataset `from` into a new one at `folder`; rows keep their order. Cleaning the result again with

@@ -3,16 +3,33 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/strings.h"
+
 namespace genflow::data {
+
+Error CsvReader::Lost(const std::string& what) const {
+  return MakeError(Code::kCorrupt, lines_->name() + ":" + std::to_string(first_line_) + ": " + what,
+                   "a quote that belongs to a quoted field is written twice: \"\"");
+}
+
+Result<bool> CsvReader::NextLine(std::string_view* line, size_t* size) {
+  GF_TRY(const bool more, lines_->Next(line));
+  if (!more) return false;
+  if (*size == 0) first_line_ = lines_->line();
+  *size += line->size() + 1;
+  if (*size > max_record_) return Lost("the record is longer than " + HumanBytes(max_record_));
+  return true;
+}
 
 Result<bool> CsvReader::Next(std::vector<std::string>* fields) {
   fields->clear();
   std::string_view line;
+  size_t size;
   do {
-    GF_TRY(const bool more, lines_->Next(&line));
+    size = 0;
+    GF_TRY(const bool more, NextLine(&line, &size));
     if (!more) return false;
   } while (line.empty());
-  first_line_ = lines_->line();
   if (first_line_ == 1 && line.substr(0, 3) == "\xEF\xBB\xBF") line.remove_prefix(3);
   if (delimiter_ == '\0') {
     size_t most = 0;
@@ -35,8 +52,8 @@ Result<bool> CsvReader::Next(std::vector<std::string>* fields) {
         if (quote == std::string_view::npos) {
           field += line.substr(at);
           field += '\n';
-          GF_TRY(const bool more, lines_->Next(&line));
-          if (!more) return InvalidError("a quoted field is never closed");
+          GF_TRY(const bool more, NextLine(&line, &size));
+          if (!more) return Lost("a quoted field is never closed");
           at = 0;
           continue;
         }

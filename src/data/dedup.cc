@@ -16,29 +16,35 @@ namespace genflow::data {
 
 SeenTexts::SeenTexts() : slots_(1024) {}
 
-bool SeenTexts::Insert(std::string_view text) {
+SeenTexts::Key SeenTexts::KeyOf(std::string_view text) {
   const XXH128_hash_t hash = XXH3_128bits(text.data(), text.size());
-  const Key key{hash.low64, hash.high64 | 1};  // never the free slot
-  Key* slot = Slot(key);
-  if (slot->high != 0) return false;
-  *slot = key;
+  return {hash.low64, hash.high64 | 1};  // never the free slot
+}
+
+bool SeenTexts::Insert(std::string_view text) {
+  const Key key = KeyOf(text);
+  Key& slot = slots_[Slot(key)];
+  if (slot.high != 0) return false;
+  slot = key;
   if (++size_ * 10 > slots_.size() * 7) Grow();
   return true;
 }
 
-SeenTexts::Key* SeenTexts::Slot(Key key) {
+bool SeenTexts::Contains(std::string_view text) const { return slots_[Slot(KeyOf(text))].high != 0; }
+
+size_t SeenTexts::Slot(Key key) const {
   size_t at = key.low & (slots_.size() - 1);
   while (slots_[at].high != 0 && (slots_[at].low != key.low || slots_[at].high != key.high)) {
     at = (at + 1) & (slots_.size() - 1);
   }
-  return &slots_[at];
+  return at;
 }
 
 void SeenTexts::Grow() {
   std::vector<Key> old(slots_.size() * 2);
   old.swap(slots_);
   for (const Key& key : old) {
-    if (key.high != 0) *Slot(key) = key;
+    if (key.high != 0) slots_[Slot(key)] = key;
   }
 }
 

@@ -14,14 +14,17 @@ class SeenTexts {
   SeenTexts();
   // True when the text is new.
   bool Insert(std::string_view text);
+  bool Contains(std::string_view text) const;
   uint64_t size() const { return size_; }
 
  private:
   struct Key {
     uint64_t low = 0, high = 0;
   };
+  static Key KeyOf(std::string_view text);
   void Grow();
-  Key* Slot(Key key);
+  // Where the key is, or the free slot that it belongs into.
+  size_t Slot(Key key) const;
 
   std::vector<Key> slots_;  // open addressing; {0, 0} is free
   uint64_t size_ = 0;

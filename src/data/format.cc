@@ -13,7 +13,11 @@
 namespace genflow::data {
 namespace {
 
-constexpr int kRowsLookedAt = 1000;
+constexpr uint64_t kRowsOfNames = 1000;  // whose field names are suggested for one that is misspelt
+
+using FormatProgress = std::function<bool(uint64_t done, uint64_t total)>;
+
+Error Interrupted() { return MakeError(Code::kInterrupted, "formatting was interrupted"); }
 
 struct Templates {
   Template system, assistant, prompt, chosen, rejected, text;
@@ -26,11 +30,11 @@ struct Templates {
   }
 };
 
-Result<Template> CompileParam(const char* name, const std::string& text) {
+Result<Template> CompileParam(const std::string& name, const std::string& text) {
   auto compiled = Template::Compile(text);
   if (compiled.ok()) return compiled;
   Error error = std::move(compiled).error();
-  error.message = std::string(name) + ": " + error.message;
+  error.message = name + ": " + error.message;
   return error;
 }
 
@@ -42,13 +46,14 @@ Result<Templates> Compile(const FormatOptions& options) {
   GF_TRY(out.chosen, CompileParam("chosen", options.chosen));
   GF_TRY(out.rejected, CompileParam("rejected", options.rejected));
   GF_TRY(out.text, CompileParam("text", options.text));
-  for (const auto& variant : options.user) {
-    GF_TRY(Template compiled, CompileParam("user", variant));
+  for (size_t i = 0; i < options.user.size(); ++i) {
+    const std::string name = options.user.size() == 1 ? "user" : "user[" + std::to_string(i) + "]";
+    GF_TRY(Template compiled, CompileParam(name, options.user[i]));
     out.user.push_back(std::move(compiled));
   }
   const auto needs = [&](const char* name, bool given) -> Status {
     if (given) return Ok();
-    return InvalidError(std::string("'") + name + "' is needed to make " + KindName(options.to) + " rows");
+    return InvalidError(std::string(name) + " is needed to make " + KindName(options.to) + " rows");
   };
   const bool has_user = !out.user.empty() && std::none_of(out.user.begin(), out.user.end(),
                                                           [](const auto& t) { return t.empty(); });
@@ -68,24 +73,25 @@ Result<Templates> Compile(const FormatOptions& options) {
   return out;
 }
 
-// Every field that the templates use is one that rows of the dataset have.
-Status CheckFields(const Templates& templates, DatasetReader* reader) {
+// Every field that the templates need is one that at least one row of the dataset has.
+Status CheckFields(const Templates& templates, DatasetReader* reader, const FormatProgress& progress) {
   std::set<std::string> meta_wanted;
   for (const Template* item : templates.All()) {
-    for (const auto& path : item->Paths()) {
-      GF_CHECK_OK(CheckFieldPath(path, reader->kind()));
+    for (const auto& path : item->Paths()) GF_CHECK_OK(CheckFieldPath(path, reader->kind()));
+    for (const auto& path : item->NeededPaths()) {
       if (path.starts_with("meta.")) meta_wanted.insert(path);
     }
   }
-  if (meta_wanted.empty()) return Ok();
   std::set<std::string> have;
   FieldReader fields;
   AnyRow row;
-  for (int i = 0; i < kRowsLookedAt && !meta_wanted.empty(); ++i) {
+  for (uint64_t i = 0; i < reader->rows() && !meta_wanted.empty(); ++i) {
     GF_TRY(const bool more, reader->Next(&row));
     if (!more) break;
+    if (i % 1024 == 1023 && progress && !progress(0, reader->rows())) return Interrupted();
     fields.Set(row);
     std::erase_if(meta_wanted, [&](const std::string& path) { return fields.Get(path).has_value(); });
+    if (i >= kRowsOfNames) continue;
     for (auto& path : fields.MetaPaths()) have.insert(std::move(path));
   }
   GF_CHECK_OK(reader->Rewind());
@@ -152,11 +158,10 @@ Status CheckFormat(const FormatOptions& options) {
 }
 
 Result<FormatStats> FormatDataset(const std::filesystem::path& from, const FormatOptions& options,
-                                  const std::filesystem::path& folder,
-                                  const std::function<bool(uint64_t done, uint64_t total)>& progress) {
+                                  const std::filesystem::path& folder, const FormatProgress& progress) {
   GF_TRY(const Templates templates, Compile(options));
   GF_TRY(DatasetReader reader, DatasetReader::Open(from));
-  GF_CHECK_OK(CheckFields(templates, &reader));
+  GF_CHECK_OK(CheckFields(templates, &reader, progress));
   GF_TRY(DatasetWriter writer, DatasetWriter::Create(folder, options.to));
   const Formatter formatter(options, templates);
   FormatStats stats;
@@ -165,9 +170,8 @@ Result<FormatStats> FormatDataset(const std::filesystem::path& from, const Forma
   while (true) {
     GF_TRY(const bool more, reader.Next(&row));
     if (!more) break;
-    if (++stats.rows_in % 1024 == 0 && progress && !progress(stats.rows_in, reader.rows())) {
-      return MakeError(Code::kInterrupted, "formatting was interrupted");
-    }
+    if (++stats.rows_in % 1024 == 0 && progress && !progress(stats.rows_in, reader.rows()))
+      return Interrupted();
     fields.Set(row);
     std::string missing;
     const auto made = formatter.Make(row, &fields, &missing);

@@ -29,12 +29,13 @@ struct FormatStats {
   std::map<std::string, uint64_t> dropped;  // rows left out, by the field that was missing or empty
 };
 
-// What is wrong with the templates as such, before any data is seen.
+// What is wrong with the templates as such, before any data is seen. The message begins with the option's
+// name.
 Status CheckFormat(const FormatOptions& options);
 
 // Formats the dataset `from` into a new one at `folder`. Row ids and meta are kept. kInvalid for a field that
-// the kind of `from` does not have or that none of its first rows has in meta (with a suggestion), and when
-// no row is left.
+// the kind of `from` does not have or that no row has in meta, unless the template has a default for it (with
+// a suggestion), and when no row is left.
 Result<FormatStats> FormatDataset(const std::filesystem::path& from, const FormatOptions& options,
                                   const std::filesystem::path& folder,
                                   const std::function<bool(uint64_t done, uint64_t total)>& progress = {});

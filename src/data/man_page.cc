@@ -8,6 +8,8 @@
 #include "base/strings.h"
 #include "data/mdoc.h"
 #include "data/roff.h"
+#include "text/unicode.h"
+#include "text/white_space.h"
 
 namespace genflow::data {
 namespace {
@@ -15,30 +17,7 @@ namespace {
 std::string Latin1ToUtf8(std::string_view text) {
   std::string out;
   out.reserve(text.size() + text.size() / 8);
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x80) {
-      out += c;
-    } else {
-      out += static_cast<char>(0xC0 | (byte >> 6));
-      out += static_cast<char>(0x80 | (byte & 63));
-    }
-  }
-  return out;
-}
-
-// One space between words, none at the ends.
-std::string Collapse(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool space = c == ' ' || c == '\t' || c == '\n';
-    if (!space) {
-      out += c;
-    } else if (!out.empty() && out.back() != ' ') {
-      out += ' ';
-    }
-  }
-  while (!out.empty() && out.back() == ' ') out.pop_back();
+  for (const char c : text) text::AppendUtf8(static_cast<unsigned char>(c), &out);
   return out;
 }
 
@@ -84,10 +63,22 @@ std::pair<size_t, size_t> FindDash(std::string_view text) {
 std::vector<std::string> SplitNames(std::string_view text) {
   std::vector<std::string> names;
   for (const std::string_view piece : Split(text, ',')) {
-    std::string name = Collapse(piece);
+    std::string name = text::CollapseSpaces(piece);
     if (!name.empty()) names.push_back(std::move(name));
   }
   return names;
+}
+
+// "1", "3pm", "8postfix", and the "n" and "l" of old; not the "20240101" or "log" of other files.
+bool IsSection(std::string_view text) {
+  constexpr size_t kLongestSuffix = 10;
+  if (text == "n" || text == "l") return true;
+  if (text.empty() || text[0] < '1' || text[0] > '9') return false;
+  const std::string suffix = ToLowerAscii(text.substr(1));
+  const auto is_letter = [](char c) { return c >= 'a' && c <= 'z'; };
+  return suffix.size() <= kLongestSuffix && (suffix.empty() || is_letter(suffix[0])) &&
+         std::all_of(suffix.begin(), suffix.end(),
+                     [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
 }
 
 // Collects the lines of the two sections.
@@ -106,13 +97,17 @@ class PageReader {
       Take(line);
     }
     FinishName();
-    page_.paragraph = Collapse(paragraph_);
+    page_.paragraph = text::CollapseSpaces(paragraph_);
     if (page_.names.empty() || page_.description.empty()) {
       return InvalidError("the page has no NAME line of the form 'name - description'");
     }
     // Some pages shout or capitalise their own name.
     if (ToLowerAscii(page_.names.front()) == ToLowerAscii(file_.stem)) page_.names.front() = file_.stem;
+    // What was cut at a limit, or came from a file's name, may be no UTF-8.
+    for (std::string& name : page_.names) name = text::ReplaceInvalidUtf8(name);
     page_.name = page_.names.front();
+    page_.description = text::ReplaceInvalidUtf8(page_.description);
+    page_.paragraph = text::ReplaceInvalidUtf8(page_.paragraph);
     return std::optional<ManPage>(std::move(page_));
   }
 
@@ -140,7 +135,7 @@ class PageReader {
   }
 
   void Title(std::string_view title) {
-    const std::string word = ToLowerAscii(Collapse(title));
+    const std::string word = ToLowerAscii(text::CollapseSpaces(title));
     in_ = Section::kOther;
     if (word == "name" && page_.description.empty()) in_ = Section::kName;
     if (word == "description" || word.starts_with("description ")) {
@@ -168,7 +163,7 @@ class PageReader {
     }
     if (line.request == "br" || EndsParagraph(line.request) || (line.request.empty() && line.text.empty())) {
       // Only the first entry of the section counts.
-      if (FindDash(Collapse(name_text_)).first != std::string::npos) name_done_ = true;
+      if (FindDash(text::CollapseSpaces(name_text_)).first != std::string::npos) name_done_ = true;
       if (line.request == "TP" || line.request == "IP")
         AppendText(Join(line.args, " "), &joined_, &name_text_);
       return;
@@ -182,20 +177,20 @@ class PageReader {
 
   void FinishName() {
     if (page_.description.empty() && !name_text_.empty()) {
-      const std::string text = Collapse(name_text_);
+      const std::string text = text::CollapseSpaces(name_text_);
       if (const auto [at, size] = FindDash(text); at != std::string::npos) {
         page_.names = SplitNames(std::string_view(text).substr(0, at));
         page_.description = text.substr(at + size);
       }
     }
-    page_.description = Collapse(page_.description);
+    page_.description = text::CollapseSpaces(page_.description);
     name_text_.clear();
     joined_ = false;
   }
 
   void TakeDescription(const RoffLine& line) {
     if (EndsParagraph(line.request) || (line.request.empty() && Trim(line.text).empty())) {
-      if (!Collapse(paragraph_).empty()) done_ = true;
+      if (!text::CollapseSpaces(paragraph_).empty()) done_ = true;
       return;
     }
     if (line.request.empty()) {
@@ -224,13 +219,13 @@ class PageReader {
 }  // namespace
 
 std::optional<ManFileName> ParseManFileName(std::string_view file_name) {
-  for (const std::string_view packed : {".gz", ".zst", ".xz", ".bz2"}) {
+  for (const std::string_view packed : {".gz", ".zst"}) {
     if (file_name.ends_with(packed)) file_name.remove_suffix(packed.size());
   }
   const size_t dot = file_name.rfind('.');
   if (dot == std::string_view::npos || dot == 0 || dot + 1 == file_name.size()) return std::nullopt;
   const std::string_view section = file_name.substr(dot + 1);
-  if (section[0] < '0' || section[0] > '9' || section.size() > 12) return std::nullopt;
+  if (!IsSection(section)) return std::nullopt;
   return ManFileName{std::string(file_name.substr(0, dot)), std::string(section)};
 }
 

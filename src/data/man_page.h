@@ -19,7 +19,8 @@ struct ManPage {
   std::string paragraph;           // first paragraph of DESCRIPTION; may be empty
 };
 
-// "ls.1.gz" -> {"ls", "1"}; nothing when the name has no section.
+// "ls.1.gz" -> {"ls", "1"}; nothing when the name has no section: a digit from 1 with at most a short suffix,
+// or "n" or "l".
 struct ManFileName {
   std::string stem, section;
 };
@@ -27,7 +28,7 @@ std::optional<ManFileName> ParseManFileName(std::string_view file_name);
 
 // Reads the roff source of the page in a file of this name. Nothing when it is only a link to another page
 // (".so man1/other.1"). kInvalid when there is no NAME line with a description. `source` may be UTF-8 or
-// Latin-1.
+// Latin-1; the page is UTF-8 whatever bytes it holds.
 Result<std::optional<ManPage>> ParseManPage(std::string_view source, const ManFileName& file);
 
 }  // namespace genflow::data

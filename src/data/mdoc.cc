@@ -54,10 +54,14 @@ bool Closes(std::string_view word) {
 }
 bool Opens(std::string_view word) { return word == "(" || word == "["; }
 
-// Words put one after the other with the spaces of mdoc: none before closing and after opening punctuation.
+constexpr int kMaxDepth = 32;  // of enclosures; macros that go deeper print their arguments alone
+
+// Arguments begin..end put one after the other with the spaces of mdoc: none before closing and after opening
+// punctuation.
 class Line {
  public:
-  Line(const std::vector<std::string>& args, const std::string& name) : args_(args), name_(name) {}
+  Line(const std::vector<std::string>& args, size_t begin, size_t end, const std::string& name, int depth)
+      : args_(args), name_(name), at_(begin), end_(end), depth_(depth) {}
 
   std::string Text(std::string_view macro) {
     if (macro.empty()) {
@@ -65,7 +69,7 @@ class Line {
     } else {
       Macro(macro);
     }
-    while (at_ < args_.size()) {
+    while (at_ < end_) {
       const std::string& word = args_[at_];
       if (IsMacro(word)) {
         ++at_;
@@ -78,7 +82,7 @@ class Line {
   }
 
  private:
-  bool AtWord() const { return at_ < args_.size() && !IsMacro(args_[at_]); }
+  bool AtWord() const { return at_ < end_ && !IsMacro(args_[at_]); }
 
   void Put(std::string_view text, bool closes = false) {
     if (!out_.empty() && !tight_ && !closes) out_ += ' ';
@@ -141,7 +145,7 @@ class Line {
       return Words();
     }
     if (IsPlain(macro)) return Words();
-    at_ = args_.size();  // a macro that makes no text
+    at_ = end_;  // a macro that makes no text
   }
 
   void Flags() {
@@ -164,18 +168,18 @@ class Line {
   }
 
   void Enclose(const Enclosure& e) {
-    size_t end = args_.size();
+    if (depth_ == kMaxDepth) return Words();
+    size_t end = end_;
     while (end > at_ && Closes(args_[end - 1])) --end;
-    const std::vector<std::string> inner(args_.begin() + static_cast<long>(at_),
-                                         args_.begin() + static_cast<long>(end));
-    Put(std::string(e.open) + Line(inner, name_).Text({}) + std::string(e.close));
+    Put(std::string(e.open) + Line(args_, at_, end, name_, depth_ + 1).Text({}) + std::string(e.close));
     at_ = end;
     Words();
   }
 
   const std::vector<std::string>& args_;
   const std::string& name_;
-  size_t at_ = 0;
+  size_t at_, end_;
+  int depth_;
   std::string out_;
   bool tight_ = false;
 };
@@ -184,7 +188,7 @@ class Line {
 
 std::string MdocText(std::string_view macro, const std::vector<std::string>& args, const std::string& name) {
   if (!macro.empty() && !IsMacro(macro)) return "";
-  return Line(args, name).Text(macro);
+  return Line(args, 0, args.size(), name, 0).Text(macro);
 }
 
 }  // namespace genflow::data

@@ -12,6 +12,7 @@
 
 #include "base/strings.h"
 #include "data/stable_hash.h"
+#include "text/unicode.h"
 
 namespace genflow::data {
 namespace {
@@ -211,8 +212,8 @@ std::string DedupKey(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const size_t from = at;
     const UChar32 c = NextCharacter(text, &at);
-    const bool keep =
-        c < 0x80 ? ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c >= '0' && c <= '9') : u_isalnum(c) != 0;
+    const bool keep = c < 0x80 ? ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c >= '0' && c <= '9')
+                               : (U_GET_GC_MASK(c) & (U_GC_L_MASK | U_GC_ND_MASK | U_GC_M_MASK)) != 0;
     if (!keep) {
       pending = !out.empty();
       continue;
@@ -224,10 +225,7 @@ std::string DedupKey(std::string_view text) {
     } else if (const UChar32 lower = u_tolower(c); lower == c) {
       out.append(text.substr(from, at - from));
     } else {
-      char bytes[4];
-      int32_t size = 0;
-      U8_APPEND_UNSAFE(bytes, size, lower);
-      out.append(bytes, static_cast<size_t>(size));
+      text::AppendUtf8(static_cast<uint32_t>(lower), &out);
     }
   }
   return out;

@@ -10,37 +10,18 @@
 #include <parquet/metadata.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdio>
+#include <string_view>
 #include <utility>
 
 #include "data/arrow_status.h"
+#include "data/json_quote.h"
 
 namespace genflow::data {
 namespace {
 
 constexpr int64_t kBatchBytes = 16 << 20;
-
-void AppendQuoted(std::string_view text, std::string* out) {
-  *out += '"';
-  size_t from = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c >= 0x20 && c != '"' && c != '\\') continue;
-    out->append(text, from, i - from);
-    from = i + 1;
-    if (c == '"' || c == '\\') {
-      *out += '\\';
-      *out += text[i];
-    } else {
-      char code[8];
-      std::snprintf(code, sizeof code, "\\u%04x", c);
-      *out += code;
-    }
-  }
-  out->append(text, from);
-  *out += '"';
-}
 
 void AppendDouble(double value, std::string* out) {
   if (!std::isfinite(value)) {
@@ -48,10 +29,7 @@ void AppendDouble(double value, std::string* out) {
     return;
   }
   char text[40];
-  std::snprintf(text, sizeof text, "%.17g", value);
-  char brief[40];
-  std::snprintf(brief, sizeof brief, "%.15g", value);
-  *out += std::stod(brief) == value ? brief : text;
+  *out += std::string_view(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
 arrow::Status AppendValue(const arrow::Array& array, int64_t i, std::string* out);

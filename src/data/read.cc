@@ -29,6 +29,14 @@ constexpr uint64_t kMaxManPage = 16ull << 20;
 constexpr size_t kMaxProblems = 20;
 constexpr uint64_t kProgressRows = 512;
 
+Status CheckCompression(const fs::path& file) {
+  const std::string ending = ToLowerAscii(file.extension().string());
+  if (ending != ".xz" && ending != ".bz2") return Ok();
+  return InvalidError("'" + file.string() + "' is compressed with " + (ending == ".xz" ? "xz" : "bzip2") +
+                          ", which cannot be read",
+                      "unpack it, or pack it as .gz or .zst");
+}
+
 Result<Format> FormatOf(const fs::path& file) {
   std::string name = ToLowerAscii(file.filename().string());
   for (const std::string_view packed : {".gz", ".zst"}) {
@@ -96,6 +104,7 @@ class FilesReader {
     for (size_t i = 0; i < files.size(); ++i) {
       file_ = files[i].string();
       source_ = files[i].lexically_relative(common).generic_string();
+      GF_CHECK_OK(CheckCompression(files[i]));
       Format format = options_.format;
       if (format == Format::kAuto) {
         GF_TRY(format, FormatOf(files[i]));
@@ -164,18 +173,25 @@ class FilesReader {
 
   Status ReadCsv(const fs::path& file) {
     GF_TRY(auto source, ByteSource::Open(file));
-    LineReader lines(source.get(), file_);
+    LineReader lines(source.get(), file_, CsvReader::kMaxRecord);
     CsvReader csv(&lines, options_.csv_delimiter);
     std::vector<std::string> header, fields;
+    // Without the header no record can be read, so that it is never skipped.
+    auto named = csv.Next(&header);
+    if (!named.ok() && named.error().code == Code::kInvalid) return At(csv.line(), std::move(named).error());
+    if (!named.ok()) return std::move(named).error();
+    if (!*named) return Ok();
+    for (const auto& name : header) {
+      if (!simdjson::validate_utf8(name)) return At(csv.line(), InvalidError("the header is not UTF-8"));
+    }
     while (true) {
-      auto more = csv.Next(header.empty() ? &header : &fields);
+      auto more = csv.Next(&fields);
       if (!more.ok()) {
         if (more.error().code != Code::kInvalid) return std::move(more).error();
         GF_CHECK_OK(Bad(csv.line(), std::move(more).error()));
         continue;
       }
       if (!*more) return Ok();
-      if (fields.empty()) continue;
       auto record = CsvRecordJson(header, fields);
       if (!record.ok()) {
         GF_CHECK_OK(Bad(csv.line(), std::move(record).error()));
@@ -276,9 +292,14 @@ class FilesReader {
     return line == 0 ? source_ : source_ + ":" + std::to_string(line);
   }
 
+  // The error with the place in the file being read.
+  Error At(uint64_t line, Error error) const {
+    error.message = file_ + ":" + (line > 0 ? std::to_string(line) + ": " : " ") + error.message;
+    return error;
+  }
   // A malformed record: an error, or counted.
   Status Bad(uint64_t line, Error error) {
-    error.message = file_ + ":" + (line > 0 ? std::to_string(line) + ": " : " ") + error.message;
+    error = At(line, std::move(error));
     if (options_.skip_bad) return Skip(error.message);
     if (error.hint.empty()) error.hint = "on_error: skip leaves such records out";
     return error;

@@ -8,6 +8,7 @@
 
 #include "base/strings.h"
 #include "data/byte_source.h"
+#include "data/json_quote.h"
 
 namespace genflow::data {
 namespace {
@@ -103,10 +104,13 @@ Result<Message> MessageOf(element item, size_t index) {
   if (!role || role->get(role_text) != simdjson::SUCCESS) return InvalidError(where + " has no role");
   auto content = Find(fields, "content");
   if (!content) content = Find(fields, "value");
-  if (!content) return InvalidError(where + " has no content");
-  if (Find(fields, "tool_calls") && content->is_null()) {
+  const auto calls = Find(fields, "tool_calls");
+  simdjson::dom::array list;
+  const bool calls_tools = calls && calls->get(list) == simdjson::SUCCESS && list.size() > 0;
+  if (calls_tools || (calls && content && content->is_null())) {
     return InvalidError(where + " is a tool call, which datasets do not carry");
   }
+  if (!content) return InvalidError(where + " has no content");
   Message message;
   message.role = RoleOf(role_text);
   if (message.role != "system" && message.role != "user" && message.role != "assistant" &&
@@ -135,8 +139,9 @@ Result<std::vector<Message>> MessagesOf(object record, std::string_view key) {
   return messages;
 }
 
-// A side of a preference: a string, or a conversation whose last message is it.
-Result<std::string> SideOf(object record, std::string_view key, std::vector<Message>* conversation) {
+// A part of a preference: a string, or a conversation whose last message is it and whose earlier ones are put
+// into `conversation`.
+Result<std::string> PartOf(object record, std::string_view key, std::vector<Message>* conversation) {
   const auto value = Find(record, key);
   if (!value || !value->is_array()) return TextField(record, key);
   GF_TRY(auto messages, MessagesOf(record, key));
@@ -201,18 +206,28 @@ struct RecordMapper::Impl {
   }
 
   static Status MapPreference(object record, PreferenceRow* row, std::vector<std::string_view>* used) {
-    std::vector<Message> before;
-    GF_TRY(row->rejected, SideOf(record, "rejected", &before));
-    GF_TRY(row->chosen, SideOf(record, "chosen", &before));
-    const auto prompt = Find(record, "prompt");
-    if (prompt && prompt->is_array()) {
-      GF_TRY(row->prompt, SideOf(record, "prompt", &before));
-    } else if (prompt) {
-      GF_TRY(row->prompt, TextField(record, "prompt"));
-    } else if (!before.empty()) {
-      row->prompt = before.back().content;
+    std::vector<Message> chosen, rejected, earlier;  // what stands before the answers, and before the prompt
+    GF_TRY(row->rejected, PartOf(record, "rejected", &rejected));
+    GF_TRY(row->chosen, PartOf(record, "chosen", &chosen));
+    constexpr const char* kHint = "write the whole conversation as one text into 'prompt'";
+    if (Find(record, "prompt")) {
+      GF_TRY(row->prompt, PartOf(record, "prompt", &earlier));
+      if (!earlier.empty()) {
+        return InvalidError("field 'prompt' has " + std::to_string(earlier.size() + 1) +
+                                " messages, of which a preference keeps the last",
+                            kHint);
+      }
     } else {
-      return InvalidError("no field 'prompt' (the record has " + FieldNames(record) + ")");
+      if (chosen != rejected) return InvalidError("'chosen' and 'rejected' answer different conversations");
+      if (chosen.empty()) {
+        return InvalidError("no field 'prompt' (the record has " + FieldNames(record) + ")");
+      }
+      if (chosen.size() > 1) {
+        return InvalidError("field 'chosen' has " + std::to_string(chosen.size()) +
+                                " messages before the answer, of which a preference keeps one",
+                            kHint);
+      }
+      row->prompt = chosen.front().content;
     }
     used->insert(used->end(), {"prompt", "chosen", "rejected"});
     return Ok();
@@ -269,9 +284,8 @@ struct RecordMapper::Impl {
     simdjson::dom::parser inner;
     const auto add = [&](std::string_view key, element value) {
       out += out.empty() ? '{' : ',';
-      out += '"';
-      AppendEscaped(key, &out);
-      out += "\":";
+      AppendQuoted(key, &out);
+      out += ':';
       out += simdjson::minify(value);
     };
     for (const auto field : record) {
@@ -293,21 +307,6 @@ struct RecordMapper::Impl {
       }
     }
     return out.empty() ? "{}" : out + '}';
-  }
-
-  static void AppendEscaped(std::string_view text, std::string* out) {
-    for (const char c : text) {
-      if (c == '"' || c == '\\') {
-        *out += '\\';
-        *out += c;
-      } else if (static_cast<unsigned char>(c) < 0x20) {
-        char code[8];
-        std::snprintf(code, sizeof code, "\\u%04x", c);
-        *out += code;
-      } else {
-        *out += c;
-      }
-    }
   }
 
   Status Map(std::string_view text, const std::string& source, const std::string& position, AnyRow* row) {
@@ -374,6 +373,5 @@ Status RecordMapper::Map(std::string_view record, const std::string& source, con
                          AnyRow* row) {
   return impl_->Map(record, source, position, row);
 }
-std::optional<Kind> RecordMapper::kind() const { return impl_->kind; }
 
 }  // namespace genflow::data

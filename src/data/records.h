@@ -32,9 +32,6 @@ class RecordMapper {
   // record without saying where.
   Status Map(std::string_view record, const std::string& source, const std::string& position, AnyRow* row);
 
-  // Decided by the options or by the first good record.
-  std::optional<Kind> kind() const;
-
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -1,46 +1,32 @@
 #include "data/redact.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "base/strings.h"
+#include "text/personal_data.h"
 
 namespace genflow::data {
 namespace {
 
 constexpr int kMaxPasses = 8;
 
+// What can be redacted, in the order in which it is done, so that the result does not depend on how the kinds
+// are listed.
 struct Known {
-  const char* kind;
-  const char* replacement;
-  const char* needs;
-  const char* pattern;
+  std::string_view kind, type, replacement;
 };
-
-constexpr Known kKnown[] = {
-    {"email", "[EMAIL]", "@",
-     R"((?<![\w.+-])[A-Za-z0-9][\w.+-]*@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})"},
-    // Keys of well-known services, private keys in PEM, JSON web tokens.
-    {"key", "[KEY]", "-_AaejsgGx",
-     R"(-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]++|-(?!----END))*+-----END [A-Z ]*PRIVATE KEY-----)"
-     R"(|(?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{16}(?![A-Za-z0-9]))"
-     R"(|(?<![A-Za-z0-9])sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,})"
-     R"(|(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}|glpat-[A-Za-z0-9_-]{20,}))"
-     R"(|(?<![A-Za-z0-9])(?:xox[abprs]-[A-Za-z0-9-]{10,}|AIza[0-9A-Za-z_-]{35}|hf_[A-Za-z]{30,}))"
-     R"(|(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"},
-    {"ip", "[IP]", ".:",
-     R"((?<![\w.:])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.]*\d))"
-     R"(|(?<![\w:.])(?:(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6})(?![\w:]))"},
-    // International numbers, and ten-digit ones in groups.
-    {"phone", "[PHONE]", "0123456789",
-     R"((?<![\w.+/-])(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){2,4}|(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4})(?![\w-]|\.\d))"},
-};
+constexpr Known kKnown[] = {{"email", "email", "[EMAIL]"},
+                            {"key", "api_key", "[KEY]"},
+                            {"ip", "ip", "[IP]"},
+                            {"phone", "phone", "[PHONE]"}};
 
 }  // namespace
 
 Result<Redactor> Redactor::Create(const std::vector<std::string>& kinds) {
   std::vector<std::string> names;
-  for (const auto& known : kKnown) names.push_back(known.kind);
+  for (const auto& known : kKnown) names.emplace_back(known.kind);
   for (const auto& kind : kinds) {
     if (std::find(names.begin(), names.end(), kind) != names.end()) continue;
     const auto near = NearestName(kind, names);
@@ -49,11 +35,14 @@ Result<Redactor> Redactor::Create(const std::vector<std::string>& kinds) {
         near ? "did you mean '" + *near + "'?" : "what can be redacted: " + Join(names, ", "));
   }
   Redactor out;
-  // In the order of the table, so that the result does not depend on how the kinds are listed.
   for (const auto& known : kKnown) {
     if (std::find(kinds.begin(), kinds.end(), known.kind) == kinds.end()) continue;
-    GF_TRY(text::Pattern pattern, text::Pattern::Compile(known.pattern));
-    out.rules_.push_back({known.kind, known.replacement, known.needs, std::move(pattern)});
+    for (const auto& entry : text::PersonalDataPatterns()) {
+      if (entry.type != known.type || !entry.whole) continue;
+      GF_TRY(text::Pattern pattern, text::Pattern::Compile(entry.pattern));
+      out.rules_.push_back(
+          {std::string(known.kind), std::string(known.replacement), entry.needs, std::move(pattern)});
+    }
   }
   return out;
 }

@@ -6,6 +6,8 @@
 #include <iterator>
 #include <utility>
 
+#include "text/unicode.h"
+
 namespace genflow::data {
 namespace {
 
@@ -41,21 +43,7 @@ static_assert(std::is_sorted(std::begin(kCharacters), std::end(kCharacters),
 std::string Utf8(uint32_t c) {
   std::string out;
   if (c < 0x20 || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) return out;
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else if (c < 0x800) {
-    out += static_cast<char>(0xC0 | (c >> 6));
-    out += static_cast<char>(0x80 | (c & 63));
-  } else if (c < 0x10000) {
-    out += static_cast<char>(0xE0 | (c >> 12));
-    out += static_cast<char>(0x80 | ((c >> 6) & 63));
-    out += static_cast<char>(0x80 | (c & 63));
-  } else {
-    out += static_cast<char>(0xF0 | (c >> 18));
-    out += static_cast<char>(0x80 | ((c >> 12) & 63));
-    out += static_cast<char>(0x80 | ((c >> 6) & 63));
-    out += static_cast<char>(0x80 | (c & 63));
-  }
+  text::AppendUtf8(c, &out);
   return out;
 }
 

@@ -6,12 +6,24 @@
 
 namespace genflow::data {
 
+namespace {
+
+// Where the UTF-8 character at `i` ends.
+size_t CharacterEnd(std::string_view raw, size_t i) {
+  if (i >= raw.size()) return raw.size();
+  ++i;
+  while (i < raw.size() && (raw[i] & 0xC0) == 0x80) ++i;
+  return i;
+}
+
+}  // namespace
+
 std::string_view EscapeName(std::string_view raw, size_t* i) {
   if (*i >= raw.size()) return {};
   if (raw[*i] == '(') {
-    const std::string_view name = raw.substr(*i + 1, 2);
-    *i = std::min(*i + 3, raw.size());
-    return name;
+    const size_t begin = *i + 1;
+    *i = CharacterEnd(raw, CharacterEnd(raw, begin));
+    return raw.substr(begin, *i - begin);
   }
   if (raw[*i] == '[') {
     const size_t end = std::min(raw.find(']', *i), raw.size());
@@ -19,16 +31,18 @@ std::string_view EscapeName(std::string_view raw, size_t* i) {
     *i = std::min(end + 1, raw.size());
     return name;
   }
-  return raw.substr((*i)++, 1);
+  const size_t begin = *i;
+  *i = CharacterEnd(raw, begin);
+  return raw.substr(begin, *i - begin);
 }
 
 std::string_view Delimited(std::string_view raw, size_t* i) {
   if (*i >= raw.size()) return {};
-  const char delimiter = raw[*i];
-  const size_t end = std::min(raw.find(delimiter, *i + 1), raw.size());
-  const std::string_view text = raw.substr(*i + 1, end - *i - 1);
-  *i = std::min(end + 1, raw.size());
-  return text;
+  const size_t begin = CharacterEnd(raw, *i);
+  const std::string_view delimiter = raw.substr(*i, begin - *i);
+  const size_t end = std::min(raw.find(delimiter, begin), raw.size());
+  *i = std::min(end + delimiter.size(), raw.size());
+  return raw.substr(begin, end - begin);
 }
 
 namespace {
@@ -44,7 +58,7 @@ void SkipSize(std::string_view raw, size_t* i) {
   } else {
     const bool two =
         raw[*i] >= '1' && raw[*i] <= '3' && *i + 1 < raw.size() && raw[*i + 1] >= '0' && raw[*i + 1] <= '9';
-    *i = std::min(*i + (two ? 2 : 1), raw.size());
+    *i = two ? *i + 2 : CharacterEnd(raw, *i);
   }
 }
 
@@ -61,7 +75,13 @@ std::string RenderRoff(std::string_view raw, const RoffVariables& variables, boo
       continue;
     }
     if (++i >= raw.size()) break;
-    const char e = raw[i++];
+    const char e = raw[i];
+    const size_t escaped = i;
+    i = CharacterEnd(raw, escaped);
+    if (i - escaped > 1) {  // stands for itself
+      out += raw.substr(escaped, i - escaped);
+      continue;
+    }
     switch (e) {
       case '"':
       case '#':
@@ -133,11 +153,13 @@ std::string RenderRoff(std::string_view raw, const RoffVariables& variables, boo
         out += '0';
         break;
       case 'o':
-      case 'Z':
+      case 'Z': {
         // Text inside cannot hold its delimiter, so that this goes no deeper than there are bytes.
-        out += RenderRoff(Delimited(raw, &i).substr(0, e == 'o' ? 1 : std::string_view::npos), variables,
-                          joins_next);
+        const std::string_view inside = Delimited(raw, &i);
+        out +=
+            RenderRoff(e == 'o' ? inside.substr(0, CharacterEnd(inside, 0)) : inside, variables, joins_next);
         break;
+      }
       case 'h':
       case 'v':
       case 'l':

@@ -35,6 +35,13 @@ Result<std::vector<uint64_t>> Targets(const std::vector<SplitPart>& parts, uint6
     sum += target;
     targets.push_back(target);
   }
+  const bool shares =
+      std::all_of(parts.begin(), parts.end(), [](const SplitPart& part) { return part.size < 1; });
+  if (shares && sum > rows && sum - rows < parts.size()) {
+    // Each share was rounded by itself.
+    *std::max_element(targets.begin(), targets.end()) -= sum - rows;
+    sum = rows;
+  }
   if (sum > rows) {
     return InvalidError("the parts want " + WithCommas(static_cast<int64_t>(sum)) + " rows (" +
                             Join(words, ", ") + ") where the dataset has " +

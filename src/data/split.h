@@ -15,8 +15,9 @@ namespace genflow::data {
 struct SplitPart {
   std::string name;              // "train", for messages
   std::filesystem::path folder;  // of the new dataset
-  double size = 0;  // 1 or more: rows; between 0 and 1: share of all rows; 0: what the other parts leave (one
-                    // part only)
+  // 1 or more: rows; between 0 and 1: share of all rows, rounded; 0: what the other parts leave (one part
+  // only).
+  double size = 0;
 };
 
 struct SplitOptions {
@@ -31,9 +32,11 @@ struct SplitStats {
 };
 
 // Deals groups out in the order of the hash of their key: each part in turn takes the groups that still fit
-// into its size. Which part a group falls into does not depend on the order of rows; rows keep their order
-// within a part. kInvalid when a row lacks the field, when the sizes are more than all rows, or when a part
-// would be empty. `progress`: rows done of all passes; false stops with kInterrupted.
+// into its size. Which part a group falls into depends on the seed, the sizes of the parts, and the keys and
+// sizes of all groups, not on the order of rows; rows keep their order within a part. Shares that add up to 1
+// use every row: where rounding makes them more than that, the largest part gives way. kInvalid when a row
+// lacks the field, when the sizes are more than all rows, or when a part would be empty. `progress`: rows
+// done of all passes; false stops with kInterrupted.
 Result<SplitStats> SplitDataset(const std::filesystem::path& from, const std::vector<SplitPart>& parts,
                                 const SplitOptions& options,
                                 const std::function<bool(uint64_t done, uint64_t total)>& progress = {});

@@ -5,10 +5,12 @@
 #include <unicode/unistr.h>
 #include <unicode/utf8.h>
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
 #include "base/strings.h"
+#include "text/white_space.h"
 
 namespace genflow::data {
 namespace {
@@ -47,19 +49,6 @@ std::string Uncapitalize(const std::string& text) {
   }
   if (at == end && end < text.size()) return text;  // "A file", "I": a word of one letter says nothing
   return WithFirst(text, false);
-}
-
-std::string Oneline(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c != ' ' && c != '\t' && c != '\n' && c != '\r') {
-      out += c;
-    } else if (!out.empty() && out.back() != ' ') {
-      out += ' ';
-    }
-  }
-  if (!out.empty() && out.back() == ' ') out.pop_back();
-  return out;
 }
 
 std::string Period(std::string text) {
@@ -125,7 +114,9 @@ Result<Template> Template::Compile(std::string_view text) {
     literal.clear();
   };
   const auto in_template = [&](Error error) {
-    error.message += " in the template '" + std::string(text) + "'";
+    // A message is one line; a template may have more.
+    const std::string_view line = text.substr(0, text.find('\n'));
+    error.message += " in the template '" + std::string(line) + (line.size() < text.size() ? "…'" : "'");
     return error;
   };
   for (size_t i = 0; i < text.size(); ++i) {
@@ -169,6 +160,18 @@ std::vector<std::string> Template::Paths() const {
   return out;
 }
 
+std::vector<std::string> Template::NeededPaths() const {
+  std::vector<std::string> out;
+  for (const auto& piece : pieces_) {
+    const bool has_default =
+        std::any_of(piece.filters.begin(), piece.filters.end(), [](const Filter& filter) {
+          return filter.kind == FilterKind::kDefault && !Trim(filter.argument).empty();
+        });
+    if (!piece.path.empty() && !has_default) out.push_back(piece.path);
+  }
+  return out;
+}
+
 std::string Template::Apply(const Filter& filter, std::string text) {
   switch (filter.kind) {
     case FilterKind::kLower:
@@ -182,14 +185,14 @@ std::string Template::Apply(const Filter& filter, std::string text) {
     case FilterKind::kTrim:
       return std::string(Trim(text));
     case FilterKind::kOneline:
-      return Oneline(text);
+      return text::CollapseSpaces(text);
     case FilterKind::kPeriod:
       return Period(std::move(text));
     case FilterKind::kNoPeriod:
       while (!text.empty() && (text.back() == '.' || text.back() == ' ')) text.pop_back();
       return text;
     case FilterKind::kSentence:
-      return Period(WithFirst(Oneline(text), true));
+      return Period(WithFirst(text::CollapseSpaces(text), true));
     case FilterKind::kFirstSentence:
       return FirstSentence(text);
     case FilterKind::kTruncate:

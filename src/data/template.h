@@ -28,8 +28,9 @@ class Template {
   // kInvalid for an open brace, an empty or unknown filter (with a suggestion).
   static Result<Template> Compile(std::string_view text);
 
-  // Fields used, in order.
+  // Fields used, in order; and those of them without a default.
   std::vector<std::string> Paths() const;
+  std::vector<std::string> NeededPaths() const;
   bool empty() const { return pieces_.empty(); }
 
   // The text for the row that `fields` is set to; nothing when a field is missing or empty and has no

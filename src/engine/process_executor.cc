@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -31,15 +30,6 @@ sigset_t OurSignals() {
   ::sigemptyset(&set);
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) ::sigaddset(&set, signal);
   return set;
-}
-
-// An anonymous file with the text, at its start.
-Result<Fd> TextAsFile(const std::string& text) {
-  Fd fd(::memfd_create("genflow-request", MFD_CLOEXEC));
-  if (!fd.valid()) return ErrnoError("memfd_create", errno);
-  GF_CHECK_OK(WriteAll(fd.get(), text));
-  if (::lseek(fd.get(), 0, SEEK_SET) != 0) return ErrnoError("lseek", errno);
-  return fd;
 }
 
 std::vector<std::string> Environment(const std::map<std::string, std::string>& added) {

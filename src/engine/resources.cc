@@ -95,12 +95,6 @@ bool UsesGpuPool(const StageSpec& stage) {
 
 Demand DemandOf(const StageSpec& stage, const Pools& pools) {
   Demand demand;
-  if (stage.resources.cpus) {
-    demand.cpus_min = stage.resources.cpus->min;
-    demand.cpus_max = stage.resources.cpus->max;
-  } else if (stage.info != nullptr) {
-    demand.cpus_max = pools.cpus;
-  }
   if (stage.resources.gpus) {
     demand.gpus_min = stage.resources.gpus->min;
     demand.gpus_max = stage.resources.gpus->max;
@@ -108,6 +102,14 @@ Demand DemandOf(const StageSpec& stage, const Pools& pools) {
     const auto device = stage.with.find("device");
     const bool cpu = device != stage.with.end() && device->is_string() && device->get<std::string>() == "cpu";
     demand.gpus_max = cpu ? 0 : 1;
+  }
+  if (stage.resources.cpus) {
+    demand.cpus_min = stage.resources.cpus->min;
+    demand.cpus_max = stage.resources.cpus->max;
+  } else if (stage.info != nullptr) {
+    demand.cpus_max = pools.cpus;
+    const bool on_gpu = demand.gpus_max > 0 && !pools.gpus.empty();
+    if (stage.info->FindParam("device") != nullptr && !on_gpu) demand.cpus_min = pools.cpus;
   }
   demand.memory = stage.resources.memory.value_or(0);
   return demand;

@@ -1,9 +1,38 @@
 #include "eval/answers.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "eval/statistics.h"
 #include "eval/text_metrics.h"
 
 namespace genflow::eval {
+
+Result<QuestionSet> EncodeQuestions(const TunedModel& model, std::vector<Question> questions,
+                                    const Progress& progress) {
+  GF_TRY(const text::ChatEncoder* chat, model.Chat());
+  const int64_t context = model.model().config().max_positions;
+  QuestionSet out;
+  for (size_t i = 0; i < questions.size(); ++i) {
+    Question& question = questions[i];
+    GF_CHECK_OK(ReportEncoded(progress, i, questions.size()));
+    auto ids = chat->EncodePrompt(question.prompt);
+    if (!ids.ok()) {
+      Error error = std::move(ids).error();
+      error.message = "example '" + question.id + "': " + error.message;
+      return error;
+    }
+    if (static_cast<int64_t>(ids->size()) >= context) {
+      out.too_long.push_back(std::move(question.id));
+      continue;
+    }
+    out.questions.push_back(std::move(question));
+    out.prompts.push_back(*std::move(ids));
+  }
+  GF_CHECK_OK(ReportEncoded(progress, questions.size(), questions.size()));
+  if (out.questions.empty()) return AllTooLong(questions.size(), context);
+  return out;
+}
 
 Result<std::vector<nn::Generation>> Answer(const TunedModel& model,
                                            const std::vector<std::vector<text::Message>>& prompts,
@@ -11,16 +40,29 @@ Result<std::vector<nn::Generation>> Answer(const TunedModel& model,
   GF_TRY(const text::ChatEncoder* chat, model.Chat());
   std::vector<std::vector<int32_t>> ids;
   for (const auto& prompt : prompts) {
-    GF_TRY(ids.emplace_back(), chat->EncodePrompt(prompt));
+    GF_CHECK_OK(ReportEncoded(options.progress, ids.size(), prompts.size()));
+    GF_TRY(std::vector<int32_t> prompt_ids, chat->EncodePrompt(prompt));
+    ids.push_back(std::move(prompt_ids));
+  }
+  return Answer(model, ids, options);
+}
+
+Result<std::vector<nn::Generation>> Answer(const TunedModel& model,
+                                           const std::vector<std::vector<int32_t>>& prompts,
+                                           const AnswerOptions& options) {
+  GF_TRY(const text::ChatEncoder* chat, model.Chat());
+  std::vector<int32_t> stop = chat->stop_ids();
+  for (const int32_t id : model.model().config().eos_token_ids) {
+    if (std::find(stop.begin(), stop.end(), id) == stop.end()) stop.push_back(id);
   }
   nn::GenerateOptions generate;
   generate.max_new_tokens = options.max_new_tokens;
   generate.max_batch = options.batch;
-  generate.stop_tokens = chat->stop_ids();
+  generate.stop_tokens = std::move(stop);
   generate.logprobs = options.top_logprobs > 0;
   generate.top_logprobs = options.top_logprobs;
   generate.progress = options.progress;
-  return nn::Generate(model.model(), &model.tokenizer(), ids, generate);
+  return nn::Generate(model.model(), &model.tokenizer(), prompts, generate);
 }
 
 Result<AnswerScores> ScoreAnswer(const nn::Generation& answer, const std::string& reference,

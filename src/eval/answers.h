@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,10 +18,26 @@ struct AnswerOptions {
   int64_t max_new_tokens = 64;
   int64_t batch = 16;
   int64_t top_logprobs = 0;  // fills nn::Generation::details
-  std::function<bool(size_t done, size_t total)> progress;
+  Progress progress;
 };
 
-// Greedy answers through the chat template, one for each prompt.
+// Questions as tokens, through the chat template, with what did not fit.
+struct QuestionSet {
+  std::vector<Question> questions;
+  std::vector<std::vector<int32_t>> prompts;  // of each question
+  std::vector<std::string> too_long;          // ids left out: no room for an answer in the model's context
+};
+
+// A question that cannot be encoded is an error that names it; all too long is an error too.
+Result<QuestionSet> EncodeQuestions(const TunedModel& model, std::vector<Question> questions,
+                                    const Progress& progress = {});
+
+// Greedy answers, one for each prompt. An answer ends with the chat format's end of turn, or with an
+// end-of-text token of the model's config.
+Result<std::vector<nn::Generation>> Answer(const TunedModel& model,
+                                           const std::vector<std::vector<int32_t>>& prompts,
+                                           const AnswerOptions& options);
+// The same of conversations, through the chat template.
 Result<std::vector<nn::Generation>> Answer(const TunedModel& model,
                                            const std::vector<std::vector<text::Message>>& prompts,
                                            const AnswerOptions& options);

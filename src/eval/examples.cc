@@ -52,6 +52,18 @@ const std::string& Question::Asked() const {
   return last == prompt.rend() ? none : last->content;
 }
 
+Status ReportEncoded(const Progress& progress, size_t done, size_t total) {
+  constexpr size_t kStep = 64;
+  if ((done % kStep != 0 && done != total) || !progress || progress(done, total)) return Ok();
+  return MakeError(Code::kInterrupted, "encoding was interrupted");
+}
+
+Error AllTooLong(size_t examples, int64_t context) {
+  return InvalidError("all " + std::to_string(examples) +
+                      " examples are longer than the model's context of " + std::to_string(context) +
+                      " tokens");
+}
+
 Result<std::vector<Question>> ToQuestions(std::vector<ChatExample> examples) {
   std::vector<Question> out;
   for (auto& [id, messages] : examples) {

@@ -1,8 +1,10 @@
 // Rows of a dataset, chosen and made ready for a model.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -11,6 +13,9 @@
 #include "text/chat_template.h"
 
 namespace genflow::eval {
+
+// Examples done of all; false stops the work, whose result is then kInterrupted. May be empty.
+using Progress = std::function<bool(size_t done, size_t total)>;
 
 struct ChatExample {
   std::string id;
@@ -34,6 +39,12 @@ struct Question {
   // The user's last words before the answer.
   const std::string& Asked() const;
 };
+
+// Says, every few examples, how many are encoded; kInterrupted where that is to stop.
+Status ReportEncoded(const Progress& progress, size_t done, size_t total);
+
+// All examples are too long for the model.
+Error AllTooLong(size_t examples, int64_t context);
 
 // Refuses a conversation without an assistant message, or whose only message it is, by id.
 Result<std::vector<Question>> ToQuestions(std::vector<ChatExample> examples);

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <set>
 
 #include "base/strings.h"
+#include "text/numbers.h"
 
 namespace genflow::eval {
 namespace {
@@ -38,23 +38,41 @@ std::string Flip(const std::string& op) {
 }  // namespace
 
 MetricIndex::MetricIndex(const std::vector<NamedReport>& reports) {
-  for (const auto& [stage, report] : reports) {
-    for (const auto& metric : report.metrics) entries_.push_back({stage, metric});
+  for (const auto& [stage, report, source] : reports) {
+    for (const auto& metric : report.metrics) entries_.push_back({stage, source, metric});
   }
 }
 
+std::string MetricIndex::FullName(const Entry& entry) const {
+  if (entry.stage.empty()) return "";
+  const auto same = std::count_if(entries_.begin(), entries_.end(), [&](const Entry& other) {
+    return other.stage == entry.stage && other.metric.name == entry.metric.name;
+  });
+  if (same == 1) return entry.stage + "." + entry.metric.name;
+  return entry.source.empty() ? "" : entry.source + "." + entry.metric.name;
+}
+
+Error MetricIndex::Ambiguous(const std::string& name, const std::vector<const Entry*>& found) const {
+  std::vector<std::string> full;
+  for (const Entry* entry : found) {
+    if (const std::string candidate = FullName(*entry); !candidate.empty())
+      full.push_back("'" + candidate + "'");
+  }
+  return InvalidError("metric '" + name + "' is in several reports",
+                      full.empty() ? "connect only one of them" : "write " + Join(full, " or "));
+}
+
 Result<Metric> MetricIndex::Find(const std::string& name) const {
-  std::vector<const Entry*> plain;
+  std::vector<const Entry*> full, plain;
   for (const auto& entry : entries_) {
-    if (!entry.stage.empty() && entry.stage + "." + entry.metric.name == name) return entry.metric;
+    const bool by_stage = !entry.stage.empty() && entry.stage + "." + entry.metric.name == name;
+    const bool by_source = !entry.source.empty() && entry.source + "." + entry.metric.name == name;
+    if (by_stage || by_source) full.push_back(&entry);
     if (entry.metric.name == name) plain.push_back(&entry);
   }
-  if (plain.size() == 1) return plain.front()->metric;
-  if (plain.size() > 1) {
-    std::vector<std::string> full;
-    for (const Entry* entry : plain) full.push_back("'" + entry->stage + "." + name + "'");
-    return InvalidError("metric '" + name + "' is in several reports", "write " + Join(full, " or "));
-  }
+  const auto& found = full.empty() ? plain : full;
+  if (found.size() == 1) return found.front()->metric;
+  if (found.size() > 1) return Ambiguous(name, found);
   std::vector<std::string> names;
   for (const auto& entry : entries_) names.push_back(entry.metric.name);
   const std::vector<std::string> every = Names();
@@ -78,7 +96,7 @@ std::vector<std::string> MetricIndex::Names() const {
     const auto same = std::count_if(entries_.begin(), entries_.end(),
                                     [&](const Entry& e) { return e.metric.name == entry.metric.name; });
     if (same == 1) out.insert(entry.metric.name);
-    if (!entry.stage.empty()) out.insert(entry.stage + "." + entry.metric.name);
+    if (const std::string full = FullName(entry); !full.empty()) out.insert(full);
   }
   return {out.begin(), out.end()};
 }
@@ -134,13 +152,15 @@ std::vector<RequirementOutcome> Judge(const std::vector<std::string>& requiremen
       if (!outcome.detail.empty()) outcome.detail += "\n";
       outcome.detail += Show(c.left) + " " + (c.holds ? c.op : Flip(c.op)) + " " + Show(c.right);
       if (tolerance != 0 && c.op != "==" && c.op != "!=") {
-        char text[40];
-        std::snprintf(text, sizeof text, "%g", tolerance);
-        outcome.detail += std::string(" (with a tolerance of ") + text + " standard errors)";
+        outcome.detail += " (with a tolerance of " + text::Number(tolerance) + " standard errors)";
       }
     }
   }
   return out;
+}
+
+bool AnyError(const std::vector<RequirementOutcome>& outcomes) {
+  return std::any_of(outcomes.begin(), outcomes.end(), [](const RequirementOutcome& o) { return o.error; });
 }
 
 std::string GateMessage(const std::vector<RequirementOutcome>& outcomes) {

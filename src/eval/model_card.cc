@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "eval/markdown.h"
+#include "text/numbers.h"
 
 namespace genflow::eval {
 namespace {
@@ -29,7 +30,7 @@ bool IsGuard(const Report& report) {
 std::string Metrics(const std::vector<NamedReport>& reports) {
   // A metric and its baseline stand in one row.
   Table table{"", {"metric", "this model", "base model", "n", "from"}, {}};
-  for (const auto& [stage, report] : reports) {
+  for (const auto& [stage, report, source] : reports) {
     if (IsGuard(report)) continue;
     for (const auto& metric : report.metrics) {
       if (metric.name.starts_with("baseline.") || metric.name.starts_with("gate.")) continue;
@@ -43,7 +44,7 @@ std::string Metrics(const std::vector<NamedReport>& reports) {
 
 std::string TablesOf(const std::vector<NamedReport>& reports, bool guard) {
   std::string out;
-  for (const auto& [stage, report] : reports) {
+  for (const auto& [stage, report, source] : reports) {
     if (IsGuard(report) != guard) continue;
     for (const auto& table : report.tables) {
       if (table.title == "Base and tuned model") continue;  // its numbers stand under Metrics
@@ -56,7 +57,7 @@ std::string TablesOf(const std::vector<NamedReport>& reports, bool guard) {
 
 std::string Guard(const std::vector<NamedReport>& reports) {
   std::string out;
-  for (const auto& [stage, report] : reports) {
+  for (const auto& [stage, report, source] : reports) {
     if (!IsGuard(report)) continue;
     if (const Metric* rate = report.Find("guard.pass_rate")) {
       out += "\n" + FormatMetric(*rate) + " of " + std::to_string(rate->n) + " probes passed";
@@ -124,26 +125,20 @@ std::string License(const ModelCard& card) {
 
 using Rows = std::vector<std::pair<std::string, std::string>>;
 
-std::string Number(double value) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
-}
-
 void AddArgs(const formats::TrainingArgs& args, Rows* rows) {
   std::string schedule = args.lr_scheduler_type;
   if (args.warmup_steps > 0)
     schedule += ", warm-up over " + WithCommas(args.warmup_steps) + " steps";
   else if (args.warmup_ratio > 0)
-    schedule += ", warm-up over " + Number(args.warmup_ratio * 100) + "% of the steps";
-  std::string optimizer = "AdamW, weight decay " + Number(args.weight_decay);
-  if (args.max_grad_norm > 0) optimizer += ", gradients clipped to norm " + Number(args.max_grad_norm);
+    schedule += ", warm-up over " + text::Number(args.warmup_ratio * 100) + "% of the steps";
+  std::string optimizer = "AdamW, weight decay " + text::Number(args.weight_decay);
+  if (args.max_grad_norm > 0) optimizer += ", gradients clipped to norm " + text::Number(args.max_grad_norm);
   const std::string batch =
       std::to_string(args.per_device_train_batch_size) + (args.packing ? " packed rows" : " examples") +
       (args.gradient_accumulation_steps > 1
            ? ", " + std::to_string(args.gradient_accumulation_steps) + " times an update"
            : "");
-  rows->insert(rows->end(), {{"learning rate", Number(args.learning_rate)},
+  rows->insert(rows->end(), {{"learning rate", text::Number(args.learning_rate)},
                              {"schedule", schedule},
                              {"optimizer", optimizer},
                              {"batch", batch},

@@ -1,8 +1,8 @@
 // Loss and perplexity on the tokens that training would learn.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,23 +16,28 @@ namespace genflow::eval {
 
 // Examples as tokens, with what did not fit.
 struct ScoredSet {
-  std::vector<std::string> ids;
+  std::vector<std::string> ids;  // of the example that each item is of
   std::vector<nn::ScoreItem> items;
+  std::vector<size_t> examples;       // of each item, the number of its example; ascending
   int64_t tokens = 0;                 // scored
   std::vector<std::string> too_long;  // ids left out: longer than the model's context
 };
 
 // Through the chat template, answers marked exactly as in training. An example that cannot be encoded is an
 // error that names it; all too long is an error too.
-Result<ScoredSet> EncodeChats(const TunedModel& model, const std::vector<ChatExample>& examples);
+Result<ScoredSet> EncodeChats(const TunedModel& model, const std::vector<ChatExample>& examples,
+                              const Progress& progress = {});
 
 // Plain text: every token but the first of a window, in windows of the model's context without overlap.
-Result<ScoredSet> EncodeTexts(const TunedModel& model, const std::vector<TextExample>& examples);
+Result<ScoredSet> EncodeTexts(const TunedModel& model, const std::vector<TextExample>& examples,
+                              const Progress& progress = {});
 
 // Negative log-likelihood of each item, in nats.
 Result<std::vector<double>> Losses(const TunedModel& model, const ScoredSet& set, int64_t batch_tokens,
-                                   const std::function<bool(size_t done, size_t total)>& progress);
+                                   const Progress& progress);
 
+// Both below take examples as independent, and the windows of one text as one example.
+//
 // 1 - tuned perplexity / base perplexity, with the standard error of the paired difference.
 Estimate Improvement(const std::vector<double>& tuned, const std::vector<double>& base, const ScoredSet& set);
 

@@ -3,21 +3,10 @@
 #include <algorithm>
 #include <map>
 
+#include "text/white_space.h"
+
 namespace genflow::eval {
 namespace {
-
-std::string SqueezeBlanks(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool blank = c == ' ' || c == '\n' || c == '\t' || c == '\r';
-    if (!blank)
-      out += c;
-    else if (!out.empty() && out.back() != ' ')
-      out += ' ';
-  }
-  if (!out.empty() && out.back() == ' ') out.pop_back();
-  return out;
-}
 
 double F1(double common, size_t answer, size_t reference) {
   if (answer == 0 && reference == 0) return 1;
@@ -45,7 +34,7 @@ std::vector<std::string> Words(std::string_view text) {
 }
 
 bool ExactMatch(std::string_view answer, std::string_view reference) {
-  return SqueezeBlanks(answer) == SqueezeBlanks(reference);
+  return text::CollapseSpaces(answer) == text::CollapseSpaces(reference);
 }
 
 double PrefixMatch(std::string_view answer, std::string_view reference) {
@@ -58,6 +47,7 @@ double PrefixMatch(std::string_view answer, std::string_view reference) {
 
 double RougeL(std::string_view answer, std::string_view reference) {
   const auto a = Words(answer), r = Words(reference);
+  if (a.empty() && r.empty()) return 0;  // as rouge_score has it
   // Length of the longest common subsequence, one row at a time.
   std::vector<size_t> row(r.size() + 1);
   for (const auto& word : a) {

@@ -18,7 +18,7 @@ bool ExactMatch(std::string_view answer, std::string_view reference);
 double PrefixMatch(std::string_view answer, std::string_view reference);
 
 // F1 of the longest common subsequence of words (Lin 2004, ROUGE-L with beta 1, no stemming): equals
-// rouge_score's rougeL on ASCII text.
+// rouge_score's rougeL on ASCII text. 0 where neither side has a word.
 double RougeL(std::string_view answer, std::string_view reference);
 
 // F1 of the bags of words, as SQuAD's, without removing articles.

@@ -9,7 +9,7 @@ namespace genflow::eval {
 Result<TunedModel> TunedModel::Load(const std::filesystem::path& path, const std::filesystem::path& adapter,
                                     const LoadOptions& options) {
   nn::SetThreads(options.threads);
-  GF_TRY(const at::Device device, nn::ResolveDevice(options.device));
+  GF_TRY(const at::Device device, nn::ResolveDevice(options.device, options.why_not_cuda));
   GF_TRY(const at::ScalarType dtype, nn::ResolveDtype(options.dtype, device));
   GF_TRY(const formats::ModelSource source, formats::ModelSource::Open(path));
   GF_TRY(text::Tokenizer tokenizer, text::Tokenizer::FromModel(path));
@@ -18,18 +18,15 @@ Result<TunedModel> TunedModel::Load(const std::filesystem::path& path, const std
   TunedModel out(std::move(model), std::move(tokenizer), text::ChatEncoder::FromModel(path));
   if (adapter.empty()) return out;
   GF_TRY(out.lora_, nn::train::LoadAdapter(*out.model_, adapter));
-  for (const auto& module : out.lora_->modules()) {
-    out.slots_.push_back(std::move(*module.linear->lora));
-    module.linear->lora.reset();
-  }
+  out.lora_->SetEnabled(false);
   return out;
 }
 
-void TunedModel::ApplyAdapter() {
-  if (slots_.empty()) return;
-  for (size_t i = 0; i < slots_.size(); ++i) lora_->modules()[i].linear->lora = std::move(slots_[i]);
-  slots_.clear();
-  if (model_->dtype() == at::kFloat) nn::train::MergeLora(*lora_);
+Status TunedModel::ApplyAdapter() {
+  if (!lora_ || std::exchange(applied_, true)) return Ok();
+  if (model_->dtype() == at::kFloat) return nn::train::MergeLora(*lora_);
+  lora_->SetEnabled(true);
+  return Ok();
 }
 
 Result<const text::ChatEncoder*> TunedModel::Chat() const {

@@ -18,6 +18,7 @@ namespace genflow::eval {
 struct LoadOptions {
   std::string device = "auto";
   std::string dtype = "auto";
+  std::string* why_not_cuda = nullptr;  // see nn::ResolveDevice
   int threads = 0;  // 0: libtorch's default
   // Tensors read so far; false stops with kInterrupted. May be empty.
   std::function<bool(int64_t done, int64_t total)> progress;
@@ -32,7 +33,7 @@ class TunedModel {
   bool has_adapter() const { return lora_.has_value(); }
   // From here on the model is the tuned one. In fp32 the adapter is merged, which is exact to rounding and
   // faster; in other types it stays beside the weights, as PEFT computes it.
-  void ApplyAdapter();
+  Status ApplyAdapter();
 
   const nn::CausalLM& model() const { return *model_; }
   const text::Tokenizer& tokenizer() const { return tokenizer_; }
@@ -49,7 +50,7 @@ class TunedModel {
   text::Tokenizer tokenizer_;
   Result<text::ChatEncoder> chat_;
   std::optional<nn::train::LoraSet> lora_;
-  std::vector<nn::LoraSlot> slots_;  // one a module of lora_, while they are off the model
+  bool applied_ = false;
 };
 
 }  // namespace genflow::eval

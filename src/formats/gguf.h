@@ -44,7 +44,6 @@ class GgufFile {
 
   const std::filesystem::path& path() const { return path_; }
   uint32_t version() const { return version_; }
-  uint64_t file_bytes() const { return map_->size(); }
 
   // Metadata. Views point into the map and live as long as this object or a copy of it.
   const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return metadata_; }

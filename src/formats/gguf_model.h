@@ -43,7 +43,7 @@ struct PreTokenizerName {
 };
 // The entry of a GGUF name, or nullptr.
 const PreTokenizerName* FindPreTokenizer(std::string_view gguf_name);
-// The GGUF name of a tokenizer.json's pre_tokenizer, or nothing.
-std::optional<std::string> GgufPreTokenizer(const nlohmann::json& pre_tokenizer);
+// The GGUF name of a tokenizer.json's pre_tokenizer, in a tokenizer that ignores merges or not; or nothing.
+std::optional<std::string> GgufPreTokenizer(const nlohmann::json& pre_tokenizer, bool ignore_merges);
 
 }  // namespace genflow::formats

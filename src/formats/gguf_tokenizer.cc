@@ -1,22 +1,10 @@
 #include "formats/gguf_model.h"
+#include "formats/split_patterns.h"
 
 namespace genflow::formats {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::string_view kLlama3 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kQwen2 =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kGpt4o =
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
-    R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kTekken =
-    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
-    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
-    R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 // The first entry of each kind gives the name that is written.
 constexpr PreTokenizerName kPreTokenizers[] = {
@@ -26,17 +14,17 @@ constexpr PreTokenizerName kPreTokenizers[] = {
     {"", true, false, "refact"},
     {"", true, false, "command-r"},
     {"", true, false, "codeshell"},
-    {kLlama3, false, true, "llama-bpe"},
-    {kLlama3, false, true, "llama3"},
-    {kLlama3, false, true, "llama-v3"},
-    {kLlama3, false, true, "falcon3"},
-    {kLlama3, false, true, "pixtral"},
-    {kLlama3, false, false, "smaug-bpe"},
-    {kLlama3, false, false, "dbrx"},
-    {kQwen2, false, false, "qwen2"},
-    {kQwen2, false, false, "deepseek-r1-qwen"},
-    {kGpt4o, false, false, "gpt-4o"},
-    {kTekken, false, false, "tekken"},
+    {kLlama3Split, false, true, "llama-bpe"},
+    {kLlama3Split, false, true, "llama3"},
+    {kLlama3Split, false, true, "llama-v3"},
+    {kLlama3Split, false, true, "falcon3"},
+    {kLlama3Split, false, true, "pixtral"},
+    {kLlama3Split, false, false, "smaug-bpe"},
+    {kLlama3Split, false, false, "dbrx"},
+    {kQwen2Split, false, false, "qwen2"},
+    {kQwen2Split, false, false, "deepseek-r1-qwen"},
+    {kGpt4oSplit, false, false, "gpt-4o"},
+    {kTekkenSplit, false, true, "tekken"},
 };
 
 json ByteLevel(bool use_regex) {
@@ -64,7 +52,7 @@ const PreTokenizerName* FindPreTokenizer(std::string_view gguf_name) {
   return nullptr;
 }
 
-std::optional<std::string> GgufPreTokenizer(const json& pre_tokenizer) {
+std::optional<std::string> GgufPreTokenizer(const json& pre_tokenizer, bool ignore_merges) {
   if (!pre_tokenizer.is_object()) return std::nullopt;
   json steps = json::array({pre_tokenizer});
   if (pre_tokenizer.value("type", "") == "Sequence")
@@ -91,7 +79,8 @@ std::optional<std::string> GgufPreTokenizer(const json& pre_tokenizer) {
   }
   if (!byte_level || prefix_space) return std::nullopt;
   for (const auto& entry : kPreTokenizers) {
-    if (entry.pattern == pattern && entry.digits == digits) return std::string(entry.gguf);
+    if (entry.pattern == pattern && entry.digits == digits && entry.ignore_merges == ignore_merges)
+      return std::string(entry.gguf);
   }
   return std::nullopt;
 }
@@ -176,7 +165,7 @@ Result<TokenizerFiles> TokenizerFromGguf(const GgufFile& file) {
   if (!specials.empty()) {
     post = {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", specials}};
   }
-  const json normalizer = pre_tokenizer->pattern == kQwen2 ? json{{"type", "NFC"}} : json(nullptr);
+  const json normalizer = pre_tokenizer->pattern == kQwen2Split ? json{{"type", "NFC"}} : json(nullptr);
   out.tokenizer = {
       {"version", "1.0"},
       {"truncation", nullptr},

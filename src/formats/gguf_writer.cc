@@ -1,10 +1,10 @@
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "formats/gguf.h"
+#include "formats/output_file.h"
 
 namespace genflow::formats {
 namespace {
@@ -104,7 +104,7 @@ Status GgufWriter::Begin(const std::filesystem::path& path) {
     Put<uint64_t>(&header, entry.offset);
   }
   header.append(Padding(header.size()), '\0');
-  return WriteAll(fd_.get(), header);
+  return WriteTo(fd_, path_, header);
 }
 
 Status GgufWriter::WriteTensor(const void* data, size_t bytes) {
@@ -116,8 +116,8 @@ Status GgufWriter::WriteTensor(const void* data, size_t bytes) {
                                           std::to_string(bytes) + " bytes, not " +
                                           std::to_string(entry.bytes));
   }
-  GF_CHECK_OK(WriteAll(fd_.get(), {static_cast<const char*>(data), bytes}));
-  return WriteAll(fd_.get(), std::string(Padding(bytes), '\0'));
+  GF_CHECK_OK(WriteTo(fd_, path_, {static_cast<const char*>(data), bytes}));
+  return WriteTo(fd_, path_, std::string(Padding(bytes), '\0'));
 }
 
 Status GgufWriter::Finish() {
@@ -125,9 +125,7 @@ Status GgufWriter::Finish() {
     return MakeError(Code::kInternal,
                      path_.string() + ": tensor '" + entries_[next_].name + "' was not written");
   }
-  if (::fsync(fd_.get()) != 0) return ErrnoError(path_.string() + ": fsync", errno);
-  fd_.Reset();
-  return Ok();
+  return Close(&fd_, path_);
 }
 
 }  // namespace genflow::formats

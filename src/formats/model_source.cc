@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <unordered_map>
@@ -13,6 +14,7 @@
 #include "formats/gguf_model.h"
 #include "formats/json_text.h"
 #include "formats/safetensors.h"
+#include "formats/tokenizer_files.h"
 
 namespace genflow::formats {
 namespace {
@@ -113,37 +115,6 @@ std::optional<DType> StoredDType(const std::string& tag) {
   if (tag == "F16") return DType::kF16;
   if (tag == "BF16") return DType::kBF16;
   return std::nullopt;
-}
-
-Result<TokenizerFiles> TokenizerFromFolder(const fs::path& folder) {
-  TokenizerFiles out;
-  std::error_code ec;
-  if (!fs::exists(folder / "tokenizer.json", ec)) {
-    return MakeError(Code::kNotFound, folder.string() + ": has no tokenizer.json",
-                     "save the tokenizer with Hugging Face's fast tokenizers");
-  }
-  GF_TRY(out.tokenizer, ReadJsonFile(folder / "tokenizer.json"));
-  out.tokenizer_config = json::object();
-  if (fs::exists(folder / "tokenizer_config.json", ec)) {
-    GF_TRY(out.tokenizer_config, ReadJsonFile(folder / "tokenizer_config.json"));
-    if (!out.tokenizer_config.is_object()) {
-      return MakeError(Code::kCorrupt,
-                       (folder / "tokenizer_config.json").string() + ": is not a JSON object");
-    }
-  }
-  if (fs::exists(folder / "chat_template.jinja", ec)) {
-    GF_TRY(out.chat_template, ReadFile(folder / "chat_template.jinja", 16u << 20));
-  } else if (const auto it = out.tokenizer_config.find("chat_template"); it != out.tokenizer_config.end()) {
-    if (it->is_string()) out.chat_template = it->get<std::string>();
-    if (it->is_array()) {  // [{"name": "default", "template": ...}, ...]
-      for (const auto& entry : *it) {
-        if (!entry.is_object() || !entry.contains("name") || !entry.contains("template")) continue;
-        if (entry["name"] == "default" && entry["template"].is_string())
-          out.chat_template = entry["template"];
-      }
-    }
-  }
-  return out;
 }
 
 }  // namespace
@@ -283,7 +254,8 @@ Result<ModelSource> ModelSource::Open(const fs::path& path) {
   try {
     GF_CHECK_OK(location.format == Format::kGguf ? impl->OpenGguf() : impl->OpenFolder());
   } catch (const json::exception& e) {  // a value of an unexpected type
-    return MakeError(Code::kCorrupt, (location.path / "config.json").string() + ": " + e.what());
+    const fs::path file = location.format == Format::kGguf ? location.path : location.path / "config.json";
+    return MakeError(Code::kCorrupt, file.string() + ": " + e.what());
   }
   return ModelSource(std::move(impl));
 }
@@ -347,11 +319,16 @@ Status ModelSource::ReadMany(const std::vector<ReadRequest>& requests, int threa
   std::atomic<size_t> next{0};
   std::mutex mutex;
   Status first_error;
+  const auto read = [&](const Piece& piece) -> Status {
+    try {
+      return impl_->ReadRows(piece.tensor, piece.type, piece.to, piece.begin, piece.end);
+    } catch (const std::bad_alloc&) {  // which must not leave a helper thread
+      return MakeError(Code::kExhausted, "out of memory");
+    }
+  };
   const auto work = [&] {
     for (size_t i = next++; i < pieces.size(); i = next++) {
-      const Piece& piece = pieces[i];
-      if (auto status = impl_->ReadRows(piece.tensor, piece.type, piece.to, piece.begin, piece.end);
-          !status.ok()) {
+      if (auto status = read(pieces[i]); !status.ok()) {
         const std::lock_guard lock(mutex);
         if (first_error.ok()) first_error = std::move(status);
         next = pieces.size();

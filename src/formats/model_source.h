@@ -35,6 +35,10 @@ struct TokenizerFiles {
   std::string chat_template;        // "" when the model has none
 };
 
+// Text of the token that tokenizer_config.json has under `key`: "<s>" or {"content": "<s>", ...}; "" without
+// one.
+std::string TokenText(const nlohmann::json& tokenizer_config, const char* key);
+
 class ModelSource {
  public:
   enum class Format { kHuggingFace, kGguf };

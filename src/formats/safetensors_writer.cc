@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -7,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
+#include "formats/output_file.h"
 #include "formats/safetensors.h"
 
 namespace genflow::formats {
@@ -56,7 +56,7 @@ Result<std::vector<std::string>> SafetensorsWriter::Begin(const std::filesystem:
   std::memcpy(length, &size, 8);
   fd_ = Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!fd_.valid()) return ErrnoError(path.string(), errno);
-  GF_CHECK_OK(WriteAll(fd_.get(), std::string(length, 8) + text));
+  GF_CHECK_OK(WriteTo(fd_, path_, std::string(length, 8) + text));
   return order;
 }
 
@@ -69,7 +69,7 @@ Status SafetensorsWriter::WriteTensor(const void* data, size_t bytes) {
                                           std::to_string(bytes) + " bytes, not " +
                                           std::to_string(entry.bytes));
   }
-  return WriteAll(fd_.get(), {static_cast<const char*>(data), bytes});
+  return WriteTo(fd_, path_, {static_cast<const char*>(data), bytes});
 }
 
 Status SafetensorsWriter::Finish() {
@@ -77,9 +77,7 @@ Status SafetensorsWriter::Finish() {
     return MakeError(Code::kInternal,
                      path_.string() + ": tensor '" + entries_[next_].name + "' was not written");
   }
-  if (::fsync(fd_.get()) != 0) return ErrnoError(path_.string() + ": fsync", errno);
-  fd_.Reset();
-  return Ok();
+  return Close(&fd_, path_);
 }
 
 Status WriteSafetensors(const std::filesystem::path& path, const std::vector<TensorView>& tensors,

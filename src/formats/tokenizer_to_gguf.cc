@@ -7,16 +7,6 @@ namespace {
 
 using nlohmann::json;
 
-// "bos_token": "<s>" or {"content": "<s>", ...}.
-std::string TokenText(const json& config, const char* key) {
-  const auto it = config.find(key);
-  if (it == config.end()) return "";
-  if (it->is_string()) return it->get<std::string>();
-  return it->is_object() && it->contains("content") && (*it)["content"].is_string()
-             ? (*it)["content"].get<std::string>()
-             : "";
-}
-
 // Whether the post-processor puts a special token first (or last) around a single text.
 bool AddsSpecial(const json& post, bool front) {
   if (!post.is_object()) return false;
@@ -33,11 +23,13 @@ bool AddsSpecial(const json& post, bool front) {
 Status Convert(const TokenizerFiles& files, const json& config, int64_t rows, GgufWriter* writer) {
   const json& tokenizer = files.tokenizer;
   const json& model = tokenizer.at("model");
-  const auto pre = GgufPreTokenizer(tokenizer.value("pre_tokenizer", json(nullptr)));
+  const bool ignore_merges = model.value("ignore_merges", false);
+  const auto pre = GgufPreTokenizer(tokenizer.value("pre_tokenizer", json(nullptr)), ignore_merges);
   if (model.value("type", "") != "BPE" || !pre) {
     return MakeError(Code::kUnsupported,
                      "this tokenizer has no counterpart in llama.cpp: its pre-tokenizer is " +
-                         tokenizer.value("pre_tokenizer", json(nullptr)).dump());
+                         tokenizer.value("pre_tokenizer", json(nullptr)).dump() +
+                         (ignore_merges ? ", with 'ignore_merges'" : ", without 'ignore_merges'"));
   }
   constexpr int32_t kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5;
   std::vector<std::string> tokens(static_cast<size_t>(rows));

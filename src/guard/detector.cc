@@ -146,11 +146,17 @@ class Pii : public Detector {
   std::vector<std::string> types_;
 };
 
-// Words in lower case, of letters, digits, '@' and '$'; apostrophes are dropped, everything else separates.
+// Words in lower case, of letters, digits, '@' and '$'; apostrophes, also the typographic one (U+2019), are
+// dropped, everything else separates, and of what is not ASCII the spaces, dashes and quotation marks of
+// U+2000 to U+203F.
 std::vector<std::string> SpokenWords(std::string_view text) {
   std::vector<std::string> out(1);
-  for (const char raw : text) {
-    char c = raw >= 'A' && raw <= 'Z' ? static_cast<char>(raw - 'A' + 'a') : raw;
+  for (size_t i = 0; i < text.size(); ++i) {
+    char c = text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] - 'A' + 'a') : text[i];
+    if (i + 2 < text.size() && text.substr(i, 2) == "\xE2\x80" && (text[i + 2] & 0xC0) == 0x80) {
+      c = text[i + 2] == '\x99' ? '\'' : ' ';
+      i += 2;
+    }
     if (c == '\'') continue;
     const bool letter =
         (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c & 0x80) != 0 || c == '@' || c == '$';

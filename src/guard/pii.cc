@@ -8,6 +8,7 @@
 
 #include "base/strings.h"
 #include "text/pattern.h"
+#include "text/personal_data.h"
 
 namespace genflow::guard {
 namespace {
@@ -40,6 +41,8 @@ bool RealPhone(std::string_view text) {
   std::string digits = Digits(text);
   if (digits.size() < 8 || digits.size() > 15) return false;
   if (digits.size() == 11 && digits[0] == '1') digits.erase(0, 1);
+  // Area codes and exchanges of the North American plan begin with 2 to 9.
+  if (text[0] != '+' && (digits.size() != 10 || digits[0] < '2' || digits[3] < '2')) return false;
   // 555-0100 to 555-0199 are kept for fiction in the North American plan.
   if (digits.size() == 10 && digits.compare(3, 5, "55501") == 0) return false;
   // "000 000 0000" and "123 456 7890" are placeholders.
@@ -83,50 +86,54 @@ bool RealKey(std::string_view text) {
   return text.starts_with("-----BEGIN") || std::set<char>(text.begin(), text.end()).size() >= 10;
 }
 
-struct Rule {
-  const char* type;
-  const char* pattern;
+// What a match of a type must be besides.
+struct Check {
+  std::string_view type;
   bool (*real)(std::string_view);
+  bool checksum = false;  // the match may have taken in a word or number that stands after the real thing
+};
+constexpr Check kChecks[] = {
+    {"email", RealEmail}, {"phone", RealPhone}, {"iban", IbanValid, true}, {"credit_card", RealCard, true},
+    {"ssn", RealSsn},     {"ip", RealIp},       {"api_key", RealKey}};
+
+struct Rule {
+  Check check;
+  std::string_view needs;
+  Pattern pattern;
 };
 
-constexpr Rule kRules[] = {
-    {"email",
-     R"((?<![\w.+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}(?![\w-]))",
-     RealEmail},
-    {"phone", R"((?<![\w.+-])\+[1-9]\d{0,2}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?![\w])(?!\.\d))", RealPhone},
-    {"phone",
-     R"((?<![\w.+-])(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4}(?![\w-])(?!\.\d))",
-     RealPhone},
-    {"iban", R"(\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b)", IbanValid},
-    {"credit_card", R"((?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])(?!\.\d))", RealCard},
-    {"ssn", R"((?<![\w-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-]))", RealSsn},
-    // Four dotted numbers after "version" or "v" are a version.
-    {"ip", R"((?<![\w.])(?<!version )(?<!Version )\d{1,3}(?:\.\d{1,3}){3}(?![\w])(?!\.\d))", RealIp},
-    {"ip", R"((?<![\w:])(?:[0-9A-Fa-f]{1,4}:){2,7}(?::?[0-9A-Fa-f]{1,4}){1,6}(?![\w:]))", RealIp},
-    {"api_key", R"(\b(?:AKIA|ASIA)[0-9A-Z]{16}\b)", RealKey},
-    {"api_key", R"(\bgh[pousr]_[A-Za-z0-9]{36,255}\b)", RealKey},
-    {"api_key", R"(\bxox[abprs]-[A-Za-z0-9-]{10,250}\b)", RealKey},
-    {"api_key", R"(\bAIza[0-9A-Za-z_-]{35}(?![\w-]))", RealKey},
-    {"api_key", R"(\b(?:sk|pk|rk)[-_](?:[a-z]+[-_])*[A-Za-z0-9]{20,200}\b)", RealKey},
-    {"api_key", R"(\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,})", RealKey},
-    {"api_key", R"(-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----)", RealKey},
-};
-
-// The compiled patterns, in the order of kRules.
-const std::vector<Pattern>& Patterns() {
-  static const std::vector<Pattern> patterns = [] {
-    std::vector<Pattern> out;
-    for (const Rule& rule : kRules) out.push_back(Pattern::Compile(rule.pattern).value());
+const std::vector<Rule>& Rules() {
+  static const std::vector<Rule> rules = [] {
+    std::vector<Rule> out;
+    for (const auto& entry : text::PersonalDataPatterns()) {
+      const auto* check = std::find_if(std::begin(kChecks), std::end(kChecks),
+                                       [&](const Check& c) { return c.type == entry.type; });
+      out.push_back({*check, entry.needs, Pattern::Compile(entry.pattern).value()});
+    }
     return out;
   }();
-  return patterns;
+  return rules;
+}
+
+// The longest part of `found` from its start that is real: all of it or, where a checksum fails, what is left
+// after cutting it at its last space or hyphen once or more. "" when there is none.
+std::string_view RealPart(const Check& check, std::string_view found) {
+  while (!check.real(found)) {
+    const size_t cut = check.checksum ? found.find_last_of(" -") : std::string_view::npos;
+    if (cut == std::string_view::npos) return {};
+    found = found.substr(0, cut);
+  }
+  return found;
 }
 
 }  // namespace
 
 const std::vector<std::string>& PiiTypes() {
-  static const std::vector<std::string> types = {"email", "phone", "iban",   "credit_card",
-                                                 "ssn",   "ip",    "api_key"};
+  static const std::vector<std::string> types = [] {
+    std::vector<std::string> out;
+    for (const auto& check : kChecks) out.emplace_back(check.type);
+    return out;
+  }();
   return types;
 }
 
@@ -160,15 +167,16 @@ bool IbanValid(std::string_view text) {
 
 Result<std::vector<PiiFinding>> FindPii(std::string_view text, const std::vector<std::string>& types) {
   std::vector<PiiFinding> out;
-  for (size_t i = 0; i < std::size(kRules); ++i) {
-    const Rule& rule = kRules[i];
-    if (!types.empty() && std::find(types.begin(), types.end(), rule.type) == types.end()) continue;
+  for (const Rule& rule : Rules()) {
+    const Check& check = rule.check;
+    if (!types.empty() && std::find(types.begin(), types.end(), check.type) == types.end()) continue;
+    if (text.find_first_of(rule.needs) == std::string_view::npos) continue;
     for (size_t from = 0; from <= text.size();) {
-      GF_TRY(const auto match, Patterns()[i].Find(text, from));
+      GF_TRY(const auto match, rule.pattern.Find(text, from));
       if (!match) break;
-      const std::string_view found = text.substr(match->begin, match->end - match->begin);
-      if (rule.real(found)) out.push_back({rule.type, std::string(found)});
-      from = std::max(match->end, match->begin + 1);
+      const std::string_view found = RealPart(check, text.substr(match->begin, match->end - match->begin));
+      if (!found.empty()) out.push_back({std::string(check.type), std::string(found)});
+      from = found.empty() ? std::max(match->end, match->begin + 1) : match->begin + found.size();
     }
   }
   return out;

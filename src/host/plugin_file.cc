@@ -49,9 +49,54 @@ PortInfo ReadPort(const gf_port& p) {
 
 static_assert(static_cast<int>(ParamType::kJson) == GF_JSON - GF_BOOL);
 
+// The struct with the first size in it that is smaller than what every plugin of this major has; null: none.
+const char* ShortStruct(const gf_plugin& plugin) {
+  if (plugin.struct_size < sizeof(gf_plugin)) return "gf_plugin";
+  for (const gf_stage* const* s = plugin.stages; s != nullptr && *s != nullptr; ++s) {
+    if ((*s)->struct_size < sizeof(gf_stage)) return "gf_stage";
+    for (const gf_param* const* p = (*s)->params; p != nullptr && *p != nullptr; ++p) {
+      if ((*p)->struct_size < sizeof(gf_param)) return "gf_param";
+    }
+    for (const auto* ports : {(*s)->inputs, (*s)->outputs}) {
+      for (const gf_port* const* p = ports; p != nullptr && *p != nullptr; ++p) {
+        if ((*p)->struct_size < sizeof(gf_port)) return "gf_port";
+      }
+    }
+  }
+  return nullptr;
+}
+
+// What a stage lacks, as "a stage has no name"; empty: nothing.
+std::string WhatIsMissing(const gf_plugin& plugin) {
+  if (Text(plugin.name).empty()) return "the plugin has no name";
+  for (const gf_stage* const* s = plugin.stages; s != nullptr && *s != nullptr; ++s) {
+    if (Text((*s)->name).empty()) return "a stage has no name";
+    if ((*s)->run == nullptr) return "stage " + Text((*s)->name) + " has no run()";
+  }
+  return {};
+}
+
 }  // namespace
 
-Result<const gf_plugin*> OpenPlugin(const fs::path& file, const gf_host* host) {
+const gf_host& IdleHost() {
+  static const gf_host host = [] {
+    gf_host out{};
+    out.struct_size = sizeof out;
+    out.abi_major = GENFLOW_ABI_MAJOR;
+    out.abi_minor = GENFLOW_ABI_MINOR;
+    return out;
+  }();
+  return host;
+}
+
+Result<const gf_plugin*> OpenPlugin(const fs::path& file, const gf_host* host, std::string_view digest) {
+  if (!digest.empty()) {
+    const auto found = Sha256File(file);
+    if (!found.ok() || *found != digest) {
+      return InvalidError("plugin " + file.string() + " is not the file its manifest describes",
+                          "write the manifest again with `genflow plugin describe`");
+    }
+  }
   void* handle = ::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     const char* why = ::dlerror();
@@ -64,7 +109,9 @@ Result<const gf_plugin*> OpenPlugin(const fs::path& file, const gf_host* host) {
   }
   const gf_plugin* plugin = nullptr;
   const int32_t refused = init(host, &plugin);
-  if (refused != 0 || plugin == nullptr) {
+  if (refused != GF_INIT_OK && refused != GF_INIT_OTHER_ABI)
+    return InvalidError("plugin " + file.string() + " could not describe its stages");
+  if (refused != GF_INIT_OK || plugin == nullptr) {
     return MakeError(Code::kUnsupported,
                      "plugin " + file.string() + " refuses this host (ABI " +
                          std::to_string(GENFLOW_ABI_MAJOR) + "." + std::to_string(GENFLOW_ABI_MINOR) + ")",
@@ -77,6 +124,13 @@ Result<const gf_plugin*> OpenPlugin(const fs::path& file, const gf_host* host) {
                          std::to_string(GENFLOW_ABI_MAJOR) + "." + std::to_string(GENFLOW_ABI_MINOR),
                      "build the plugin against this version's headers");
   }
+  if (const char* name = ShortStruct(*plugin)) {
+    return InvalidError("plugin " + file.string() + ": a " + name + " is smaller than ABI " +
+                            std::to_string(GENFLOW_ABI_MAJOR) + ".0 has it",
+                        "set struct_size to sizeof of the struct, in each of them");
+  }
+  if (const std::string missing = WhatIsMissing(*plugin); !missing.empty())
+    return InvalidError(file.string() + ": " + missing);
   return plugin;
 }
 
@@ -88,13 +142,9 @@ const gf_stage* FindStage(const gf_plugin* plugin, std::string_view name) {
 }
 
 Result<PluginInfo> DescribePlugin(const fs::path& file) {
-  static gf_host host{};
-  host.struct_size = sizeof host;
-  host.abi_major = GENFLOW_ABI_MAJOR;
-  host.abi_minor = GENFLOW_ABI_MINOR;
   std::error_code ec;
   const fs::path path = fs::absolute(file, ec);
-  GF_TRY(const gf_plugin* plugin, OpenPlugin(path, &host));
+  GF_TRY(const gf_plugin* plugin, OpenPlugin(path, &IdleHost()));
   PluginInfo out;
   out.name = Text(plugin->name);
   out.version = Text(plugin->version);
@@ -102,11 +152,9 @@ Result<PluginInfo> DescribePlugin(const fs::path& file) {
   out.abi_minor = plugin->abi_minor;
   out.file = path;
   GF_TRY(out.digest, Sha256File(path));
-  if (out.name.empty()) return InvalidError(path.string() + ": the plugin has no name");
   for (const gf_stage* const* s = plugin->stages; s != nullptr && *s != nullptr; ++s) {
     StageInfo stage;
     stage.name = Text((*s)->name);
-    if (stage.name.empty()) return InvalidError(path.string() + ": a stage has no name");
     stage.version = Text((*s)->version);
     stage.summary = Text((*s)->summary);
     stage.doc = Text((*s)->doc);
@@ -120,6 +168,7 @@ Result<PluginInfo> DescribePlugin(const fs::path& file) {
     for (const gf_port* const* p = (*s)->outputs; p != nullptr && *p != nullptr; ++p) {
       stage.outputs.push_back(ReadPort(**p));
     }
+    stage.has_check = (*s)->check != nullptr;
     stage.plugin_name = out.name;
     stage.plugin_file = path;
     stage.plugin_digest = out.digest;

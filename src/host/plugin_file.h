@@ -10,8 +10,13 @@
 namespace genflow {
 
 // Loads the shared object and calls its entry point. Never unloaded. Refuses another ABI major, a newer
-// minor and descriptors that lack names. `host` must outlive the process.
-Result<const gf_plugin*> OpenPlugin(const std::filesystem::path& file, const gf_host* host);
+// minor, and descriptors that are shorter than this version's or lack names. `host` must outlive the process.
+// `digest`: the SHA-256 that the file must have; empty: any.
+Result<const gf_plugin*> OpenPlugin(const std::filesystem::path& file, const gf_host* host,
+                                    std::string_view digest = {});
+
+// A host for opening plugins whose stages are not run: it offers nothing.
+const gf_host& IdleHost();
 
 // The stage's descriptor, or nullptr.
 const gf_stage* FindStage(const gf_plugin* plugin, std::string_view name);

@@ -10,8 +10,8 @@
 #include <mutex>
 
 #include "base/files.h"
-#include "base/sha256.h"
 #include "host/plugin_file.h"
+#include "host/stage_check.h"
 
 using genflow::ReportSink;
 using genflow::StageRequest;
@@ -186,23 +186,20 @@ Result<StageRequest> RequestFromJson(std::string_view text) {
 void RequestStop() { g_stop.store(1, std::memory_order_relaxed); }
 
 int32_t RunStage(const StageRequest& request, ReportSink& sink) {
-  if (!request.plugin_digest.empty()) {
-    auto digest = Sha256File(request.plugin);
-    if (!digest.ok() || *digest != request.plugin_digest) {
-      Fail(sink, "invalid",
-           InvalidError("plugin " + request.plugin + " is not the file its manifest describes",
-                        "write the manifest again with `genflow plugin describe`"));
-      return Done(sink, GF_FAILED);
-    }
-  }
-  auto plugin = OpenPlugin(request.plugin, &kHost);
+  auto plugin = OpenPlugin(request.plugin, &kHost, request.plugin_digest);
   if (!plugin.ok()) {
-    Fail(sink, "unsupported", plugin.error());
+    Fail(sink, plugin.error().code == Code::kInvalid ? "invalid" : "unsupported", plugin.error());
     return Done(sink, GF_FAILED);
   }
   const gf_stage* stage = FindStage(*plugin, request.stage);
   if (stage == nullptr) {
     Fail(sink, "invalid", InvalidError("plugin " + request.plugin + " has no stage '" + request.stage + "'"));
+    return Done(sink, GF_FAILED);
+  }
+  if (const auto problems = CheckParams(*stage, request.params); !problems.empty()) {
+    Error error = InvalidError(problems[0].message, problems[0].hint);
+    for (size_t i = 1; i < problems.size(); ++i) error.message += "\n" + problems[i].message;
+    Fail(sink, "invalid", error);
     return Done(sink, GF_FAILED);
   }
   gf_run run;

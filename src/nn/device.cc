@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <cstdlib>
 #include <filesystem>
 #include <mutex>
 
@@ -25,6 +26,12 @@ bool HasDriver() {
   return true;
 }
 
+// The user, or the engine, gives this process no GPU.
+bool IsHidden() {
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  return visible != nullptr && *visible == '\0';
+}
+
 // Opens libtorch_cuda.so from the folder of libtorch_cpu.so. Must run before libtorch first looks for CUDA,
 // because it remembers what it finds. The empty string is success, else what the loader says.
 std::string OpenCuda() {
@@ -36,6 +43,8 @@ std::string OpenCuda() {
       problem = "the folder of libtorch_cpu.so is unknown";
       return;
     }
+    // Without it cuBLAS sums in an order that changes from run to run.
+    ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
     const auto path = std::filesystem::path(info.dli_fname).parent_path() / "libtorch_cuda.so";
     if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) {
       const char* text = dlerror();
@@ -56,7 +65,7 @@ Result<at::Device> ResolveCuda(std::string_view name, int index) {
   if (const std::string problem = OpenCuda(); !problem.empty()) {
     return MakeError(Code::kUnsupported,
                      quoted + " needs the CUDA half of libtorch, which did not open: " + problem,
-                     "run `make` again on this machine to fetch the CUDA libraries, or use device cpu");
+                     "build genflow on this machine, which fetches the CUDA libraries, or use device cpu");
   }
   return Guarded("opening " + quoted, [&]() -> Result<at::Device> {
     const auto count = static_cast<int>(at::getNumGPUs());
@@ -89,11 +98,13 @@ Error TorchError(const std::string& what, const std::exception& exception) {
   return MakeError(Code::kInternal, what + " failed in libtorch: " + text);
 }
 
-Result<at::Device> ResolveDevice(std::string_view name) {
+Result<at::Device> ResolveDevice(std::string_view name, std::string* why_not_cuda) {
   if (name == "cpu") return at::Device(at::kCPU);
   if (name == "auto") {
-    if (HasDriver()) {
-      if (auto device = ResolveCuda("cuda:0", 0); device.ok()) return device;
+    if (HasDriver() && !IsHidden()) {
+      auto device = ResolveCuda("cuda:0", 0);
+      if (device.ok()) return device;
+      if (why_not_cuda != nullptr) *why_not_cuda = device.error().message + "; using the CPU";
     }
     return at::Device(at::kCPU);
   }

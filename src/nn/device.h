@@ -12,8 +12,9 @@ namespace genflow::nn {
 
 // "auto", "cpu", "cuda" or "cuda:N". The CUDA half of libtorch is opened at run time, beside
 // libtorch_cpu.so, when it is asked for; "auto" asks only where an NVIDIA driver is on the machine, and
-// falls back to the CPU where CUDA does not come up. Safe to call more than once.
-Result<at::Device> ResolveDevice(std::string_view name);
+// falls back to the CPU where CUDA does not come up, which `why_not_cuda` then tells (may be null). Safe to
+// call more than once.
+Result<at::Device> ResolveDevice(std::string_view name, std::string* why_not_cuda = nullptr);
 
 // Whether this CPU has instructions that multiply bf16 (AVX512_BF16, AMX).
 bool MultipliesBf16();

@@ -53,6 +53,15 @@ Outcome Interruptible(const Body& body) {
   }
 }
 
+// What Check() returns for an error: the first line of its message and, where there is one, its hint on a
+// line of its own; "" without an error.
+inline std::string CheckText(const Status& status) {
+  if (status.ok()) return "";
+  const Error& error = status.error();
+  const std::string line = error.message.substr(0, error.message.find('\n'));
+  return error.hint.empty() ? line : line + "\nhint: " + error.hint;
+}
+
 // "quality" of "quality.report"; "" when the source has no dot.
 inline std::string StageOfSource(const std::string& source) {
   const size_t dot = source.rfind('.');

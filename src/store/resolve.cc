@@ -110,10 +110,9 @@ Result<Artifact> Store::ResolveArtifact(const std::string& ref) {
   }
   const size_t dot = rest.rfind('.');
   if (dot == std::string::npos) {
-    return MakeError(
-        Code::kNotFound, "there is no artifact '" + ref + "'",
-        "write RUN:STAGE.PORT, STAGE.PORT, NAME@ALIAS of a model, or at least 4 digits of a digest; "
-        "`genflow artifacts ls` shows them");
+    return MakeError(Code::kNotFound, "there is no artifact '" + ref + "'",
+                     "write RUN:STAGE.PORT, STAGE.PORT, or at least 4 digits of a digest; "
+                     "`genflow artifacts ls` shows them");
   }
   const std::string stage = rest.substr(0, dot), port = rest.substr(dot + 1);
   {

@@ -28,7 +28,6 @@ class AddedTokenMatcher {
   AddedTokenMatcher() = default;
   explicit AddedTokenMatcher(std::vector<AddedToken> tokens);
 
-  bool empty() const { return tokens_.empty(); }
   // Appends the parts of `text`. A special token for which `is_text(begin, end)` holds stays text.
   template <class IsText>
   void Split(std::string_view text, IsText&& is_text, std::vector<Part>* parts) const {

@@ -14,7 +14,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kMaxId = 1 << 24;
 constexpr size_t kShortPiece = 48;  // symbols; above it a heap finds the next merge
 
 uint64_t HashPair(uint64_t pair) {
@@ -31,7 +30,7 @@ bool IsEmptyText(const json& model, const char* key) {
 
 }  // namespace
 
-Result<BpeModel> BpeModel::FromJson(const json& model) {
+Result<BpeModel> BpeModel::FromJson(const json& model, size_t added) {
   if (!model.is_object() || !model.contains("vocab") || !model["vocab"].is_object() ||
       !model.contains("merges") || !model["merges"].is_array()) {
     return Corrupt("'model' lacks the vocabulary or the merges of a BPE");
@@ -50,9 +49,10 @@ Result<BpeModel> BpeModel::FromJson(const json& model) {
                      "this is a SentencePiece-style vocabulary; byte-level BPE tokenizers are supported");
   }
   BpeModel out;
+  const int64_t limit = IdLimit(model["vocab"].size() + added);
   int64_t size = 0;
   for (const auto& [token, id] : model["vocab"].items()) {
-    if (!id.is_number_integer() || id < 0 || id >= kMaxId)
+    if (!id.is_number_integer() || id < 0 || id >= limit)
       return Corrupt("token '" + token + "' has id " + id.dump());
     out.vocab_.emplace(token, id.get<int32_t>());
     size = std::max(size, id.get<int64_t>() + 1);

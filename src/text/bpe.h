@@ -18,8 +18,12 @@ namespace genflow::text {
 // Immutable after FromJson but for a cache of atomics: Encode is thread-safe.
 class BpeModel {
  public:
-  // `model`: the "model" object of a tokenizer.json, byte-level. `size`: ids in use, added tokens included.
-  static Result<BpeModel> FromJson(const nlohmann::json& model);
+  // `model`: the "model" object of a tokenizer.json, byte-level, beside which the file lists `added` tokens.
+  static Result<BpeModel> FromJson(const nlohmann::json& model, size_t added);
+
+  // Ids of a tokenizer with so many tokens are smaller: some have gaps, but tables are as long as the largest
+  // id.
+  static int64_t IdLimit(size_t tokens) { return static_cast<int64_t>(tokens) + 65536; }
 
   // Appends the ids of `piece`, a run of bytes that merges do not cross the ends of.
   void Encode(std::string_view piece, std::vector<int32_t>* ids) const;

@@ -8,11 +8,14 @@
 namespace genflow::text {
 namespace {
 
+constexpr int64_t kRenderTime = 1721995200;  // 26 July 2024, 12:00 UTC
+
 RenderOptions OptionsFor(const Tokenizer& tokenizer, bool generation_prompt) {
   RenderOptions options;
   options.add_generation_prompt = generation_prompt;
   options.bos_token = tokenizer.bos_token();
   options.eos_token = tokenizer.eos_token();
+  options.now = kRenderTime;
   return options;
 }
 
@@ -33,24 +36,6 @@ struct Answer {
 };
 
 }  // namespace
-
-const char* ChatRefusalName(ChatRefusal kind) {
-  switch (kind) {
-    case ChatRefusal::kNone:
-      return "none";
-    case ChatRefusal::kNoAssistant:
-      return "no-assistant";
-    case ChatRefusal::kAllMasked:
-      return "all-masked";
-    case ChatRefusal::kEndOfTurnUntrained:
-      return "end-of-turn-untrained";
-    case ChatRefusal::kTooLong:
-      return "too-long";
-    case ChatRefusal::kTemplate:
-      return "template";
-  }
-  return "unknown";
-}
 
 // Finds the answers of one conversation.
 class AnswerFinder {

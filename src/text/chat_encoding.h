@@ -30,7 +30,6 @@ enum class ChatRefusal {
   kTooLong,             // more tokens than max_length
   kTemplate,            // the template failed, or is not stable under appending messages
 };
-const char* ChatRefusalName(ChatRefusal kind);  // "no-assistant", "all-masked", ...
 
 struct ChatOutcome {
   ChatRefusal refusal = ChatRefusal::kNone;
@@ -43,7 +42,9 @@ struct ChatEncoderOptions {
   int64_t max_length = 0;  // tokens; 0: no limit
 };
 
-// A tokenizer and a template that belong together. Immutable, thread-safe, cheap to copy.
+// A tokenizer and a template that belong together. Immutable, thread-safe, cheap to copy. What it renders
+// does not depend on the day: to a template that asks for the date it is 26 July 2024, the date that Llama's
+// own templates fall back to.
 class ChatEncoder {
  public:
   // Fails when the model has no chat template.

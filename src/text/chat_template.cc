@@ -7,7 +7,9 @@
 #include <json.h>
 
 #include <algorithm>
+#include <ctime>
 #include <optional>
+#include <stdexcept>
 
 #include "base/strings.h"
 #include "text/unicode.h"
@@ -165,6 +167,19 @@ Error RunError(const std::string& what) {
                       (raised ? " refuses: " : ": ") + message);
 }
 
+// strftime_now(format) in UTC. The engine's own goes by the local time zone, and is not thread-safe.
+jinja::value StrftimeNow(const jinja::func_args& args) {
+  args.ensure_vals<jinja::value_string>();
+  const std::string format = args.get_pos(0)->as_string().str();
+  std::tm utc{};
+  char text[100];
+  if (::gmtime_r(&args.ctx.current_time, &utc) == nullptr ||
+      std::strftime(text, sizeof text, format.c_str(), &utc) == 0) {
+    throw std::runtime_error("strftime_now cannot format the time as '" + format + "'");
+  }
+  return jinja::mk_val<jinja::value_string>(std::string(text));
+}
+
 // Marks every string below `value` as the user's.
 void MarkInput(const jinja::value& value) {
   if (jinja::is_val<jinja::value_string>(value)) {
@@ -270,6 +285,7 @@ Result<RenderedChat> ChatTemplate::RenderJson(const ordered_json& messages,
     jinja::context context(impl_->source);
     jinja::global_from_json(context, common_json::parse(text), false);
     if (options.now != 0) context.current_time = options.now;
+    context.set_val("strftime_now", jinja::mk_val<jinja::value_func>("strftime_now", StrftimeNow));
     MarkContents(context.get_val("messages"));
     const jinja::value_array output = jinja::runtime(context).execute(impl_->program);
     return Collect(jinja::runtime::gather_string_parts(output)->val_str);

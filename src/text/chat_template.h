@@ -25,7 +25,7 @@ struct RenderOptions {
   std::string bos_token, eos_token;
   nlohmann::ordered_json tools;      // null, or a list of tool schemas
   nlohmann::ordered_json variables;  // null, or an object of further template variables
-  int64_t now = 0;                   // Unix time for strftime_now; 0: the present
+  int64_t now = 0;                   // Unix time for strftime_now, which shows it in UTC; 0: the present
 };
 
 struct RenderedChat {

@@ -3,6 +3,7 @@
 #include <array>
 #include <new>
 
+#include "formats/split_patterns.h"
 #include "text/unicode.h"
 
 namespace genflow::text {
@@ -10,13 +11,6 @@ namespace genflow::text {
 using nlohmann::json;
 
 namespace {
-
-constexpr std::string_view kGpt2Pattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kLlama3Pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kQwen2Pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 // A position in valid UTF-8 text with the class of the character there.
 class Cursor {
@@ -192,9 +186,9 @@ Status PreTokenizer::AddSplit(const json& step) {
   Step out{Kind::kRegex, std::nullopt, false, false};
   if (behavior == "Removed") (invert ? out.drop_gaps : out.drop_matches) = true;
   if (is_regex && behavior == "Isolated") {
-    if (text == kGpt2Pattern) out.kind = Kind::kGpt2;
-    if (text == kLlama3Pattern) out.kind = Kind::kLlama3;
-    if (text == kQwen2Pattern) out.kind = Kind::kQwen2;
+    if (text == formats::kGpt2Split) out.kind = Kind::kGpt2;
+    if (text == formats::kLlama3Split) out.kind = Kind::kLlama3;
+    if (text == formats::kQwen2Split) out.kind = Kind::kQwen2;
   }
   if (out.kind == Kind::kRegex) {
     auto pattern = Pattern::Compile(text, {.literal = is_text, .valid_utf8 = true, .bounded = false});

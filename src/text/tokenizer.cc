@@ -4,7 +4,7 @@
 #include <unicode/normalizer2.h>
 
 #include <algorithm>
-#include <functional>
+#include <cstddef>
 
 #include "text/added_tokens.h"
 #include "text/bpe.h"
@@ -15,8 +15,6 @@ namespace genflow::text {
 namespace {
 
 using nlohmann::json;
-
-constexpr int64_t kMaxId = 1 << 24;
 
 Error Corrupt(const std::string& what) { return MakeError(Code::kCorrupt, "tokenizer.json: " + what); }
 
@@ -44,14 +42,15 @@ Status ReadNormalizers(const json& normalizer, std::vector<const icu::Normalizer
   return Ok();
 }
 
-// Ids that the post-processor puts before and after a single text.
-Status ReadPostProcessor(const json& post, std::vector<int32_t>* before, std::vector<int32_t>* after) {
+// Ids that the post-processor puts before and after a single text; they are below `vocab_size`.
+Status ReadPostProcessor(const json& post, size_t vocab_size, std::vector<int32_t>* before,
+                         std::vector<int32_t>* after) {
   if (post.is_null()) return Ok();
   const std::string type = post.is_object() ? post.value("type", "") : "";
   if (type == "ByteLevel") return Ok();
   if (type == "Sequence") {
     for (const auto& step : post.value("processors", json::array()))
-      GF_CHECK_OK(ReadPostProcessor(step, before, after));
+      GF_CHECK_OK(ReadPostProcessor(step, vocab_size, before, after));
     return Ok();
   }
   if (type != "TemplateProcessing") {
@@ -66,20 +65,12 @@ Status ReadPostProcessor(const json& post, std::vector<int32_t>* before, std::ve
     }
     const std::string name = item.at("SpecialToken").at("id");
     for (const auto& id : post.at("special_tokens").at(name).at("ids")) {
+      if (!id.is_number_integer() || id < 0 || id >= vocab_size)
+        return Corrupt("the post-processor adds token " + id.dump() + ", which is not in the vocabulary");
       (seen_text ? after : before)->push_back(id.get<int32_t>());
     }
   }
   return Ok();
-}
-
-// "<s>" or {"content": "<s>", ...}.
-std::string TokenText(const json& config, const char* key) {
-  const auto it = config.find(key);
-  if (it == config.end()) return "";
-  if (it->is_string()) return *it;
-  if (!it->is_object()) return "";
-  const auto content = it->find("content");
-  return content != it->end() && content->is_string() ? content->get<std::string>() : "";
 }
 
 }  // namespace
@@ -112,6 +103,7 @@ struct Tokenizer::Impl {
 };
 
 Status Tokenizer::Impl::AddTokens(const json& added) {
+  const int64_t limit = BpeModel::IdLimit(bpe->vocab().size() + added.size());
   int64_t size = 0;
   for (const auto& [token, id] : bpe->vocab()) size = std::max<int64_t>(size, id + int64_t{1});
   std::vector<AddedToken> raw, normalized;
@@ -119,7 +111,7 @@ Status Tokenizer::Impl::AddTokens(const json& added) {
     AddedToken token;
     const int64_t id = entry.at("id").get<int64_t>();
     token.content = entry.at("content").get<std::string>();
-    if (id < 0 || id >= kMaxId)
+    if (id < 0 || id >= limit)
       return Corrupt("added token '" + token.content + "' has id " + std::to_string(id));
     token.id = static_cast<int32_t>(id);
     token.single_word = entry.value("single_word", false);
@@ -169,23 +161,17 @@ std::string Tokenizer::Impl::Normalize(std::string_view text, std::vector<icu::E
 
 void Tokenizer::Impl::EncodePlain(std::string_view text, std::vector<int32_t>* out,
                                   std::vector<size_t>* ends) const {
-  if (ends == nullptr) {
-    pre_tokenizer.ForEach(text, [&](std::string_view piece) { bpe->Encode(piece, out); });
-    return;
-  }
-  size_t done = 0;
-  pre_tokenizer.ForEach(text, [&](std::string_view piece) {
-    // A piece of a copy, made for a prefix space, is placed after the one before it.
-    const std::less_equal<const char*> order;
-    const bool inside = order(text.data(), piece.data()) && order(piece.data(), text.data() + text.size());
-    const size_t begin = inside ? static_cast<size_t>(piece.data() - text.data()) : done;
-    done = std::min(text.size(), begin + piece.size());
+  pre_tokenizer.ForEach(text, [&](std::string_view piece, std::ptrdiff_t begin) {
     const size_t first = out->size();
     bpe->Encode(piece, out);
-    size_t end = begin;
+    if (ends == nullptr) return;
+    const std::ptrdiff_t done = begin + static_cast<std::ptrdiff_t>(piece.size());
+    std::ptrdiff_t end = begin;
     for (size_t i = first; i < out->size(); ++i) {
-      end += bytes[static_cast<size_t>((*out)[i])].size();
-      ends->push_back(i + 1 == out->size() ? done : std::min(end, done));
+      end += static_cast<std::ptrdiff_t>(bytes[static_cast<size_t>((*out)[i])].size());
+      // A token that is nothing but an inserted space ends where it begins.
+      const std::ptrdiff_t at = i + 1 == out->size() ? done : std::min(end, done);
+      ends->push_back(static_cast<size_t>(std::max<std::ptrdiff_t>(at, 0)));
     }
   });
 }
@@ -250,13 +236,14 @@ Result<Tokenizer> Tokenizer::FromFiles(const formats::TokenizerFiles& files) {
   if (!top.is_object() || !top.contains("model")) return Corrupt("has no 'model'");
   auto impl = std::make_shared<Impl>();
   try {
-    GF_TRY(impl->bpe, BpeModel::FromJson(top["model"]));
-    GF_TRY(impl->pre_tokenizer, PreTokenizer::FromJson(top.value("pre_tokenizer", json(nullptr))));
-    GF_CHECK_OK(ReadNormalizers(top.value("normalizer", json(nullptr)), &impl->normalizers));
-    GF_CHECK_OK(ReadPostProcessor(top.value("post_processor", json(nullptr)), &impl->before, &impl->after));
     const json added = top.value("added_tokens", json::array());
     if (!added.is_array()) return Corrupt("'added_tokens' is not a list");
+    GF_TRY(impl->bpe, BpeModel::FromJson(top["model"], added.size()));
+    GF_TRY(impl->pre_tokenizer, PreTokenizer::FromJson(top.value("pre_tokenizer", json(nullptr))));
+    GF_CHECK_OK(ReadNormalizers(top.value("normalizer", json(nullptr)), &impl->normalizers));
     GF_CHECK_OK(impl->AddTokens(added));
+    GF_CHECK_OK(ReadPostProcessor(top.value("post_processor", json(nullptr)), impl->tokens.size(),
+                                  &impl->before, &impl->after));
   } catch (const json::exception& e) {
     return Corrupt(e.what());
   }
@@ -264,11 +251,11 @@ Result<Tokenizer> Tokenizer::FromFiles(const formats::TokenizerFiles& files) {
     const auto it = impl->ids.find(token);
     return token.empty() || it == impl->ids.end() ? std::nullopt : std::optional(it->second);
   };
-  impl->bos_token = TokenText(files.tokenizer_config, "bos_token");
-  impl->eos_token = TokenText(files.tokenizer_config, "eos_token");
+  impl->bos_token = formats::TokenText(files.tokenizer_config, "bos_token");
+  impl->eos_token = formats::TokenText(files.tokenizer_config, "eos_token");
   impl->bos = id_of(impl->bos_token);
   impl->eos = id_of(impl->eos_token);
-  impl->pad = id_of(TokenText(files.tokenizer_config, "pad_token"));
+  impl->pad = id_of(formats::TokenText(files.tokenizer_config, "pad_token"));
   impl->chat_template = files.chat_template;
   return Tokenizer(std::move(impl));
 }

@@ -247,10 +247,7 @@ TEST(Failure, DaemonsOfAStageEndWithIt) {
   box.Write("pipeline.yaml",
             "name: d\nstages:\n  a:\n    uses: test.act\n    with: { do: daemon, text: " + pid_file + " }\n");
   ASSERT_EQ(box.Genflow({"run"}).code, 0);
-  EXPECT_EQ(
-      box.Shell("for i in $(seq 100); do test -d /proc/$(cat daemon.pid) || exit 0; sleep 0.02; done; exit 1")
-          .code,
-      0);
+  EXPECT_TRUE(box.WaitForEndOf("$(cat daemon.pid)"));
 }
 
 TEST(Failure, AFullDiskFailsTheStageAndIsFreed) {

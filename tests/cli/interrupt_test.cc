@@ -18,11 +18,7 @@ constexpr char kQuick[] =
 
 // Until the counter has taken some steps.
 bool WaitForSteps(const Sandbox& box) {
-  return box.Shell(
-                "for i in $(seq 500); do cat .genflow/state/*/steps 2>/dev/null | grep -q 'step 5' && exit "
-                "0; "
-                "sleep 0.02; done; exit 1")
-             .code == 0;
+  return box.WaitFor("cat .genflow/state/*/steps 2>/dev/null | grep -q 'step 5'");
 }
 
 constexpr char kHang[] =
@@ -30,11 +26,7 @@ constexpr char kHang[] =
 
 // Until the stage hangs: before that, it may not have taken over the signals.
 bool WaitForHang(const Sandbox& box) {
-  return box.Shell(
-                "for i in $(seq 500); do grep -qs hanging .genflow/logs/*/hang.* && exit 0; sleep 0.02; "
-                "done; "
-                "exit 1")
-             .code == 0;
+  return box.WaitFor("grep -qs hanging .genflow/logs/*/hang.*");
 }
 
 void ExpectContinues(const Sandbox& box) {
@@ -104,7 +96,7 @@ TEST(Interrupt, ExecStagesEndWithTheRun) {
   box.Write("pipeline.yaml",
             "name: e\nstages:\n  s:\n    uses: exec\n    with: { run: 'echo $$ > pid; sleep 60 & wait' }\n");
   auto run = box.Start({"run"});
-  ASSERT_EQ(box.Shell("for i in $(seq 500); do test -s pid && exit 0; sleep 0.02; done; exit 1").code, 0);
+  ASSERT_TRUE(box.WaitFor("test -s pid"));
   run.Signal(SIGINT);
   EXPECT_EQ(run.Wait().code, 130);
 }
@@ -118,13 +110,7 @@ TEST(Interrupt, EngineKilledTakesItsWorkersAlongAndTheNextRunContinues) {
   EXPECT_NE(children, "");
   run.Signal(SIGKILL);
   EXPECT_EQ(run.Wait().code, 137);
-  EXPECT_EQ(box.Shell("for i in $(seq 100); do alive=0; for p in " + children +
-                      "; do test -d /proc/$p && "
-                      "! grep -q '^State:.*Z' /proc/$p/status && alive=1; done; test $alive = 0 && exit 0; "
-                      "sleep 0.02; done; exit 1")
-                .code,
-            0)
-      << "workers outlive the engine";
+  EXPECT_TRUE(box.WaitForEndOf(children)) << "workers outlive the engine";
   ExpectContinues(box);
 }
 
@@ -133,14 +119,10 @@ TEST(Interrupt, GrandchildrenOfExecStagesDieWithAKilledEngine) {
   box.Write("pipeline.yaml",
             "name: e\nstages:\n  s:\n    uses: exec\n    with: { run: 'sleep 60 & echo $! > pid; wait' }\n");
   auto run = box.Start({"run"});
-  ASSERT_EQ(box.Shell("for i in $(seq 500); do test -s pid && exit 0; sleep 0.02; done; exit 1").code, 0);
+  ASSERT_TRUE(box.WaitFor("test -s pid"));
   run.Signal(SIGKILL);
   EXPECT_EQ(run.Wait().code, 137);
-  EXPECT_EQ(box.Shell("for i in $(seq 100); do p=$(cat pid); test -d /proc/$p && ! grep -q '^State:.*Z' "
-                      "/proc/$p/status || exit 0; "
-                      "sleep 0.02; done; exit 1")
-                .code,
-            0);
+  EXPECT_TRUE(box.WaitForEndOf("$(cat pid)"));
 }
 
 TEST(Interrupt, TwoRunsOfOnePipelineAtOnce) {
@@ -154,6 +136,7 @@ TEST(Interrupt, TwoRunsOfOnePipelineAtOnce) {
   EXPECT_NE(err.find("error: "), std::string::npos);
   EXPECT_NE(err.find("run RUN"), std::string::npos) << err;
   EXPECT_NE(err.find(std::to_string(first.pid())), std::string::npos) << err;
+  ASSERT_TRUE(WaitForSteps(box));
   first.Signal(SIGINT);
   EXPECT_EQ(first.Wait().code, 75);
   ExpectContinues(box);

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs genflow into a temporary folder, builds the sample plugin against it out of tree, and runs it.
+# Installs genflow into a temporary folder, builds the plugin guide's example against it out of tree, and runs it.
 set -euo pipefail
 cmake=$1 build=$2 source=$3 compiler=$4
 work=$(mktemp -d)
@@ -21,11 +21,28 @@ stages:
     uses: text.upper
     in: { text: hello.text }
     with: { suffix: "?" }
+  rows:
+    uses: data.read
+    with: { files: ["*.txt"], format: text }
 YAML
-export GENFLOW_PLUGIN_PATH=$work/build
+echo "a row" >"$work/rows.txt"
+# What is installed stands on its own: no plugin may look into the build folder or among the downloads.
+if readelf -d "$work"/prefix/lib/genflow/plugins/*.so | grep -E 'R(UN)?PATH' | grep -v '\[\$ORIGIN/'; then
+  echo "an installed plugin has an absolute search path"
+  exit 1
+fi
+export GENFLOW_PLUGIN_PATH=$work/build XDG_CACHE_HOME=$work/cache
 genflow=$work/prefix/bin/genflow
 "$genflow" stages show text.upper | grep -q "Makes text upper case."
 "$genflow" run "$work/pipeline.yaml"
+
+sed 's/suffix: "?"/copies: 2, suffix: ""/' "$work/pipeline.yaml" >"$work/wrong.yaml"
+if "$genflow" validate "$work/wrong.yaml" 2>"$work/problems"; then
+  echo "Check() was not asked"
+  exit 1
+fi
+grep -q "wrong.yaml:10:32: error: suffix is empty, so copies would run into each other" "$work/problems"
+grep -q "hint: give one" "$work/problems"
 cd "$work"
 "$genflow" artifacts export upper.text "$work/result"
 result=$(cat "$work/result")

@@ -104,6 +104,16 @@ CommandResult Sandbox::Shell(const std::string& text) const {
   return StartProgram({"bash", "-eo", "pipefail", "-c", text}).Wait();
 }
 
+bool Sandbox::WaitFor(const std::string& condition) const {
+  return Shell("SECONDS=0; until " + condition + "; do ((SECONDS < 50)); sleep 0.02; done").code == 0;
+}
+
+bool Sandbox::WaitForEndOf(const std::string& pids) const {
+  return WaitFor(
+      "(for p in " + pids +
+      "; do if [[ -d /proc/$p ]] && ! grep -qs '^State:.*Z' /proc/$p/status; then exit 1; fi; done)");
+}
+
 std::string Sandbox::Normal(std::string text) const {
   for (size_t at; (at = text.find(dir_.string())) != std::string::npos;)
     text.replace(at, dir_.string().size(), "DIR");

@@ -50,6 +50,11 @@ class Sandbox {
   // `genflow` with these arguments.
   CommandResult Genflow(const std::vector<std::string>& args) const { return Start(args).Wait(); }
   CommandResult Shell(const std::string& text) const;
+  // Until the shell command `condition` succeeds, looking every 20 ms; false after 50 seconds.
+  bool WaitFor(const std::string& condition) const;
+  // Until none of the processes `pids` (numbers separated by blanks; may be shell text) is there any more,
+  // but for zombies.
+  bool WaitForEndOf(const std::string& pids) const;
 
   // Replaces what differs from run to run: the sandbox's path by DIR, run ids by RUN, durations by TIME.
   std::string Normal(std::string text) const;

@@ -57,12 +57,7 @@ std::string AdapterDigest(const Sandbox& box) {
 }
 
 bool WaitForCheckpoint(const Sandbox& box) {
-  return box.Shell(
-                "for i in $(seq 400); do [[ -d .genflow/state && -n $(find .genflow/state -name "
-                "'step-*.safetensors') ]] "
-                "&& "
-                "exit 0; sleep 0.05; done; exit 1")
-             .code == 0;
+  return box.WaitFor("[[ -d .genflow/state && -n $(find .genflow/state -name 'step-*.safetensors') ]]");
 }
 
 std::string UninterruptedDigest() {
@@ -106,6 +101,103 @@ TEST(Training, KillAndTheSameCommandEndInTheSameBytes) {
   run.Signal(SIGKILL);
   EXPECT_EQ(run.Wait().code, 137);
   ExpectContinuesToTheSameBytes(box);
+}
+
+// A line of chats.jsonl.
+std::string Chat(const std::string& user, const std::string& answer) {
+  return nlohmann::json{
+             {"messages",
+              {{{"role", "user"}, {"content", user}}, {{"role", "assistant"}, {"content", answer}}}}}
+             .dump() +
+         "\n";
+}
+
+TEST(Training, RefusesWhatCannotTeach) {
+  const std::string good = Chat("What is one?", "It is one.");
+  const struct {
+    const char* what;
+    std::string chats, template_end, error;
+  } cases[] = {
+      {"every label masked", good + Chat("And two?", ""), "<|im_end|>",
+       "error: tune: 1 of 2 examples have every label masked (first: 'chats.jsonl:2': every label is "
+       "masked: "
+       "the conversation's answers hold no text to learn)\n"
+       "  hint: remove examples with empty answers\n"},
+      {"no assistant tokens", good + R"({"messages": [{"role": "user", "content": "Anyone?"}]})" + "\n",
+       "<|im_end|>",
+       "error: tune: 1 of 2 examples have no assistant tokens (first: 'chats.jsonl:2': the "
+       "conversation has no "
+       "message of role 'assistant', so there is nothing to learn)\n"
+       "  hint: training examples need at least one answer\n"},
+      {"an end of turn that is never trained", good, "",
+       "error: tune: 1 of 1 examples never train the end-of-turn token (first: 'chats.jsonl:1': no "
+       "end-of-turn "
+       "token closes message 2, so a model trained on it would never learn to stop)\n"
+       "  hint: the chat template must end an answer with one of the tokenizer's special tokens, inside the "
+       "{% generation %} block where it has one\n"},
+      {"too long", good + Chat("And two?", std::string(300, 'x')), "<|im_end|>",
+       "error: tune: 1 of 2 examples have more than max_length 256 tokens (first: 'chats.jsonl:2' "
+       "with 329)\n"
+       "  hint: raise max_length, or set on_too_long to truncate or drop, which are counted in the "
+       "metrics\n"},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.what);
+    Sandbox box;
+    Prepare(box);
+    box.Write("chats.jsonl", c.chats);
+    std::string config = box.Read("model/tokenizer_config.json");
+    const std::string end = "message['content'] + '<|im_end|>'";
+    ASSERT_NE(config.find(end), std::string::npos) << config;
+    config.replace(config.find(end), end.size(),
+                   std::string("message['content'] + '") + c.template_end + "'");
+    box.Write("model/tokenizer_config.json", config);
+    const auto run = box.Genflow({"run"});
+    EXPECT_EQ(run.code, 1);
+    EXPECT_NE(run.err.find(c.error), std::string::npos) << run.err;
+  }
+}
+
+TEST(Training, CountsWhatIsTooLong) {
+  Sandbox box;
+  Prepare(box);
+  std::string chats;
+  for (int i = 0; i < 20; ++i) chats += Chat("What is one?", "It is one.");
+  box.Write("chats.jsonl", chats + Chat("And two?", std::string(300, 'x')));
+  std::string pipeline = box.Read("pipeline.yaml");
+  pipeline.replace(pipeline.find("max_steps: 60"), 13, "max_steps: 1\n      on_too_long: drop");
+  box.Write("pipeline.yaml", pipeline);
+  const auto run = box.Genflow({"run"});
+  ASSERT_EQ(run.code, 0) << run.err;
+  EXPECT_NE(run.err.find("tune: warning: 1 example dropped: more than max_length tokens\n"),
+            std::string::npos)
+      << run.err;
+  const auto shown = nlohmann::json::parse(box.Genflow({"runs", "show", "--json"}).out);
+  EXPECT_EQ(shown.at("metrics").at("tune").at("dropped"), 1) << shown.dump(1);
+}
+
+TEST(Training, SaysWhatIsWrongWithItsParametersBeforeAnythingRuns) {
+  Sandbox box;
+  Prepare(box);
+  std::string pipeline = box.Read("pipeline.yaml");
+  pipeline.replace(pipeline.find("r: 4"), 4, "target_modules: [], r: 4");
+  pipeline += "      lr_scheduler_type: constant\n      warmup_steps: 3\n";
+  box.Write("pipeline.yaml", pipeline);
+  const auto run = box.Genflow({"run"});
+  EXPECT_EQ(run.code, 2);
+  EXPECT_EQ(run.err,
+            "pipeline.yaml:14:31: error: lora.target_modules is empty\n"
+            "   14 |       lora: { target_modules: [], r: 4, dropout: 0.1 }\n"
+            "      |                               ^\n"
+            "  hint: use all-linear, or a list such as [q_proj, v_proj]\n"
+            "\n"
+            "pipeline.yaml:21:26: error: lr_scheduler_type constant has no warm-up\n"
+            "   21 |       lr_scheduler_type: constant\n"
+            "      |                          ^~~~~~~~\n"
+            "  hint: use constant_with_warmup, or leave out warmup_steps and warmup_ratio\n"
+            "\n"
+            "2 errors\n");
+  EXPECT_FALSE(box.Exists(".genflow"));
 }
 
 TEST(Training, TheAdapterSaysHowItWasTrained) {

@@ -75,8 +75,8 @@ TEST(Usage, HelpNamesWhatOptionsTake) {
       "Usage: genflow artifacts export [OPTIONS] ARTIFACT TARGET\n"
       "\n"
       "Positionals:\n"
-      "  ARTIFACT REQUIRED           RUN:STAGE.PORT, STAGE.PORT (of the latest run), MODEL@ALIAS, or the "
-      "beginning of a digest\n"
+      "  ARTIFACT REQUIRED           RUN:STAGE.PORT, STAGE.PORT (of the latest run), or the beginning of a "
+      "digest\n"
       "  TARGET REQUIRED             A path that does not exist yet\n"
       "\n"
       "Options:\n"
@@ -103,6 +103,7 @@ TEST(Usage, EveryCommandHasHelpWithAnExample) {
                                              {"validate"},
                                              {"runs", "ls"},
                                              {"runs", "show"},
+                                             {"runs", "tag"},
                                              {"runs", "rm"},
                                              {"logs"},
                                              {"artifacts", "ls"},
@@ -165,38 +166,6 @@ TEST(Usage, StagesAndSchema) {
   EXPECT_EQ(exec.out.find("exec\nRuns a shell text with declared outputs.\n"), 0u) << exec.out;
   EXPECT_EQ(json::parse(box.Genflow({"stages", "ls", "--json"}).out).back()["name"], "exec");
   EXPECT_NE(json::parse(box.Genflow({"schema"}).out).dump().find("test.count"), std::string::npos);
-}
-
-TEST(Usage, AStageByHand) {
-  Sandbox box;
-  box.Write("in.txt", "more");
-  const auto run =
-      box.Genflow({"stages", "run", "test.act", "--with", R"({"text": "some "})", "--in", "in=in.txt"});
-  EXPECT_EQ(run.code, 0) << run.err;
-  EXPECT_EQ(box.Read("out/out"), "some more");
-  const auto expect = [&](const std::vector<std::string>& args, int code, const std::string& message) {
-    std::vector<std::string> all = {"stages", "run"};
-    all.insert(all.end(), args.begin(), args.end());
-    const auto result = box.Genflow(all);
-    EXPECT_EQ(result.code, code);
-    EXPECT_EQ(box.Normal(result.err), message);
-  };
-  expect({"test.act"}, 2,
-         "error: DIR/out/out: exists already\n  hint: remove it, or give another folder with --out\n");
-  expect({"exec"}, 2,
-         "error: exec has no ports of its own, so it runs only in a pipeline\n"
-         "  hint: its text is bash: a shell runs it by hand\n");
-  expect({"test.act", "--with", "text=x"}, 2,
-         "error: --with is not a JSON object: text=x\n  hint: write --with '{\"name\": \"value\"}'\n");
-  expect({"test.act", "--with", R"({"files": 5})"}, 2,
-         "error: --with: files is 5\n  hint: expected a glob or a list of globs\n");
-  expect(
-      {"test.act", "--in", "on=in.txt"}, 2,
-      "error: --in on=in.txt: test.act has no input 'on'\n  hint: write --in PORT=PATH; its inputs are in\n");
-  expect({"test.act", "--in", "in=none.txt"}, 2,
-         "error: --in in=none.txt: there is no such file or folder\n");
-  expect({"test.act", "--out", "other", "--with", R"({"do": "gate"})"}, 3,
-         "error: quality is too low: text\n  hint: train longer\n");
 }
 
 TEST(Usage, ReferencePages) {

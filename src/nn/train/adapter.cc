@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <memory>
@@ -19,6 +20,7 @@ namespace genflow::nn::train {
 namespace {
 
 using nlohmann::json;
+using nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
 constexpr char kConfigFile[] = "adapter_config.json";
@@ -26,8 +28,8 @@ constexpr char kTensorFile[] = "adapter_model.safetensors";
 constexpr char kPrefix[] = "base_model.model.";
 
 // Every key of peft 0.21's LoraConfig with the value of a plain LoRA of a causal language model.
-json PlainConfig() {
-  return json::parse(R"({
+ordered_json PlainConfig() {
+  return ordered_json::parse(R"({
     "alora_invocation_tokens": null, "alpha_pattern": {}, "arrow_config": null, "auto_mapping": null,
     "base_model_name_or_path": null, "bias": "none", "corda_config": null, "ensure_weight_tying": false,
     "eva_config": null, "exclude_modules": null, "fan_in_fan_out": false, "inference_mode": true,
@@ -61,12 +63,23 @@ constexpr const char* kRefused[] = {"alora_invocation_tokens",
                                     "use_qalora",
                                     "velora_config"};
 
+// Initialisations that leave the base as it is; the others come with other base weights.
+constexpr const char* kInitialisations[] = {"gaussian", "orthogonal", "eva"};
+
 bool IsPlain(const json& value) {
   return value.is_null() || value == false || (value.is_structured() && value.empty());
 }
 
 Error BadConfig(const fs::path& file, const std::string& what, const std::string& hint = {}) {
   return InvalidError("'" + file.string() + "': " + what, hint);
+}
+
+// {pattern: value} in the order of the file: the first that matches counts.
+template <class T>
+void ReadPatterns(const ordered_json& config, const char* key, LoraConfig::Patterns<T>* out) {
+  const auto it = config.find(key);
+  if (it == config.end() || it->is_null()) return;
+  for (const auto& [pattern, value] : it->items()) out->emplace_back(pattern, value.template get<T>());
 }
 
 // 32 for 32.0, because PEFT writes whole alphas as integers.
@@ -96,10 +109,7 @@ std::optional<Place> ParseName(std::string_view name) {
 
 // fp32 copy of a tensor of the file.
 Result<at::Tensor> ReadTensor(const formats::SafetensorsTensor& tensor, const fs::path& file) {
-  const auto type = formats::ParseDType(tensor.dtype == "F32"    ? "fp32"
-                                        : tensor.dtype == "F16"  ? "fp16"
-                                        : tensor.dtype == "BF16" ? "bf16"
-                                                                 : "");
+  const auto type = formats::ParseDType(tensor.dtype);
   if (!type) {
     return BadConfig(file,
                      "tensor '" + tensor.name + "' has type " + tensor.dtype + ", expected F32, F16 or BF16");
@@ -120,7 +130,7 @@ std::string ShapeText(at::IntArrayRef shape) {
 Result<LoraConfig> ReadAdapterConfig(const fs::path& folder) {
   const fs::path file = folder / kConfigFile;
   GF_TRY(const std::string text, ReadFile(file, 16 << 20));
-  const json config = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto config = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!config.is_object()) return BadConfig(file, "is not a JSON object");
   if (config.value("peft_type", json()) != "LORA") {
     return BadConfig(file,
@@ -139,15 +149,25 @@ Result<LoraConfig> ReadAdapterConfig(const fs::path& folder) {
                      "'" + file.string() + "': bias is " + bias.dump() + ", which genflow does not compute",
                      "train the adapter with bias \"none\"");
   }
+  if (const json init = config.value("init_lora_weights", json(true));
+      !init.is_boolean() && !init.is_null() &&
+      std::find(std::begin(kInitialisations), std::end(kInitialisations), init) ==
+          std::end(kInitialisations)) {
+    return MakeError(
+        Code::kUnsupported,
+        "'" + file.string() + "': init_lora_weights is " + init.dump() +
+            ", which changes the base weights that the adapter belongs to",
+        "convert it with PEFT: save_pretrained(..., path_initial_model_for_weight_conversion=...)");
+  }
   try {
     LoraConfig out;
     out.r = config.at("r").get<int64_t>();
     out.alpha = config.at("lora_alpha").get<double>();
     out.dropout = config.value("lora_dropout", 0.0);
     out.use_rslora = config.value("use_rslora", false);
-    out.rank_pattern = config.value("rank_pattern", out.rank_pattern);
-    out.alpha_pattern = config.value("alpha_pattern", out.alpha_pattern);
-    const json& targets = config.at("target_modules");
+    ReadPatterns(config, "rank_pattern", &out.rank_pattern);
+    ReadPatterns(config, "alpha_pattern", &out.alpha_pattern);
+    const ordered_json& targets = config.at("target_modules");
     if (targets.is_string()) {
       out.target_modules.pattern = targets.get<std::string>();
     } else {
@@ -202,7 +222,7 @@ Result<LoraSet> LoadAdapter(CausalLM& model, const fs::path& folder, bool traina
 
 Status SaveAdapter(const LoraSet& lora, const fs::path& folder, const SaveAdapterOptions& options) {
   const LoraConfig& from = lora.config();
-  json config = PlainConfig();
+  ordered_json config = PlainConfig();
   if (!options.base_model.empty()) config["base_model_name_or_path"] = options.base_model;
   config["r"] = from.r;
   config["lora_alpha"] = Number(from.alpha);
@@ -238,12 +258,34 @@ Status SaveAdapter(const LoraSet& lora, const fs::path& folder, const SaveAdapte
   });
 }
 
+namespace {
+
+struct Update {
+  at::Tensor a, b;
+  LoraRank rank{};
+};
+using Updates = std::map<std::string, Update>;  // by the name of the weight
+
+// Refuses an adapter that lacks the update of a projection which its configuration adapts.
+Status EveryTargetIsThere(const formats::ModelSource& base, const LoraConfig& config, const fs::path& file,
+                          const Updates& updates) {
+  constexpr std::string_view kWeight = ".weight";
+  for (const auto& tensor : base.tensors()) {
+    if (tensor.shape.size() != 2 || !tensor.name.ends_with(kWeight) ||
+        tensor.name.find(".layers.") == std::string::npos || updates.contains(tensor.name)) {
+      continue;
+    }
+    const std::string module = tensor.name.substr(0, tensor.name.size() - kWeight.size());
+    GF_TRY(const bool targeted, Targets(config.target_modules, module));
+    if (targeted) return BadConfig(file, "tensor '" + TensorName(module, 'A') + "' is missing");
+  }
+  return Ok();
+}
+
+}  // namespace
+
 Result<formats::TensorFiller> MergedTensors(const formats::ModelSource& base, const fs::path& folder) {
-  struct Update {
-    at::Tensor a, b;
-    double scaling = 1;
-  };
-  auto updates = std::make_shared<std::map<std::string, Update>>();  // by the name of the weight
+  auto updates = std::make_shared<Updates>();
   GF_TRY(const LoraConfig config, ReadAdapterConfig(folder));
   const fs::path file = folder / kTensorFile;
   GF_TRY(const formats::SafetensorsFile tensors, formats::SafetensorsFile::Open(file));
@@ -253,22 +295,26 @@ Result<formats::TensorFiller> MergedTensors(const formats::ModelSource& base, co
       return BadConfig(file, "tensor '" + tensor.name + "' has no place in the model",
                        "the adapter belongs to another base model");
     }
-    GF_TRY(const LoraRank rank, RankOf(config, place->module));
     Update& update = (*updates)[place->module + ".weight"];
-    update.scaling = rank.scaling;
-    GF_TRY((place->matrix == 'A' ? update.a : update.b), ReadTensor(tensor, file));
+    GF_TRY(update.rank, RankOf(config, place->module));
+    const auto read = Guarded("reading the adapter", [&] { return ReadTensor(tensor, file); });
+    GF_TRY((place->matrix == 'A' ? update.a : update.b), read);
   }
+  if (updates->empty()) return BadConfig(file, "has no LoRA tensor");
+  GF_CHECK_OK(EveryTargetIsThere(base, config, file, *updates));
   for (const auto& [name, update] : *updates) {
     const auto& shape = base.Find(name)->shape;
     if (!update.a.defined() || !update.b.defined()) {
       return BadConfig(file, "only one of the two matrices for '" + name + "' is there");
     }
     if (shape.size() != 2 || update.b.dim() != 2 || update.a.dim() != 2 || update.b.size(0) != shape[0] ||
-        update.a.size(1) != shape[1] || update.a.size(0) != update.b.size(1)) {
+        update.a.size(1) != shape[1] || update.a.size(0) != update.b.size(1) ||
+        update.a.size(0) != update.rank.r) {
       return BadConfig(file,
                        "the matrices " + ShapeText(update.b.sizes()) + " x " + ShapeText(update.a.sizes()) +
-                           " do not fit '" + name + "' " + ShapeText(shape),
-                       "the adapter belongs to another base model");
+                           " do not fit '" + name + "' " + ShapeText(shape) + " with rank " +
+                           std::to_string(update.rank.r),
+                       "the adapter belongs to another base model, or its configuration to another adapter");
     }
   }
   return formats::TensorFiller([base, updates](std::string_view name, formats::DType type, void* to,
@@ -280,7 +326,7 @@ Result<formats::TensorFiller> MergedTensors(const formats::ModelSource& base, co
       const Update& update = it->second;
       at::Tensor weight = at::empty({update.b.size(0), update.a.size(1)}, at::kFloat);
       GF_CHECK_OK(base.Read(name, formats::DType::kF32, weight.mutable_data_ptr()));
-      weight += at::mm(update.b, update.a).mul_(update.scaling);
+      weight += at::mm(update.b, update.a).mul_(update.rank.scaling);
       const auto count = static_cast<size_t>(weight.numel());
       if (bytes != count * formats::DTypeSize(type)) {
         return MakeError(Code::kInternal, "the buffer for '" + std::string(name) + "' has the wrong size");

@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr char kMetaKey[] = "genflow";
-constexpr size_t kKept = 2;
+constexpr char kTail[] = ".safetensors";
+constexpr char kHalf[] = ".tmp";  // after kTail, while it is written
 
 // Digest over the three tensors: safetensors has none of its own.
 std::string Digest(const std::vector<std::pair<const void*, size_t>>& parts) {
@@ -33,9 +34,9 @@ std::vector<std::pair<int64_t, fs::path>> List(const fs::path& folder) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with("step-") || !name.ends_with(".safetensors")) continue;
+    if (!name.starts_with("step-") || !name.ends_with(kTail)) continue;
     const char* digits = name.data() + 5;
-    const char* end = name.data() + name.size() - 12;
+    const char* end = name.data() + name.size() - (sizeof kTail - 1);
     int64_t step = 0;
     if (const auto [p, code] = std::from_chars(digits, end, step); code == std::errc() && p == end) {
       out.emplace_back(step, entry.path());
@@ -43,6 +44,24 @@ std::vector<std::pair<int64_t, fs::path>> List(const fs::path& folder) {
   }
   std::sort(out.rbegin(), out.rend());
   return out;
+}
+
+// Leaves the checkpoint of `step` and the newest before it; half-written files go too.
+Status RemoveOthers(const fs::path& folder, int64_t step) {
+  bool has_older = false;
+  for (const auto& [other, path] : List(folder)) {
+    const bool keep = other == step || (other < step && !has_older);
+    has_older = has_older || other < step;
+    if (!keep) GF_CHECK_OK(RemoveTree(path));
+  }
+  std::error_code error;
+  std::vector<fs::path> halves;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().filename().string().ends_with(std::string(kTail) + kHalf))
+      halves.push_back(entry.path());
+  }
+  for (const auto& half : halves) GF_CHECK_OK(RemoveTree(half));
+  return Ok();
 }
 
 Result<Checkpoint> Load(const fs::path& path) {
@@ -97,14 +116,12 @@ Status CheckpointStore::Save(const Checkpoint& checkpoint) const {
                        {"fingerprint", checkpoint.fingerprint},
                        {"state", checkpoint.state},
                        {"sha256", Digest(parts)}};
-    const fs::path path = folder_ / ("step-" + std::to_string(checkpoint.step) + ".safetensors");
-    const fs::path temporary = path.string() + ".tmp";
+    const fs::path path = folder_ / ("step-" + std::to_string(checkpoint.step) + kTail);
+    const fs::path temporary = path.string() + kHalf;
     GF_CHECK_OK(formats::WriteSafetensors(temporary, views, {{kMetaKey, meta.dump()}}));
     if (std::rename(temporary.c_str(), path.c_str()) != 0) return ErrnoError(path.string(), errno);
     GF_CHECK_OK(SyncPath(folder_));
-    const auto all = List(folder_);
-    for (size_t i = kKept; i < all.size(); ++i) GF_CHECK_OK(RemoveTree(all[i].second));
-    return Ok();
+    return RemoveOthers(folder_, checkpoint.step);
   });
 }
 

@@ -25,8 +25,8 @@ class CheckpointStore {
  public:
   explicit CheckpointStore(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-  // Writes step-N.safetensors beside the others through a temporary file, synced and renamed, then removes
-  // all but the newest two.
+  // Writes step-N.safetensors beside the others through a temporary file, synced and renamed. Then removes
+  // all but this one and the one before it: later steps are of a run that is not continued.
   Status Save(const Checkpoint& checkpoint) const;
 
   // The newest checkpoint with this fingerprint whose bytes are whole. `notes` gets a sentence for each

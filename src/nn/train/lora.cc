@@ -11,10 +11,12 @@
 #include "text/pattern.h"
 
 namespace genflow::nn::train {
-namespace {
 
 Status CheckConfig(const LoraConfig& config) {
-  if (config.r < 1) return InvalidError("lora.r is " + std::to_string(config.r) + ", expected at least 1");
+  if (config.r < 1 || config.r > kMaxRank) {
+    return InvalidError("lora.r is " + std::to_string(config.r) + ", expected 1 to " +
+                        std::to_string(kMaxRank));
+  }
   if (!(config.alpha > 0)) return InvalidError("lora.alpha must be greater than 0");
   if (!(config.dropout >= 0 && config.dropout < 1)) {
     return InvalidError("lora.dropout must be at least 0 and less than 1");
@@ -22,8 +24,11 @@ Status CheckConfig(const LoraConfig& config) {
   if (config.target_modules.names.empty() && config.target_modules.pattern.empty()) {
     return InvalidError("lora.target_modules is empty", "use all-linear, or a list such as [q_proj, v_proj]");
   }
+  GF_TRY([[maybe_unused]] const bool valid, Targets(config.target_modules, "model"));
   return Ok();
 }
+
+namespace {
 
 std::string LastPart(const std::string& name) { return name.substr(name.rfind('.') + 1); }
 
@@ -34,8 +39,12 @@ Error NothingMatches(const TargetModules& targets, const std::vector<std::string
   std::string hint = "the model has " + Join(list, ", ") + " in layers such as '" +
                      (existing.empty() ? "" : existing.front()) + "'";
   std::vector<std::string> asked = targets.names;
-  if (asked.empty()) asked.push_back(targets.pattern);
+  if (asked.empty()) {
+    asked.push_back(targets.pattern);
+    if (kinds.contains(targets.pattern)) hint += "; a name stands in a list: [" + targets.pattern + "]";
+  }
   for (const auto& name : asked) {
+    if (kinds.contains(name)) continue;
     if (const auto nearest = NearestName(LastPart(name), list)) hint += "; did you mean '" + *nearest + "'?";
   }
   return InvalidError("lora.target_modules '" + Join(asked, "', '") + "' matches no projection of the model",
@@ -52,7 +61,7 @@ Result<bool> FullMatch(const std::string& pattern, const std::string& module, co
 
 // The value of the first pattern (a regular expression) that the end of the module's name matches.
 template <class T>
-Result<T> PatternValue(const std::map<std::string, T>& patterns, const std::string& module, const char* where,
+Result<T> PatternValue(const LoraConfig::Patterns<T>& patterns, const std::string& module, const char* where,
                        T otherwise) {
   for (const auto& [pattern, value] : patterns) {
     GF_TRY(const bool matches, FullMatch("(.*\\.)?(" + pattern + ")", module, where));
@@ -75,7 +84,10 @@ Result<bool> Targets(const TargetModules& targets, const std::string& module) {
 Result<LoraRank> RankOf(const LoraConfig& config, const std::string& module) {
   GF_TRY(const int64_t r, PatternValue(config.rank_pattern, module, "lora.rank_pattern", config.r));
   GF_TRY(const double alpha, PatternValue(config.alpha_pattern, module, "lora.alpha_pattern", config.alpha));
-  if (r < 1) return InvalidError("rank_pattern gives '" + module + "' the rank " + std::to_string(r));
+  if (r < 1 || r > kMaxRank) {
+    return InvalidError("lora.rank_pattern gives '" + module + "' the rank " + std::to_string(r) +
+                        ", expected 1 to " + std::to_string(kMaxRank));
+  }
   const double divisor = config.use_rslora ? std::sqrt(static_cast<double>(r)) : static_cast<double>(r);
   return LoraRank{r, alpha / divisor};
 }
@@ -148,27 +160,33 @@ void LoraSet::SetEnabled(bool enabled) {
   }
 }
 
-void InitLora(LoraSet& lora, uint64_t seed) {
-  for (const auto& module : lora.modules()) {
-    Random random(seed, module.name);
-    const double bound = 1.0 / std::sqrt(static_cast<double>(module.a.size(1)));
-    at::Tensor host = at::empty(module.a.sizes(), at::kFloat);
-    float* values = host.mutable_data_ptr<float>();
-    for (int64_t i = 0; i < host.numel(); ++i) {
-      values[i] = static_cast<float>((2 * random.Uniform() - 1) * bound);
+Status InitLora(LoraSet& lora, uint64_t seed) {
+  return Guarded("initialising the adapter", [&]() -> Status {
+    for (const auto& module : lora.modules()) {
+      Random random(seed, module.name);
+      const double bound = 1.0 / std::sqrt(static_cast<double>(module.a.size(1)));
+      at::Tensor host = at::empty(module.a.sizes(), at::kFloat);
+      float* values = host.mutable_data_ptr<float>();
+      for (int64_t i = 0; i < host.numel(); ++i) {
+        values[i] = static_cast<float>((2 * random.Uniform() - 1) * bound);
+      }
+      module.a.detach().copy_(host);
+      module.b.detach().zero_();
     }
-    module.a.detach().copy_(host);
-    module.b.detach().zero_();
-  }
+    return Ok();
+  });
 }
 
-void MergeLora(LoraSet& lora) {
-  for (const auto& module : lora.modules()) {
-    at::Tensor& weight = module.linear->weight;
-    const at::Tensor update = at::mm(module.b.detach(), module.a.detach()).mul_(module.scaling);
-    weight = (weight.to(at::kFloat) + update).to(weight.scalar_type());
-  }
-  lora.SetEnabled(false);
+Status MergeLora(LoraSet& lora) {
+  return Guarded("merging the adapter", [&]() -> Status {
+    for (const auto& module : lora.modules()) {
+      at::Tensor& weight = module.linear->weight;
+      const at::Tensor update = at::mm(module.b.detach(), module.a.detach()).mul_(module.scaling);
+      weight = (weight.to(at::kFloat) + update).to(weight.scalar_type());
+    }
+    lora.SetEnabled(false);
+    return Ok();
+  });
 }
 
 }  // namespace genflow::nn::train

@@ -5,8 +5,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -31,9 +31,12 @@ struct LoraConfig {
   double dropout = 0;
   TargetModules target_modules;
   bool use_rslora = false;  // scaling alpha / sqrt(r) instead of alpha / r
-  // Other ranks and alphas for modules whose name ends in a match of the key (a regular expression).
-  std::map<std::string, int64_t> rank_pattern;
-  std::map<std::string, double> alpha_pattern;
+  // Other ranks and alphas for modules whose name ends in a match of the first (a regular expression); the
+  // first pair that matches counts.
+  template <class T>
+  using Patterns = std::vector<std::pair<std::string, T>>;
+  Patterns<int64_t> rank_pattern;
+  Patterns<double> alpha_pattern;
 };
 
 // The adapted projections of one model. Their tensors are fp32 leaves that view one flat buffer, in the
@@ -68,17 +71,24 @@ class LoraSet {
   at::Tensor flat_grad_;
 };
 
+// Highest rank that is taken: that of a hostile configuration must not decide what is allocated.
+constexpr int64_t kMaxRank = 65536;
+
+// Refuses values out of range, no target, and a regular expression that does not compile; names the
+// parameters of train.lora.
+Status CheckConfig(const LoraConfig& config);
+
 // Gives every targeted projection of `model` a slot with A = B = 0. Refuses a config out of range, and one
 // whose targets match no projection, naming those that exist and the nearest.
 Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool trainable);
 
 // PEFT's initialisation: A uniform in +-1/sqrt(in) (Kaiming, a = sqrt 5), B zero. Each module's values depend
 // on `seed` and its name alone, on every device.
-void InitLora(LoraSet& lora, uint64_t seed);
+Status InitLora(LoraSet& lora, uint64_t seed);
 
 // W += scaling * B A, computed in fp32 and rounded once to the type of W; then takes the updates off the
 // model.
-void MergeLora(LoraSet& lora);
+Status MergeLora(LoraSet& lora);
 
 // Rank and scaling of a module, after the config's patterns.
 struct LoraRank {

@@ -74,7 +74,8 @@ at::Tensor HiddenRecomputed(const CausalLM& model, const Batch& batch, uint64_t 
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const auto call = c10::make_intrusive<LayerCall>(model.layers[i], context, static_cast<int64_t>(i), seed);
     const at::Tensor anchor = Anchor(model.layers[i]);
-    x = anchor.defined() || x.requires_grad() ? Recomputed::apply(x, anchor, call) : call->Run(x);
+    x = anchor.defined() || x.requires_grad() ? Recomputed::apply(x, anchor.defined() ? anchor : x, call)
+                                              : call->Run(x);
   }
   return model.norm.Forward(x);
 }

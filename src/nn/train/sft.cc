@@ -1,6 +1,7 @@
 #include "nn/train/sft.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -119,23 +120,15 @@ at::Tensor MicroLoss(const CausalLM& model, const MicroBatch& micro, double scal
   return LabelledCrossEntropy(hidden, model.head_weight(), tensor(micro.rows), tensor(micro.targets), scale);
 }
 
-Status CheckOptions(const CausalLM& model, const LoraSet& lora, const SftExamples& train,
-                    const SftOptions& o) {
-  if (!lora.flat_grad().defined())
-    return MakeError(Code::kInternal, "the adapter was not attached as trainable");
-  if (train.size() == 0) return InvalidError("there is no example to train on");
-  if (o.max_steps <= 0 && !(o.epochs > 0)) return InvalidError("epochs must be greater than 0");
-  if (o.per_device_train_batch_size < 1 || o.gradient_accumulation_steps < 1) {
-    return InvalidError("per_device_train_batch_size and gradient_accumulation_steps must be at least 1");
-  }
+Status CheckExamples(const CausalLM& model, const SftExamples& examples, const std::string& what) {
   const int64_t context = model.config().max_positions;
-  if (context > 0 && train.longest() > context) {
-    return InvalidError("an example has " + WithCommas(train.longest()) +
+  if (context > 0 && examples.longest() > context) {
+    return InvalidError(what + ": an example has " + WithCommas(examples.longest()) +
                             " tokens, and the model's context is " + WithCommas(context),
                         "set max_length to at most the model's context");
   }
-  if (train.largest_id() >= model.config().vocab_size) {
-    return InvalidError("the examples hold token " + std::to_string(train.largest_id()) +
+  if (examples.largest_id() >= model.config().vocab_size) {
+    return InvalidError(what + ": the examples hold token " + std::to_string(examples.largest_id()) +
                             ", and the model's vocabulary ends at " +
                             std::to_string(model.config().vocab_size - 1),
                         "the tokenizer does not belong to the model");
@@ -143,9 +136,23 @@ Status CheckOptions(const CausalLM& model, const LoraSet& lora, const SftExample
   return Ok();
 }
 
-std::string StepMessage(double loss, double lr) {
-  char text[64];
-  std::snprintf(text, sizeof text, "loss %.3f, lr %.2e", loss, lr);
+Status CheckOptions(const CausalLM& model, const LoraSet& lora, const SftExamples& train,
+                    const SftExamples* eval, const SftOptions& o) {
+  if (!lora.flat_grad().defined())
+    return MakeError(Code::kInternal, "the adapter was not attached as trainable");
+  if (train.size() == 0) return InvalidError("there is no example to train on");
+  if (o.max_steps <= 0 && !(o.epochs > 0)) return InvalidError("epochs must be greater than 0");
+  if (o.per_device_train_batch_size < 1 || o.gradient_accumulation_steps < 1) {
+    return InvalidError("per_device_train_batch_size and gradient_accumulation_steps must be at least 1");
+  }
+  GF_CHECK_OK(CheckExamples(model, train, "dataset"));
+  return eval != nullptr ? CheckExamples(model, *eval, "eval_dataset") : Ok();
+}
+
+std::string StepMessage(int64_t step, int64_t steps, double lr) {
+  char text[96];
+  std::snprintf(text, sizeof text, "step %lld of %lld, lr %.2e", static_cast<long long>(step + 1),
+                static_cast<long long>(steps), lr);
   return text;
 }
 
@@ -174,8 +181,11 @@ Result<double> EvaluateLoss(CausalLM& model, const SftExamples& examples, int64_
 
 Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& train, const SftExamples* eval,
                          const SftOptions& options, const SftHooks& hooks) {
-  GF_CHECK_OK(CheckOptions(model, lora, train, options));
+  GF_CHECK_OK(CheckOptions(model, lora, train, eval, options));
   return Guarded("training", [&]() -> Result<SftResult> {
+    // Sums of a GPU in one order; what has no such kernel warns and goes on.
+    if (model.device().is_cuda()) at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+
     // What each update sees, and how fast it learns.
     Plan plan(train, options);
     const int64_t total_steps = plan.total_steps();
@@ -194,7 +204,7 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
     // Continue from the last checkpoint.
     const CheckpointStore checkpoints(options.state_dir);
     double loss_sum = 0;
-    int64_t saved_step = -1;
+    int64_t saved_step = -1, evaluated = 0;
     if (!options.state_dir.empty()) {
       std::vector<std::string> notes;
       GF_TRY(auto found, checkpoints.LoadNewest(options.fingerprint, &notes));
@@ -209,6 +219,7 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
         result.first_loss = found->state.value("first_loss", 0.0);
         result.final_loss = found->state.value("final_loss", 0.0);
         result.labelled_tokens = found->state.value("labelled_tokens", int64_t{0});
+        evaluated = found->state.value("evaluated", int64_t{0});
         if (hooks.info) hooks.info("continuing from the checkpoint of step " + std::to_string(found->step));
       }
     }
@@ -220,7 +231,8 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
                                {{"loss_sum", loss_sum},
                                 {"first_loss", result.first_loss},
                                 {"final_loss", result.final_loss},
-                                {"labelled_tokens", result.labelled_tokens}},
+                                {"labelled_tokens", result.labelled_tokens},
+                                {"evaluated", evaluated}},
                                lora.flat(),
                                optimizer.exp_avg(),
                                optimizer.exp_avg_sq()});
@@ -232,7 +244,10 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
     const int64_t first_tokens = plan.TokensBefore(result.resumed_from);
     const auto total_tokens = static_cast<uint64_t>(plan.TokensBefore(total_steps));
     int64_t tokens = first_tokens;
-    const int64_t eval_batch = options.per_device_train_batch_size * options.max_length;
+    // No more tokens at once than an update holds.
+    const int64_t eval_batch =
+        options.per_device_train_batch_size *
+        (options.packing ? options.max_length : std::min(options.max_length, train.longest()));
     // A stop in the middle of an update gives that update up: the state is that of the last whole one.
     const auto interrupted = [&](int64_t step) -> Result<SftResult> {
       GF_CHECK_OK(save(step));
@@ -250,11 +265,20 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
       }
       if (!loss.ok()) return std::move(loss).error();
       result.eval_loss = *loss;
+      evaluated = done;
       if (hooks.metric) hooks.metric("eval_loss", *loss, done - 1);
       return Ok();
     };
 
+    const auto evaluation_due = [&](int64_t done) {
+      return eval != nullptr && options.eval_steps > 0 && done > 0 && done % options.eval_steps == 0 &&
+             evaluated < done;
+    };
     for (int64_t step = result.resumed_from; step < total_steps; ++step) {
+      if (evaluation_due(step)) {
+        GF_CHECK_OK(evaluate(step));
+        if (result.interrupted) return interrupted(step);
+      }
       const auto step_started = Clock::now();
       const int64_t tokens_before = tokens;
       model.SetTraining(true);
@@ -279,7 +303,7 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
         tokens += static_cast<int64_t>(micro.ids.size());
         if (hooks.progress) {
           hooks.progress(static_cast<uint64_t>(tokens), total_tokens,
-                         step == 0 ? "" : StepMessage(result.final_loss, schedule.At(step)));
+                         StepMessage(step, total_steps, schedule.At(step)));
         }
       }
 
@@ -306,10 +330,6 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
 
       const int64_t done = step + 1;
       if (done == total_steps) break;
-      if (eval != nullptr && options.eval_steps > 0 && done % options.eval_steps == 0) {
-        GF_CHECK_OK(evaluate(done));
-        if (result.interrupted) return interrupted(done);
-      }
       const bool by_steps = options.checkpoint_steps > 0 && done % options.checkpoint_steps == 0;
       const bool by_time =
           options.checkpoint_seconds > 0 && SecondsSince(last_save) >= options.checkpoint_seconds;
@@ -320,6 +340,7 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
     }
 
     if (eval != nullptr) {
+      GF_CHECK_OK(save(total_steps));  // an evaluation that fails costs no training
       GF_CHECK_OK(evaluate(total_steps));
       if (result.interrupted) return interrupted(total_steps);
     }

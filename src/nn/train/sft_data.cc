@@ -78,6 +78,15 @@ void EncodeAll(const text::ChatEncoder& encoder, const std::vector<data::Message
   work();
 }
 
+// Whether a token that ends a turn is among the labels.
+bool TrainsAnEnd(std::span<const int32_t> ids, std::span<const uint8_t> train,
+                 const std::vector<int32_t>& stop_ids) {
+  for (size_t i = 1; i < ids.size(); ++i) {
+    if (train[i] != 0 && std::find(stop_ids.begin(), stop_ids.end(), ids[i]) != stop_ids.end()) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<SftExamples> SftExamples::Read(const std::filesystem::path& dataset, const text::ChatEncoder& encoder,
@@ -90,7 +99,7 @@ Result<SftExamples> SftExamples::Read(const std::filesystem::path& dataset, cons
   uint64_t too_long = 0;
   std::string too_long_id;
   size_t too_long_tokens = 0;
-  uint64_t done = 0;
+  uint64_t done = 0, closed = 0;
   std::vector<data::MessagesRow> rows;
   std::vector<text::ChatOutcome> outcomes;
   while (done < total) {
@@ -133,7 +142,10 @@ Result<SftExamples> SftExamples::Read(const std::filesystem::path& dataset, cons
         }
         ++examples.truncated_;
       }
-      examples.Append(std::span(outcome.chat.ids).first(size), std::span(outcome.chat.train).first(size));
+      const std::span ids = std::span(outcome.chat.ids).first(size);
+      const std::span train = std::span(outcome.chat.train).first(size);
+      closed += TrainsAnEnd(ids, train, encoder.stop_ids()) ? 1 : 0;
+      examples.Append(ids, train);
     }
     done += rows.size();
   }
@@ -146,6 +158,12 @@ Result<SftExamples> SftExamples::Read(const std::filesystem::path& dataset, cons
                             " examples were dropped, because they have more than max_length " +
                             std::to_string(options.max_length) + " tokens",
                         "raise max_length");
+  }
+  if (examples.truncated_ > 0 && closed == 0) {
+    return InvalidError("no example keeps its end-of-turn token: each is cut at max_length " +
+                            std::to_string(options.max_length) +
+                            ", so a model trained on them would never learn to stop",
+                        "raise max_length, or set on_too_long to drop");
   }
   return examples;
 }

@@ -29,8 +29,9 @@ struct SftDataOptions {
 class SftExamples {
  public:
   // Reads a messages dataset and encodes it. Hard errors, each with a count and the id of the first
-  // example: every label masked, no assistant tokens, an end-of-turn token that is never trained, a
-  // template that fails, a too long example under kError, nothing left to train on.
+  // example: every label masked, no assistant tokens, an end-of-turn token that is never trained (also
+  // because kTruncate cut it off everywhere), a template that fails, a too long example under kError, nothing
+  // left to train on.
   static Result<SftExamples> Read(const std::filesystem::path& dataset, const text::ChatEncoder& encoder,
                                   const SftDataOptions& options);
   // For tests and benchmarks: `train` marks the tokens to learn, as text::EncodedChat does.

@@ -72,7 +72,9 @@ void DataClean::Declare(Spec& spec) {
       "keep: as it is. lines: no spaces at line ends, at most one empty line in a row. collapse: one space "
       "between words.",
       {.choices = {"keep", "lines", "collapse"}});
-  spec.Param("redact", &redact, "[]", "What to replace by its name in brackets: email, phone, ip, key.");
+  spec.Param(
+      "redact", &redact, "[]",
+      "What to replace by its name in brackets, in texts and in the strings of meta: email, phone, ip, key.");
   spec.Param("min_chars", &min_chars, 1, "Characters that a row has at least.", {.min = 0, .max = 1e9});
   spec.Param("max_chars", &max_chars, "Characters that a row has at most.", {.min = 1, .max = 1e9});
   spec.Param("min_words", &min_words, 0, "Words that a row has at least.", {.min = 0, .max = 1e9});
@@ -89,8 +91,10 @@ void DataClean::Declare(Spec& spec) {
   spec.Param("require_patterns", &require_patterns, "[]",
              "Regular expressions (PCRE2); rows whose text does not match every one go.");
   spec.Param("drop_ids", &drop_ids, "[]", "Regular expressions (PCRE2); rows whose id matches one go.");
-  spec.Param("unique_by", &unique_by, "",
-             "A field, such as meta.name; of rows with the same value the first stays.");
+  spec.Param(
+      "unique_by", &unique_by, "",
+      "A field, such as meta.name; of rows with the same value, as it is after redaction, the first that no "
+      "other rule drops stays.");
   spec.Param("dedup", &dedup, true,
              "Drop texts seen before; case, punctuation and white space do not count.");
   spec.Param("near_dedup.enabled", &near, false, "Drop near duplicates.");
@@ -131,11 +135,14 @@ data::CleanOptions DataClean::Options() const {
 }
 
 std::string DataClean::Check() const {
+  std::vector<std::string> problems;
   if (max_chars && *max_chars < min_chars) {
-    return "max_chars (" + std::to_string(*max_chars) + ") is less than min_chars (" +
-           std::to_string(min_chars) + ")";
+    problems.push_back("max_chars (" + std::to_string(*max_chars) + ") is less than min_chars (" +
+                       std::to_string(min_chars) + ")");
   }
-  return CheckText(data::CheckClean(Options()));
+  if (const std::string text = CheckText(data::CheckClean(Options())); !text.empty())
+    problems.push_back(text);
+  return Join(problems, "\n");
 }
 
 Outcome DataClean::Run(Context& context) {

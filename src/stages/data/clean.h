@@ -12,7 +12,7 @@ namespace genflow::stages {
 
 struct DataClean {
   static constexpr const char* kName = "data.clean";
-  static constexpr const char* kVersion = "1.0.0";
+  static constexpr const char* kVersion = "1.1.0";
   static constexpr const char* kSummary =
       "Normalises, filters, redacts and deduplicates rows, and reports what went.";
 

@@ -11,7 +11,7 @@ namespace genflow::stages {
 
 struct DataFormat {
   static constexpr const char* kName = "data.format";
-  static constexpr const char* kVersion = "1.0.0";
+  static constexpr const char* kVersion = "1.1.0";
   static constexpr const char* kSummary =
       "Turns rows into chat messages (or preferences, or text) by templates.";
 

@@ -22,7 +22,10 @@ void DataRead::Declare(Spec& spec) {
       "description, and "
       "`meta` holds `name`, `names`, `section` and `paragraph`, the first paragraph of its DESCRIPTION. "
       "Pages without "
-      "a NAME line are left out and counted; a page that goes by several file names gives one row.");
+      "a NAME line are left out and counted; a page that goes by several file names gives one row.\n\n"
+      "With `on_error: skip` these still fail the stage: a CSV file whose header is malformed or in which a "
+      "quote is "
+      "never closed, and files compressed in another way than `.gz` and `.zst`.");
   spec.Files("files", &files, "The files to read, as one pattern or a list of them.", {.required = true});
   spec.Param("format", &format, "auto", "Format of the files; auto goes by their names.",
              {.choices = {"auto", "jsonl", "json", "csv", "parquet", "text", "man"}});

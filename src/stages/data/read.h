@@ -11,7 +11,7 @@ namespace genflow::stages {
 
 struct DataRead {
   static constexpr const char* kName = "data.read";
-  static constexpr const char* kVersion = "1.0.0";
+  static constexpr const char* kVersion = "1.1.0";
   static constexpr const char* kSummary =
       "Reads JSONL, JSON, CSV, Parquet, text and manual pages into a dataset.";
 

@@ -28,11 +28,4 @@ std::optional<T> ValueUnlessStopped(Result<T> result) {
   return ValueOf(std::move(result));
 }
 
-// "" or the message and hint of an error, for Check().
-inline std::string CheckText(const Status& status) {
-  if (status.ok()) return "";
-  const Error& error = status.error();
-  return error.hint.empty() ? error.message : error.message + " (" + error.hint + ")";
-}
-
 }  // namespace genflow::stages

@@ -8,14 +8,21 @@
 #include "stages/data/run_helpers.h"
 
 namespace genflow::stages {
+namespace {
+
+constexpr double kRounding = 1e-9;  // of a sum of shares
+
+}  // namespace
 
 void DataSplit::Declare(Spec& spec) {
   spec.Doc(
       "A size of 1 or more is a number of rows, a smaller one a share of all rows. Rows with the same value "
       "of "
-      "`group_by` are never parted. Which part a group falls into hangs on its key and the seed alone, not "
-      "on the "
-      "order of rows. A part that would be empty, or sizes beyond all rows, fail the stage.");
+      "`group_by` are never parted. Which part a group falls into depends on the seed, the sizes asked for, "
+      "and the "
+      "keys and sizes of all groups, but not on the order of rows: a dataset with other groups may be dealt "
+      "out "
+      "otherwise. A part that would be empty, or sizes beyond all rows, fail the stage.");
   spec.Param("train", &train, 0.0, "Size of the training part; 0: what the other parts leave.",
              {.min = 0, .max = 1e12});
   spec.Param("test", &test, 0.1, "Size of the test part.", {.min = 0, .max = 1e12});
@@ -32,17 +39,19 @@ void DataSplit::Declare(Spec& spec) {
 }
 
 std::string DataSplit::Check() const {
-  if (test == 0) return "test must be more than 0";
+  std::vector<std::string> problems;
+  if (test == 0) problems.emplace_back("test must be more than 0");
   double shares = 0;
   for (const auto& [name, size] :
        {std::pair("train", train), std::pair("test", test), std::pair("validation", validation)}) {
     if (size >= 1 && size != std::floor(size)) {
-      return std::string(name) + " must be a whole number of rows, or a share below 1";
+      problems.push_back(std::string(name) + " must be a whole number of rows, or a share below 1");
     }
     if (size < 1) shares += size;
   }
-  if (shares > 1) return "the shares of train, test and validation add up to more than 1";
-  return "";
+  if (shares > 1 + kRounding)
+    problems.emplace_back("train, test and validation are shares that add up to more than 1");
+  return Join(problems, "\n");
 }
 
 Outcome DataSplit::Run(Context& context) {

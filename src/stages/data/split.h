@@ -9,7 +9,7 @@ namespace genflow::stages {
 
 struct DataSplit {
   static constexpr const char* kName = "data.split";
-  static constexpr const char* kVersion = "1.0.0";
+  static constexpr const char* kVersion = "1.1.0";
   static constexpr const char* kSummary = "Splits rows into train, test and validation parts without leaks.";
 
   double train = 0, test = 0.1, validation = 0;

@@ -27,8 +27,11 @@ eval::TunedModel ModelParams::Load(const Context& context) const {
                      "loading the model");
     return !context.ShouldStop();
   };
+  std::string why_not_cuda;
+  options.why_not_cuda = &why_not_cuda;
   auto model =
       ValueOf(eval::TunedModel::Load(context.GetInput("model").path, adapter ? adapter->path : "", options));
+  if (!why_not_cuda.empty()) context.Warn(why_not_cuda);
   context.Info("model on " + model.device() + " in " + model.dtype());
   return model;
 }
@@ -44,6 +47,13 @@ std::function<bool(size_t done, size_t total)> ProgressOf(const Context& context
     context.Progress(done, total, what, message);
     return !context.ShouldStop();
   };
+}
+
+void ReportTooLong(const std::vector<std::string>& ids, eval::Report* report, const Context& context) {
+  report->Set({.name = "too_long", .value = static_cast<double>(ids.size())});
+  if (ids.empty()) return;
+  context.Warn(std::to_string(ids.size()) + (ids.size() == 1 ? " example is" : " examples are") +
+               " longer than the model's context and left out, the first is '" + ids[0] + "'");
 }
 
 void Publish(const eval::Report& report, const Context& context) {

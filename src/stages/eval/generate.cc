@@ -1,6 +1,8 @@
 // eval.generate
 #include <algorithm>
+#include <utility>
 
+#include "base/strings.h"
 #include "eval/answers.h"
 #include "eval/markdown.h"
 #include "stages/eval/stages.h"
@@ -41,7 +43,9 @@ void EvalGenerate::Declare(Spec& spec) {
       "starts with), `rouge_l`, `token_f1`, `match_rate` (answers that match every pattern of `match`), "
       "`stopped` "
       "(answers that the model ended itself) and `words`; with an adapter, the base model's under "
-      "`baseline.`.");
+      "`baseline.`; and `too_long`, examples left out because they leave no room for an answer in the "
+      "model's "
+      "context.");
   model.Declare(spec);
   spec.Input("dataset", "dataset", "Held-out examples: messages.");
   spec.Param("max_examples", &max_examples, 64, "Rows to answer, evenly spaced over the dataset; 0 is all.",
@@ -55,32 +59,34 @@ void EvalGenerate::Declare(Spec& spec) {
 }
 
 std::string EvalGenerate::Check() const {
+  std::vector<std::string> problems;
   for (size_t i = 0; i < match.size(); ++i) {
     const auto pattern = text::Pattern::Compile(match[i]);
-    if (!pattern.ok()) return "match[" + std::to_string(i) + "]: " + pattern.error().message;
+    if (!pattern.ok()) problems.push_back("match[" + std::to_string(i) + "]: " + CheckText(pattern.error()));
   }
-  return "";
+  return Join(problems, "\n");
 }
 
 Outcome EvalGenerate::Run(Context& context) {
   return Interruptible([&] {
     std::vector<text::Pattern> patterns;
     for (const auto& text : match) patterns.push_back(ValueOf(text::Pattern::Compile(text)));
-    const auto questions =
+    auto all =
         ValueOf(eval::ToQuestions(ValueOf(eval::ReadChats(context.GetInput("dataset").path, max_examples))));
-    std::vector<std::vector<text::Message>> prompts;
-    for (const auto& question : questions) prompts.push_back(question.prompt);
     auto tuned = model.Load(context);
+    const eval::QuestionSet set =
+        ValueOf(eval::EncodeQuestions(tuned, std::move(all), ProgressOf(context, "examples", "encoding")));
+    const auto& questions = set.questions;
     const auto answer = [&](const char* message) {
       eval::AnswerOptions options;
       options.max_new_tokens = max_new_tokens;
       options.batch = batch;
       options.progress = ProgressOf(context, "answers", message);
-      return ValueOf(eval::Answer(tuned, prompts, options));
+      return ValueOf(eval::Answer(tuned, set.prompts, options));
     };
     std::vector<nn::Generation> base;
     if (tuned.has_adapter()) base = answer("base model");
-    tuned.ApplyAdapter();
+    Require(tuned.ApplyAdapter());
     const std::vector<nn::Generation> answers = answer(tuned.has_adapter() ? "tuned model" : "");
 
     eval::Report report;
@@ -96,6 +102,7 @@ Outcome EvalGenerate::Run(Context& context) {
       base_scores = Scores(base, questions, patterns);
       eval::AddAnswerMetrics(base_scores, !patterns.empty(), "baseline.", "base model", &report);
     }
+    ReportTooLong(set.too_long, &report, context);
     eval::Table shown{"Answers before and after", {"question", "base", "tuned", "reference"}, {}};
     if (!tuned.has_adapter()) shown = {"Answers", {"question", "answer", "reference"}, {}};
     using Type = data::ColumnType;

@@ -1,5 +1,6 @@
 // eval.logprobs
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "eval/answers.h"
 #include "nn/score.h"
@@ -19,7 +20,9 @@ void EvalLogprobs::Declare(Spec& spec) {
       "where the "
       "gap is small, rounding alone may turn a greedy answer.\n\n"
       "Samples hold lists as JSON text: `prompt_tokens`, `top_tokens`, `top_logprobs`, `greedy_tokens`, "
-      "`greedy_gaps`.");
+      "`greedy_gaps`. Examples that leave no room for an answer in the model's context are left out and "
+      "counted in "
+      "the metric `too_long`.");
   model.Declare(spec);
   spec.Input("dataset", "dataset", "Held-out examples: messages.");
   spec.Param("max_examples", &max_examples, 20, "Rows to use, evenly spaced over the dataset; 0 is all.",
@@ -32,29 +35,28 @@ void EvalLogprobs::Declare(Spec& spec) {
 
 Outcome EvalLogprobs::Run(Context& context) {
   return Interruptible([&] {
-    const auto questions =
+    auto all =
         ValueOf(eval::ToQuestions(ValueOf(eval::ReadChats(context.GetInput("dataset").path, max_examples))));
     auto tuned = model.Load(context);
-    tuned.ApplyAdapter();
+    Require(tuned.ApplyAdapter());
     const text::ChatEncoder& chat = *ValueOf(tuned.Chat());
-    std::vector<std::vector<int32_t>> prompts;
-    std::vector<std::vector<text::Message>> messages;
-    for (const auto& question : questions) {
-      prompts.push_back(ValueOf(chat.EncodePrompt(question.prompt)));
-      messages.push_back(question.prompt);
-    }
-    const auto top = ValueOf(nn::NextTokenTopK(tuned.model(), prompts, top_k));
+    const auto [questions, prompts, too_long] =
+        ValueOf(eval::EncodeQuestions(tuned, std::move(all), ProgressOf(context, "examples", "encoding")));
+    nn::ScoreOptions scoring;
+    scoring.progress = ProgressOf(context, "prompts", "");
+    const auto top = ValueOf(nn::NextTokenTopK(tuned.model(), prompts, top_k, scoring));
     eval::AnswerOptions options;
     options.max_new_tokens = max_new_tokens;
     options.top_logprobs = 2;
     options.progress = ProgressOf(context, "answers", "");
-    const auto answers = ValueOf(eval::Answer(tuned, messages, options));
+    const auto answers = ValueOf(eval::Answer(tuned, prompts, options));
 
     eval::Report report;
     report.title = "Next tokens";
     report.facts = {{"model", ArtifactName(context.GetInput("model"))},
                     {"computed in", tuned.dtype() + " on " + tuned.device()}};
     report.Set({.name = "prompts", .value = static_cast<double>(questions.size())});
+    ReportTooLong(too_long, &report, context);
     for (const char* name : {"id", "prompt", "prompt_tokens", "top_tokens", "top_logprobs", "greedy_answer",
                              "greedy_tokens", "greedy_gaps"}) {
       report.samples.columns.push_back({name, data::ColumnType::kString});

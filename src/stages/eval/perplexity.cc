@@ -1,12 +1,11 @@
 // eval.perplexity
 #include "eval/perplexity.h"
 
-#include <algorithm>
-#include <cstdio>
-#include <numeric>
+#include <cmath>
 
 #include "base/strings.h"
 #include "stages/eval/stages.h"
+#include "text/numbers.h"
 
 namespace genflow::stages {
 namespace {
@@ -19,12 +18,6 @@ eval::Metric MetricOf(const std::string& name, const eval::Estimate& estimate,
           .n = estimate.n,
           .higher_is_better = higher_is_better,
           .group = group};
-}
-
-std::string Percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f%%", share * 100);
-  return text;
 }
 
 }  // namespace
@@ -40,13 +33,13 @@ void EvalPerplexity::Declare(Spec& spec) {
       "exceed the model's context) and, with an adapter, the base model's `baseline.perplexity` and "
       "`baseline.loss` "
       "and `improvement` (1 - perplexity / baseline.perplexity). Standard errors take examples as "
-      "independent.");
+      "independent, and the windows of one text as one example.");
   model.Declare(spec);
   spec.Input("dataset", "dataset", "Held-out examples: messages or text.");
   spec.Param("max_examples", &max_examples, 0, "Rows to score, evenly spaced over the dataset; 0 is all.",
              {.min = 0, .max = 1e12});
   spec.Param("batch_tokens", &batch_tokens, 2048, "Tokens in one forward pass.", {.min = 1, .max = 1e7});
-  spec.Output("report", "report", "Perplexity, with one sample row an example.");
+  spec.Output("report", "report", "Perplexity, with one sample row an example, or a window of a text.");
 }
 
 Outcome EvalPerplexity::Run(Context& context) {
@@ -54,20 +47,16 @@ Outcome EvalPerplexity::Run(Context& context) {
     auto tuned = model.Load(context);
     const std::string& dataset = context.GetInput("dataset").path;
     const bool chats = ValueOf(data::DatasetReader::Open(dataset)).kind() != data::Kind::kText;
+    const auto encoding = ProgressOf(context, "examples", "encoding");
     const eval::ScoredSet set =
-        chats ? ValueOf(eval::EncodeChats(tuned, ValueOf(eval::ReadChats(dataset, max_examples))))
-              : ValueOf(eval::EncodeTexts(tuned, ValueOf(eval::ReadTexts(dataset, max_examples))));
-    if (!set.too_long.empty()) {
-      context.Warn(std::to_string(set.too_long.size()) +
-                   " examples are longer than the model's context and left out, the first is '" +
-                   set.too_long[0] + "'");
-    }
+        chats ? ValueOf(eval::EncodeChats(tuned, ValueOf(eval::ReadChats(dataset, max_examples)), encoding))
+              : ValueOf(eval::EncodeTexts(tuned, ValueOf(eval::ReadTexts(dataset, max_examples)), encoding));
     const auto score = [&](const char* message) {
       return ValueOf(eval::Losses(tuned, set, batch_tokens, ProgressOf(context, "examples", message)));
     };
     std::vector<double> base;
     if (tuned.has_adapter()) base = score("base model");
-    tuned.ApplyAdapter();
+    Require(tuned.ApplyAdapter());
     const std::vector<double> losses = score(tuned.has_adapter() ? "tuned model" : "");
 
     eval::Report report;
@@ -78,8 +67,8 @@ Outcome EvalPerplexity::Run(Context& context) {
     const eval::Estimate loss = eval::LossPerToken(losses, set), perplexity = eval::Exp(loss);
     report.Set(MetricOf("perplexity", perplexity, false));
     report.Set(MetricOf("loss", loss, false));
-    std::string summary = "Perplexity on " + WithCommas(static_cast<int64_t>(set.items.size())) +
-                          " held-out " + (chats ? "answers" : "texts") + ": ";
+    std::string summary =
+        "Perplexity on " + WithCommas(loss.n) + " held-out " + (chats ? "answers" : "texts") + ": ";
     if (tuned.has_adapter()) {
       const eval::Estimate base_loss = eval::LossPerToken(base, set), baseline = eval::Exp(base_loss);
       const eval::Estimate improvement = eval::Improvement(losses, base, set);
@@ -88,13 +77,14 @@ Outcome EvalPerplexity::Run(Context& context) {
       report.Set(MetricOf("baseline.loss", base_loss, false, "base model"));
       summary += "base " + eval::FormatMetric(*report.Find("baseline.perplexity")) + ", tuned " +
                  eval::FormatMetric(*report.Find("perplexity")) + " (" +
-                 Percent(std::abs(improvement.value)) + (improvement.value >= 0 ? " lower)" : " higher)");
+                 text::Percent(std::abs(improvement.value)) +
+                 (improvement.value >= 0 ? " lower)" : " higher)");
     } else {
       summary += eval::FormatMetric(*report.Find("perplexity"));
     }
     report.Set({.name = "tokens", .value = static_cast<double>(set.tokens)});
-    report.Set({.name = "examples", .value = static_cast<double>(set.items.size())});
-    report.Set({.name = "too_long", .value = static_cast<double>(set.too_long.size())});
+    report.Set({.name = "examples", .value = static_cast<double>(loss.n)});
+    ReportTooLong(set.too_long, &report, context);
 
     using Type = data::ColumnType;
     report.samples.columns = {{"id", Type::kString}, {"tokens", Type::kInt64}, {"loss", Type::kDouble}};

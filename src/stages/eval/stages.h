@@ -12,7 +12,7 @@ namespace genflow::stages {
 
 struct EvalPerplexity {
   static constexpr const char* kName = "eval.perplexity";
-  static constexpr const char* kVersion = "1.0.0";
+  static constexpr const char* kVersion = "1.1.0";
   static constexpr const char* kSummary =
       "Perplexity on held-out examples, base and tuned model side by side.";
 
@@ -25,7 +25,7 @@ struct EvalPerplexity {
 
 struct EvalGenerate {
   static constexpr const char* kName = "eval.generate";
-  static constexpr const char* kVersion = "1.0.0";
+  static constexpr const char* kVersion = "1.1.0";
   static constexpr const char* kSummary =
       "Greedy answers to held-out questions against references, base and tuned model side by side.";
 
@@ -40,7 +40,7 @@ struct EvalGenerate {
 
 struct EvalLogprobs {
   static constexpr const char* kName = "eval.logprobs";
-  static constexpr const char* kVersion = "1.0.0";
+  static constexpr const char* kVersion = "1.1.0";
   static constexpr const char* kSummary =
       "The most probable next tokens after held-out prompts, to compare runtimes.";
 

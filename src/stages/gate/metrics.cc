@@ -19,7 +19,9 @@ void GateMetrics::Declare(Spec& spec) {
       "`\"my-stage.loss\"`. There are `+ - * /`, `< <= > >= == !=`, `and`, `or`, `not`, `min`, `max`, `abs` "
       "and "
       "parentheses.\n\n"
-      "When a requirement is not met the run ends with exit code 3, after saying the numbers behind it.");
+      "When a requirement is not met the run ends with exit code 3, after saying the numbers behind it. One "
+      "that "
+      "cannot be judged (an unknown metric, a division by zero) fails the stage: exit code 1.");
   spec.Param("require", &require, "[]", "Expressions that must all be true.", {.required = true});
   spec.Param(
       "tolerance", &tolerance, 0.0,
@@ -35,13 +37,15 @@ std::string GateMetrics::Check() const { return eval::CheckRequirements(require)
 Outcome GateMetrics::Run(Context& context) {
   std::vector<eval::NamedReport> reports;
   for (const auto& input : context.GetInputs("report")) {
-    reports.push_back({StageOfSource(input.source), ValueOf(eval::ReadReport(input.path))});
+    reports.push_back({StageOfSource(input.source), ValueOf(eval::ReadReport(input.path)), input.source});
   }
   const auto outcomes = eval::Judge(require, reports, tolerance);
   const eval::Report report = eval::GateReport(outcomes, reports);
   Require(eval::WriteReport(report, context.OutputPath("report")));
   for (const auto& metric : report.metrics) context.Metric(metric.name, metric.value);
-  if (const std::string message = eval::GateMessage(outcomes); !message.empty()) return context.Gate(message);
+  const std::string message = eval::GateMessage(outcomes);
+  if (eval::AnyError(outcomes)) return context.Fail(GF_ERROR_INVALID, message);
+  if (!message.empty()) return context.Gate(message);
   context.Summary("Gate: " + std::to_string(outcomes.size()) +
                   (outcomes.size() == 1 ? " requirement met." : " requirements, all met."));
   return Outcome::kOk;

@@ -206,7 +206,7 @@ Outcome GuardProbe::Run(Context& context) {
     const bool with_base = compare_base && tuned.has_adapter();
     std::vector<guard::ProbeOutcome> base;
     if (with_base) base = play("base model ");
-    tuned.ApplyAdapter();
+    Require(tuned.ApplyAdapter());
     const auto outcomes = play("");
 
     eval::Report report = guard::GuardReport(outcomes, with_base ? &base : nullptr);

@@ -12,7 +12,7 @@ namespace genflow::stages {
 
 struct GuardProbe {
   static constexpr const char* kName = "guard.probe";
-  static constexpr const char* kVersion = "1.0.0";
+  static constexpr const char* kVersion = "1.1.0";
   static constexpr const char* kSummary =
       "Tempts a model with adversarial prompts and counts what it withstands.";
 

@@ -1,11 +1,6 @@
 #include "stages/model/import.h"
 
-#include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <vector>
@@ -13,6 +8,7 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "formats/model_source.h"
+#include "stages/model/copy_file.h"
 #include "stages/stage_status.h"
 #include "text/chat_encoding.h"
 
@@ -20,18 +16,6 @@ namespace genflow::stages {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Shares the blocks where the file system can; copies else.
-void CopyOne(const fs::path& from, const fs::path& to) {
-  const Fd in(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!in.valid()) Throw(ErrnoError(from.string(), errno));
-  const Fd out(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  if (!out.valid()) Throw(ErrnoError(to.string(), errno));
-  if (::ioctl(out.get(), FICLONE, in.get()) == 0) return;
-  std::error_code ec;
-  fs::copy_file(from, to, fs::copy_options::overwrite_existing, ec);
-  if (ec) Throw(ErrnoError(to.string(), ec.value()));
-}
 
 // The files of a Hugging Face folder that make the model: configuration, weights, tokenizer, template,
 // licence.
@@ -106,7 +90,7 @@ Outcome ModelImport::Run(Context& context) {
   for (const auto& file : files) total += fs::file_size(file, ec);
   for (const auto& file : files) {
     if (context.ShouldStop()) return Outcome::kInterrupted;
-    CopyOne(file, folder / (gguf && file.extension() != ".gguf" ? "model.gguf" : file.filename()));
+    Require(CopyFile(file, folder / (gguf && file.extension() != ".gguf" ? "model.gguf" : file.filename())));
     done += fs::file_size(file, ec);
     context.Progress(done, total, "bytes");
   }

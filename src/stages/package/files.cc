@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "base/sha256.h"
+#include "stages/model/copy_file.h"
 
 namespace genflow::stages {
 
@@ -13,16 +14,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Status CopyOne(const fs::path& from, const fs::path& to) {
+Status CopyInto(const fs::path& from, const fs::path& to) {
   GF_CHECK_OK(MakeDirectories(to.parent_path()));
-  std::error_code error;
-  fs::copy_file(from, to, error);
-  if (error) return ErrnoError("copying " + from.string() + " to " + to.string(), error.value());
-  // Inputs are read-only in the store; the copy belongs to the package.
-  fs::permissions(
-      to, fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read | fs::perms::others_read,
-      error);
-  return error ? Status(ErrnoError(to.string(), error.value())) : Ok();
+  return CopyFile(from, to);
 }
 
 // Regular files below `folder`, relative to it, sorted.
@@ -43,7 +37,7 @@ Result<std::vector<fs::path>> FilesBelow(const fs::path& folder) {
 
 Status CopyTree(const fs::path& from, const fs::path& to) {
   GF_TRY(const auto files, FilesBelow(from));
-  for (const auto& file : files) GF_CHECK_OK(CopyOne(from / file, to / file));
+  for (const auto& file : files) GF_CHECK_OK(CopyInto(from / file, to / file));
   return Ok();
 }
 
@@ -59,7 +53,7 @@ Result<std::vector<std::string>> CopyLicenses(const fs::path& from, const fs::pa
     if (!upper.starts_with("LICENSE") && !upper.starts_with("NOTICE") && !upper.starts_with("COPYING"))
       continue;
     if (!it->is_regular_file(error)) continue;
-    GF_CHECK_OK(CopyOne(it->path(), to / it->path().filename()));
+    GF_CHECK_OK(CopyInto(it->path(), to / it->path().filename()));
     out.push_back(it->path().filename().string());
   }
   if (error) return ErrnoError(from.string(), error.value());

@@ -1,7 +1,6 @@
 #include "stages/package/model.h"
 
-#include <cmath>
-#include <cstdio>
+#include <set>
 
 #include "base/files.h"
 #include "base/strings.h"
@@ -15,17 +14,12 @@
 #include "nn/train/adapter.h"
 #include "stages/package/files.h"
 #include "stages/stage_status.h"
+#include "text/numbers.h"
 
 namespace genflow::stages {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string Number(double value) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
-}
 
 // Tells the host of each tensor written, and stops with the run.
 formats::TensorFiller Reporting(formats::TensorFiller fill, size_t tensors, const char* what,
@@ -44,8 +38,8 @@ std::vector<std::pair<std::string, std::string>> Training(const nn::train::LoraC
   std::vector<std::pair<std::string, std::string>> rows = {
       {"method", config.use_rslora ? "LoRA, rank-stabilised" : "LoRA"},
       {"rank (r)", std::to_string(config.r)},
-      {"alpha", Number(config.alpha)},
-      {"dropout", Number(config.dropout)},
+      {"alpha", text::Number(config.alpha)},
+      {"dropout", text::Number(config.dropout)},
       {"target modules", targets.pattern.empty() ? Join(targets.names, ", ") : targets.pattern}};
   const auto more = eval::TrainingRows(record);
   rows.insert(rows.end(), more.begin(), more.end());
@@ -150,14 +144,19 @@ Outcome PackageModel::Run(Context& context) {
       card.license_files.push_back("licenses/" + file);
     }
 
+    std::set<std::string> files;
     for (const auto& input : context.GetInputs("reports")) {
       auto report = ValueOf(eval::ReadReport(input.path));
       const std::string stage = StageOfSource(input.source);
-      const std::string file = stage.empty() ? "report-" + std::to_string(card.reports.size() + 1) : stage;
+      std::string wanted = stage.empty() ? "report-" + std::to_string(card.reports.size() + 1) : stage;
+      // A stage may have several reports, and the same one may be connected twice.
+      if (!stage.empty() && files.count(stage) != 0) wanted = input.source;
+      std::string file = wanted;
+      for (int i = 2; !files.insert(file).second; ++i) file = wanted + "-" + std::to_string(i);
       Require(MakeDirectories(folder / "reports"));
       Require(WriteFileAtomic(folder / "reports" / (file + ".json"), eval::ReportToJson(report)));
       Require(WriteFileAtomic(folder / "reports" / (file + ".md"), eval::ReportToMarkdown(report)));
-      card.reports.push_back({stage, std::move(report)});
+      card.reports.push_back({stage, std::move(report), input.source});
     }
     for (const auto& input : context.GetInputs("datasets")) {
       const auto reader = ValueOf(data::DatasetReader::Open(input.path));

@@ -10,7 +10,7 @@ namespace genflow::stages {
 
 struct PackageModel {
   static constexpr const char* kName = "package.model";
-  static constexpr const char* kVersion = "1.0.0";
+  static constexpr const char* kVersion = "1.1.0";
   static constexpr const char* kSummary =
       "Ships a tuned model: adapter, merged model, GGUF, model card, checksums.";
 

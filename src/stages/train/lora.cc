@@ -1,6 +1,7 @@
 #include "stages/train/lora.h"
 
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/sha256.h"
@@ -24,9 +25,17 @@ std::string Fixed(double value, int digits) {
   return text;
 }
 
+// "1 example", "2,000 examples"
+std::string CountOf(int64_t examples) {
+  return WithCommas(examples) + (examples == 1 ? " example" : " examples");
+}
+
 // Everything that decides the run: a checkpoint made with anything else is not continued.
-std::string Fingerprint(const Context& context) {
-  std::string text = context.ParamsJson();
+std::string Fingerprint(const Context& context, at::Device at_device, at::ScalarType at_dtype) {
+  auto params = nlohmann::json::parse(context.ParamsJson());
+  params.erase("checkpoint_interval");
+  std::string text =
+      params.dump() + "\n" + (at_device.is_cuda() ? "cuda" : "cpu") + " " + nn::DtypeName(at_dtype);
   for (const char* port : {"dataset", "model", "eval_dataset", "adapter"}) {
     const Input* input = context.FindInput(port);
     text += std::string("\n") + port + " " + (input != nullptr ? input->digest : "");
@@ -42,9 +51,17 @@ std::string Summary(const nn::train::SftResult& result, const SftExamples& train
   text += "; " + WithCommas(result.tokens) + " tokens in " + HumanDuration(result.seconds) + ", " +
           WithCommas(static_cast<int64_t>(result.tokens_per_second)) + " tokens/s";
   if (result.packing_efficiency < 1) text += ", rows " + Fixed(result.packing_efficiency * 100, 1) + "% full";
-  if (train.dropped() > 0) text += "; " + WithCommas(train.dropped()) + " examples dropped as too long";
-  if (train.truncated() > 0) text += "; " + WithCommas(train.truncated()) + " examples truncated";
+  if (train.dropped() > 0) text += "; " + CountOf(train.dropped()) + " dropped as too long";
+  if (train.truncated() > 0) text += "; " + CountOf(train.truncated()) + " truncated";
   return text;
+}
+
+void WarnOfTooLong(const Context& context, const SftExamples& examples, const std::string& prefix) {
+  if (examples.dropped() > 0) {
+    context.Warn(prefix + CountOf(examples.dropped()) + " dropped: more than max_length tokens");
+  }
+  if (examples.truncated() > 0)
+    context.Warn(prefix + CountOf(examples.truncated()) + " truncated to max_length tokens");
 }
 
 // What the adapter's folder says of how it was trained.
@@ -167,7 +184,8 @@ Result<nn::train::LoraConfig> TrainLora::Lora() const {
   config.dropout = dropout;
   config.use_rslora = use_rslora;
   const Error wrong =
-      InvalidError("lora.target_modules must be all-linear, a list of names or a regular expression");
+      InvalidError("lora.target_modules must be all-linear, a list of names or a regular expression",
+                   "such as [q_proj, v_proj]");
   if (target_modules.IsString()) {
     config.target_modules.pattern = target_modules.AsString();
   } else if (target_modules.IsArray()) {
@@ -178,25 +196,29 @@ Result<nn::train::LoraConfig> TrainLora::Lora() const {
   } else {
     return wrong;
   }
-  GF_TRY([[maybe_unused]] const bool valid, nn::train::Targets(config.target_modules, "model"));
+  GF_CHECK_OK(nn::train::CheckConfig(config));
   return config;
 }
 
 std::string TrainLora::Check() const {
-  if (const auto lora = Lora(); !lora.ok()) return lora.error().message;
-  if (max_steps == 0 && epochs <= 0) return "epochs must be greater than 0 where max_steps is not given";
+  std::string problems;
+  if (const auto lora = Lora(); !lora.ok()) problems += CheckText(lora.error()) + "\n";
+  if (max_steps == 0 && epochs <= 0)
+    problems += "epochs must be greater than 0 where max_steps is not given\n";
   if (lr_scheduler_type == "constant" && (warmup_steps > 0 || warmup_ratio > 0)) {
-    return "lr_scheduler_type constant has no warm-up; use constant_with_warmup, or leave out warmup_steps "
-           "and "
-           "warmup_ratio";
+    problems +=
+        "lr_scheduler_type constant has no warm-up\n"
+        "hint: use constant_with_warmup, or leave out warmup_steps and warmup_ratio\n";
   }
-  return "";
+  return problems;
 }
 
 Outcome TrainLora::Run(Context& context) {
   return Interruptible([&]() -> Outcome {
     nn::SetThreads(context.Threads());
-    const at::Device at_device = ValueOf(nn::ResolveDevice(device));
+    std::string why_not_cuda;
+    const at::Device at_device = ValueOf(nn::ResolveDevice(device, &why_not_cuda));
+    if (!why_not_cuda.empty()) context.Warn(why_not_cuda);
     const at::ScalarType at_dtype = ValueOf(nn::ResolveDtype(dtype, at_device));
     const std::string& model_path = context.GetInput("model").path;
 
@@ -215,15 +237,18 @@ Outcome TrainLora::Run(Context& context) {
         ValueOf(SftExamples::Read(context.GetInput("dataset").path, encoder, data_options));
     std::optional<SftExamples> eval;
     if (const Input* input = context.FindInput("eval_dataset")) {
-      eval = ValueOf(SftExamples::Read(input->path, encoder, data_options));
+      auto read = SftExamples::Read(input->path, encoder, data_options);
+      if (!read.ok()) {
+        Error error = read.error();
+        error.message = "eval_dataset: " + error.message;
+        Throw(error);
+      }
+      eval = std::move(read).value();
     }
     context.Info(WithCommas(static_cast<int64_t>(train.size())) + " examples, " + WithCommas(train.tokens()) +
                  " tokens, of which " + WithCommas(train.labelled_tokens()) + " are learned");
-    if (train.dropped() > 0) {
-      context.Warn(WithCommas(train.dropped()) + " examples dropped: more than max_length tokens");
-    }
-    if (train.truncated() > 0)
-      context.Warn(WithCommas(train.truncated()) + " examples truncated to max_length tokens");
+    WarnOfTooLong(context, train, "");
+    if (eval) WarnOfTooLong(context, *eval, "eval_dataset: ");
 
     const auto source = ValueOf(formats::ModelSource::Open(model_path));
     nn::LoadOptions load{.dtype = at_dtype, .device = at_device};
@@ -239,7 +264,7 @@ Outcome TrainLora::Run(Context& context) {
       lora = ValueOf(nn::train::LoadAdapter(*model, adapter->path, /*trainable=*/true));
     } else {
       lora = ValueOf(nn::train::AttachLora(*model, ValueOf(Lora()), /*trainable=*/true));
-      nn::train::InitLora(*lora, static_cast<uint64_t>(seed));
+      Require(nn::train::InitLora(*lora, static_cast<uint64_t>(seed)));
     }
     context.Info(WithCommas(lora->NumParameters()) + " trainable parameters in " +
                  std::to_string(lora->modules().size()) + " projections, base in " + nn::DtypeName(at_dtype) +
@@ -263,7 +288,7 @@ Outcome TrainLora::Run(Context& context) {
     options.gradient_checkpointing = gradient_checkpointing;
     options.state_dir = context.StateDir();
     options.checkpoint_seconds = checkpoint_interval;
-    options.fingerprint = Fingerprint(context);
+    options.fingerprint = Fingerprint(context, at_device, at_dtype);
 
     nn::train::SftHooks hooks;
     hooks.should_stop = [&] { return context.ShouldStop(); };

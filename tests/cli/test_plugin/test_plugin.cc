@@ -167,6 +167,38 @@ struct Act {
   }
 };
 
+// Has a word on its parameters; notes each time it is asked in $PICKY_LOG.
+struct Picky {
+  static constexpr const char* kName = "test.picky";
+  static constexpr const char* kVersion = TEST_PLUGIN_VERSION;
+  static constexpr const char* kSummary = "Wants low below high.";
+  int64_t low = 0, high = 0;
+  std::vector<std::string> rules;
+  void Declare(genflow::Spec& s) {
+    s.Param("low", &low, 0, "Not above high.");
+    s.Param("high", &high, 0, "Not below low.");
+    s.Param("rules", &rules, "[]", "None may end with <.");
+    s.Output("out", "file", "Nothing much.");
+  }
+  std::string Check() const {
+    if (const char* log = std::getenv("PICKY_LOG")) std::ofstream(log, std::ios::app) << "asked\n";
+    if (low < 0) std::abort();
+    std::string out;
+    if (high < low) {
+      out += "high is less than low (" + std::to_string(high) + " < " + std::to_string(low) +
+             ")\nhint: exchange them\n";
+    }
+    for (size_t i = 0; i < rules.size(); ++i) {
+      if (rules[i].ends_with('<')) out += "rules[" + std::to_string(i) + "] ends with '<'\n";
+    }
+    return out;
+  }
+  Outcome Run(Context& context) {
+    Write(context.OutputPath("out"), "fine");
+    return Outcome::kOk;
+  }
+};
+
 }  // namespace
 
-GENFLOW_PLUGIN("test", TEST_PLUGIN_VERSION, Count, Act)
+GENFLOW_PLUGIN("test", TEST_PLUGIN_VERSION, Count, Act, Picky)

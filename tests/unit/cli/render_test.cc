@@ -63,10 +63,38 @@ TEST(ProgressFigures, RateEtaAndMetrics) {
   figures.Add(StageMetric{"s", "loss", 2.31415, 1});
   figures.Add(StageMetric{"s", "tokens_per_second", 12345, 1});
   EXPECT_EQ(figures.Metrics(), "loss 2.314  12.3k tok/s");
+  figures.Add(StageProgress{"s", 6, 1000, "tokens", ""}, 1);
+  EXPECT_EQ(figures.Metrics(), "loss 2.314");             // tokens/s is the rate of the progress
   figures.Add(StageProgress{"s", 5, 0, "files", ""}, 5);  // another phase, of unknown length
   EXPECT_EQ(figures.Counts(), "5 files");
   EXPECT_EQ(figures.Rate(), "");
   EXPECT_LT(figures.fraction(), 0);
+}
+
+TEST(ProgressFigures, NarrowTerminalsKeepWhatMattersMost) {
+  ProgressFigures figures(0);
+  figures.Add(StageProgress{"tune", 20000, 52171, "tokens", "step 20 of 53"}, 0);
+  figures.Add(StageProgress{"tune", 23456, 52171, "tokens", "step 21 of 53"}, 10);
+  figures.Add(StageMetric{"tune", "loss", 2.01449, 20});
+  const TerminalTraits plain{.interactive = true, .color = false, .unicode = false};
+  const std::pair<size_t, const char*> lines[] = {
+      {120,
+       "  ###########.............   44%  23,456/52,171 tokens  346 tokens/s  loss 2.014  ETA 1m 23s  step "
+       "21 of 53"},
+      {98, "  ###########.............   44%  23,456/52,171 tokens  346 tokens/s  loss 2.014  ETA 1m 23s"},
+      {66, "  #########...........   44%  346 tokens/s  loss 2.014  ETA 1m 23s"},
+      {54, "  ####....   44%  346 tokens/s  loss 2.014  ETA 1m 23s"},
+      {50, "   44%  346 tokens/s  loss 2.014  ETA 1m 23s"},
+      {36, "   44%  346 tokens/s  loss 2.014"},
+      {20, "   44%  loss 2.014"},
+      {8, "   44%"},
+      {4, ""},
+  };
+  for (const auto& [cells, line] : lines) EXPECT_EQ(RenderFigures(figures, 10, cells, plain), line) << cells;
+
+  ProgressFigures unknown(0);
+  unknown.Add(StageProgress{"read", 5, 0, "files", ""}, 3);
+  EXPECT_EQ(RenderFigures(unknown, 61, 40, plain), "  1m 01s  5 files");
 }
 
 RunReport Report() {

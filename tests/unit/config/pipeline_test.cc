@@ -1,13 +1,11 @@
 #include "config/pipeline.h"
 
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
-#include <ctime>
 #include <fstream>
 
 #include "testing/scratch.h"
-#include "unit/config/catalog.h"
+#include "unit/config/loading.h"
 
 namespace genflow {
 namespace {
@@ -17,62 +15,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-
-const Catalog& TheCatalog() {
-  static const Catalog catalog = TestCatalog();
-  return catalog;
-}
-
-LoadOptions Options() {
-  LoadOptions options;
-  options.catalog = &TheCatalog();
-  options.env = [](const std::string& name) -> std::optional<std::string> {
-    if (name == "HOME") return "/home/u";
-    if (name == "ROWS") return "12";
-    return std::nullopt;
-  };
-  options.secrets = [](const std::string& name) -> std::optional<std::string> {
-    if (name == "TOKEN") return "hunter2";
-    return std::nullopt;
-  };
-  options.secret_salt = "salt";
-  return options;
-}
-
-Pipeline Load(const std::string& text, const LoadOptions& options = Options()) {
-  LoadResult result = ParsePipeline(text, "flows/pipeline.yaml", options);
-  EXPECT_EQ(RenderDiagnostics(result.diagnostics), "");
-  return result.pipeline ? *std::move(result.pipeline) : Pipeline{};
-}
-
-constexpr char kDesign[] = R"(name: linux-helper
-params:
-  base: smollm2-135m          # overridable: -p base=...
-  epochs: 2
-defaults: { retries: 1, timeout: 30m }
-stages:
-  base:
-    uses: model.import
-    with: { path: "${{ params.base }}" }
-  pages:
-    uses: data.read
-    with: { path: data/*.jsonl }
-  clean:
-    uses: data.clean
-    in: { dataset: pages.dataset }
-  tune:
-    uses: train.lora
-    in: { dataset: clean.train, model: base.model }
-    with: { lora: { r: 16, target_modules: all-linear }, epochs: "${{ params.epochs }}" }
-    resources: { gpus: 0..1, memory: 8G }
-  quality:
-    uses: eval.perplexity
-    in: { model: base.model, adapter: tune.adapter, dataset: clean.test }
-  gate:
-    uses: gate.metrics
-    in: { report: quality.report }
-    with: { require: ["perplexity < baseline.perplexity * 0.9"] }
-)";
 
 // The parts of a training stage that the tests below vary.
 std::string Tune(const std::string& with, const std::string& rest = "", const std::string& top = "") {
@@ -352,67 +294,6 @@ TEST(Pipeline, KeyParamsLeaveVolatileOnesOut) {
   const json key = KeyParams(*pipeline.Find("tune"));
   EXPECT_FALSE(key.contains("threads"));
   EXPECT_TRUE(key.contains("epochs"));
-}
-
-TEST(Pipeline, StopsAtAThousandProblems) {
-  std::string text = "stages:\n";
-  for (int i = 0; i < 1500; ++i) text += "  s" + std::to_string(i) + ": { uses: nothing }\n";
-  const LoadResult result = ParsePipeline(text, "p.yaml", Options());
-  EXPECT_EQ(result.diagnostics.size(), 1001u);
-  EXPECT_EQ(result.diagnostics[0].message, "there are more problems than the 1000 that are shown");
-}
-
-TEST(Pipeline, TenThousandStagesLoadInLinearTime) {
-  const auto seconds = [](int n) {
-    std::string text = "stages:\n  s0: { uses: data.read, with: { path: x } }\n";
-    for (int i = 1; i <= n; ++i) {
-      text += "  s" + std::to_string(i) + ": { uses: data.clean, in: { dataset: s" + std::to_string(i - 1) +
-              (i == 1 ? ".dataset" : ".train") + " }, with: { drop: [a, b] } }\n";
-    }
-    const std::clock_t start = std::clock();  // CPU time: others may use the machine
-    EXPECT_EQ(Load(text).stages.size(), static_cast<size_t>(n) + 1);
-    return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
-  };
-  // Quadratic work would make ten times the stages a hundred times slower.
-  EXPECT_LT(seconds(10'000), 40 * seconds(1'000) + 0.2);
-}
-
-TEST(Pipeline, HostileFilesEndQuickly) {
-  std::string bomb = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n";
-  std::string chain = "a0: &a0 [x]\n";
-  for (int i = 1; i < 2000; ++i) {
-    const std::string before = "*a" + std::to_string(i - 1), name = "a" + std::to_string(i);
-    if (i < 15) {
-      bomb += name + ": &" + name + " [";
-      for (int k = 0; k < 9; ++k) bomb += (k > 0 ? ", " : "") + before;
-      bomb += "]\n";
-    }
-    chain += name + ": &" + name + " [" + before + "]\n";
-  }
-  EXPECT_THAT(RenderDiagnostics(ParsePipeline(bomb, "p.yaml", Options()).diagnostics),
-              HasSubstr("p.yaml:7:40: error: the aliases of this file unfold to more than 16 MiB\n"));
-  EXPECT_THAT(RenderDiagnostics(ParsePipeline(chain, "p.yaml", Options()).diagnostics),
-              HasSubstr("p.yaml:64:12: error: values are nested more than 64 levels deep\n"));
-  EXPECT_THAT(
-      RenderDiagnostics(ParsePipeline("a: " + std::string(1 << 20, '['), "p.yaml", Options()).diagnostics),
-      HasSubstr("error: values are nested more than 64 levels deep\n"));
-
-  std::string doubling = "params:\n  p0: '" + std::string(1000, 'x') + "'\n";
-  for (int i = 1; i < 30; ++i) {
-    const std::string before = "params.p" + std::to_string(i - 1);
-    doubling += "  p" + std::to_string(i) + ": ${{ " + before + " }}${{ " + before + " }}\n";
-  }
-  EXPECT_THAT(RenderDiagnostics(ParsePipeline(doubling, "p.yaml", Options()).diagnostics),
-              HasSubstr("error: the expressions of this file give more than 64 MiB of values\n"));
-}
-
-// Whatever is cut off, the answer is a pipeline or a message, and never a crash.
-TEST(Pipeline, EveryPrefixOfAFileIsHandled) {
-  const std::string text = kDesign;
-  for (size_t size = 0; size < text.size(); ++size) {
-    const LoadResult result = ParsePipeline(text.substr(0, size), "p.yaml", Options());
-    EXPECT_EQ(result.pipeline.has_value(), !HasErrors(result.diagnostics)) << size;
-  }
 }
 
 TEST(ParamsFile, ReadsAMappingAndRefusesOthers) {

@@ -10,11 +10,13 @@ namespace genflow {
 
 // Everything that is said about a pipeline file, behind a line break that makes the texts below readable.
 inline std::string Refusal(const std::string& text,
-                           std::vector<std::pair<std::string, std::string>> overrides = {}) {
+                           std::vector<std::pair<std::string, std::string>> overrides = {},
+                           std::map<std::string, nlohmann::json> param_values = {}) {
   const Catalog catalog = TestCatalog();
   LoadOptions options;
   options.catalog = &catalog;
   options.overrides = std::move(overrides);
+  options.param_values = std::move(param_values);
   options.env = [](const std::string& name) -> std::optional<std::string> {
     if (name == "BAD") return "${{ secrets.TOKEN }}";
     return std::nullopt;

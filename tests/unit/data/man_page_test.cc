@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "data/mdoc.h"
 #include "data/roff.h"
+#include "text/unicode.h"
 
 namespace genflow::data {
 namespace {
@@ -69,6 +70,13 @@ TEST(ManPageTest, FileNames) {
   EXPECT_EQ(ParseManFileName("ls.1.gz")->stem, "ls");
   EXPECT_EQ(ParseManFileName("openssl-ca.1ssl")->section, "1ssl");
   EXPECT_EQ(ParseManFileName("systemd.unit.5.zst")->stem, "systemd.unit");
+  EXPECT_EQ(ParseManFileName("master.8postfix.gz")->section, "8postfix");
+  EXPECT_EQ(ParseManFileName("XOpenDisplay.3X11")->section, "3X11");
+  EXPECT_EQ(ParseManFileName("lassign.n")->section, "n");
+  for (const char* name :
+       {"backup.20240101", "old.0", "server.log", "ls.1.xz", "notes.1-draft", "x.1verylongone"}) {
+    EXPECT_FALSE(ParseManFileName(name)) << name;
+  }
   EXPECT_FALSE(ParseManFileName("README"));
   EXPECT_FALSE(ParseManFileName("notes.txt"));
   EXPECT_FALSE(ParseManFileName(".1"));
@@ -94,6 +102,9 @@ TEST(RoffTest, Escapes) {
   EXPECT_EQ(Text("back\\eslash \\\\ tick\\(aq \\*(lqq\\*(rq"), "back\\slash \\ tick' “q”|");
   EXPECT_EQ(Text("kept \\\" gone"), "kept |");
   EXPECT_EQ(Text("trailing\\"), "trailing|");
+  // Characters of several bytes stay whole: for themselves, as a name, as a delimiter.
+  EXPECT_EQ(Text("a\\\u00e9 \\f\u00e9b \\s\u00e9c \\h\u00e91m\u00e9d \\o'\u00e9a' \\(\u00e9\u00e9e"),
+            "a\u00e9 b c d \u00e9 e|");
 }
 
 TEST(RoffTest, ArgumentsKeepQuotedSpaces) {
@@ -110,21 +121,44 @@ TEST(RoffTest, ConditionalsStringsAndDefinitions) {
   EXPECT_EQ(Text(".if '\\*(Aq'\\(aq' same\n.if !'a'b' differ"), "same|differ|");
 }
 
-// Whatever bytes a page has, reading ends.
+// Whatever bytes a page has, reading ends, and what it gives is UTF-8.
 TEST(RoffTest, AnyBytesAreRead) {
-  const char* const kPieces[] = {".if ", "\\{",        "\\}",    ".de x", "..",  "\n",   "\\",  "\\*(",
-                                 "\\n[", "\"",         ".ie n ", ".el ",  "'",   "\\h'", "x",   " ",
-                                 "\\c",  ".ds a \\*a", "\\[u",   ".so ",  "\\s", "\\(",  ".TS", "\xff"};
+  const char* const kPieces[] = {".if ", "\\{",  "\\}",  ".de x",      "..",   "\n",   "\\",
+                                 "\\*(", "\\n[", "\"",   ".ie n ",     ".el ", "'",    "\\h'",
+                                 "x",    " ",    "\\c",  ".ds a \\*a", "\\[u", ".so ", "\\s",
+                                 "\\(",  ".TS",  "\xff", "\\\xe9",     "\\f",  "\\o"};
   uint64_t state = 1;
-  for (int round = 0; round < 3000; ++round) {
-    std::string source = ".SH NAME\n";
-    for (int i = 0; i < 40; ++i) {
+  const auto pieces = [&](int count) {
+    std::string out;
+    for (int i = 0; i < count; ++i) {
       state = state * 6364136223846793005u + 1442695040888963407u;
-      source += kPieces[(state >> 33) % std::size(kPieces)];
+      out += kPieces[(state >> 33) % std::size(kPieces)];
     }
-    (void)ParseManPage(source, {"x", "1"});
+    return out;
+  };
+  int pages = 0;
+  for (int round = 0; round < 3000; ++round) {
+    const std::string source = ".SH NAME\nx - y" + pieces(20) + "\n.SH DESCRIPTION\nz" + pieces(20) + "\n";
+    const auto page = ParseManPage(source, {"x", "1"});
+    if (!page.ok() || !page->has_value()) continue;
+    ++pages;
+    for (const auto& text : {(*page)->name, (*page)->description, (*page)->paragraph}) {
+      ASSERT_TRUE(text::IsValidUtf8(text)) << testing::PrintToString(source);
+    }
   }
-  SUCCEED();
+  EXPECT_GT(pages, 1000);
+}
+
+TEST(ManPageTest, ItsTextIsUtf8) {
+  const auto escaped =
+      ParseManPage(".SH NAME\nx \\- br\\\u00e9w\n.SH DESCRIPTION\nA \\\u00e9.\n", {"x", "1"});
+  ASSERT_TRUE(escaped.ok());
+  EXPECT_EQ((*escaped)->description, "br\u00e9w");
+  EXPECT_EQ((*escaped)->paragraph, "A \u00e9.");
+  // The name of a file is whatever bytes it has, and stands for .Nm here.
+  const auto named = ParseManPage(".Sh NAME\n.Nd run Nm\n.Nm z\n", {"a\xff", "1"});
+  ASSERT_TRUE(named.ok()) << named.error().ToString();
+  EXPECT_EQ((*named)->description, "run a\ufffd");
 }
 
 TEST(MdocTest, Macros) {
@@ -137,6 +171,14 @@ TEST(MdocTest, Macros) {
   EXPECT_EQ(MdocText("Fn", {"open", "path"}, name), "open()");
   EXPECT_EQ(MdocText("Dq", {"a", "b", "."}, name), "\"a b\".");
   EXPECT_EQ(MdocText("Dd", {"May"}, name), "");
+}
+
+TEST(MdocTest, EnclosuresDeeperThanThirtyTwoAreLeftOut) {
+  std::vector<std::string> args(39, "Op");
+  args.emplace_back("x");
+  EXPECT_EQ(MdocText("Op", args, "prog"), std::string(32, '[') + "x" + std::string(32, ']'));
+  const std::vector<std::string> many(300'000, "Op");
+  EXPECT_EQ(MdocText("Op", many, "prog"), std::string(32, '[') + std::string(32, ']'));
 }
 
 }  // namespace

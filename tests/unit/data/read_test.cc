@@ -6,43 +6,34 @@
 
 #include <algorithm>
 
-#include "test_folder.h"
+#include "data/parquet_rows.h"
+#include "data/table_writer.h"
+#include "read_fixture.h"
 
 namespace genflow::data {
 namespace {
 
 namespace fs = std::filesystem;
 
-class ReadTest : public FolderTest {
- protected:
-  Result<ReadStats> Read(const std::vector<fs::path>& files, const ReadOptions& options = {}) {
-    EXPECT_TRUE(RemoveTree(root_ / "out").ok());
-    return ReadFiles(files, options, root_ / "out", {});
-  }
-  std::string ErrorOf(const std::vector<fs::path>& files, const ReadOptions& options = {}) {
-    const auto stats = Read(files, options);
-    return stats.ok() ? "no error" : stats.error().ToString();
-  }
+std::string Gzip(std::string_view text) {
+  std::string out(compressBound(text.size()) + 64, '\0');
+  z_stream z{};
+  deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  z.avail_in = static_cast<uInt>(text.size());
+  z.next_out = reinterpret_cast<Bytef*>(out.data());
+  z.avail_out = static_cast<uInt>(out.size());
+  deflate(&z, Z_FINISH);
+  out.resize(z.total_out);
+  deflateEnd(&z);
+  return out;
+}
 
-  static std::string Gzip(std::string_view text) {
-    std::string out(compressBound(text.size()) + 64, '\0');
-    z_stream z{};
-    deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
-    z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-    z.avail_in = static_cast<uInt>(text.size());
-    z.next_out = reinterpret_cast<Bytef*>(out.data());
-    z.avail_out = static_cast<uInt>(out.size());
-    deflate(&z, Z_FINISH);
-    out.resize(z.total_out);
-    deflateEnd(&z);
-    return out;
-  }
-  static std::string Zstd(std::string_view text) {
-    std::string out(ZSTD_compressBound(text.size()), '\0');
-    out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));
-    return out;
-  }
-};
+std::string Zstd(std::string_view text) {
+  std::string out(ZSTD_compressBound(text.size()), '\0');
+  out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));
+  return out;
+}
 
 TEST_F(ReadTest, JsonlTextKeepsOtherFieldsInMeta) {
   const auto file = Put("a/x.jsonl",
@@ -98,6 +89,35 @@ TEST_F(ReadTest, PreferencesAsTextAndAsConversations) {
   EXPECT_THAT(RowsOf<PreferenceRow>(root_ / "out"),
               testing::ElementsAre(PreferenceRow{"p.jsonl:1", "q", "good", "bad", "{}"},
                                    PreferenceRow{"p.jsonl:2", "q2", "good2", "bad2", "{}"}));
+}
+
+TEST_F(ReadTest, PreferencesThatWouldLoseTurns) {
+  const auto error = [&](const std::string& text) {
+    const auto file = Put("p.jsonl", text);
+    const std::string whole = ErrorOf({file});
+    return whole.substr(std::min(whole.size(), file.string().size()));
+  };
+  const auto turn = [](const std::string& role, const std::string& content) {
+    return R"({"role":")" + role + R"(","content":")" + content + "\"}";
+  };
+  const auto pair = [](const std::string& before, const std::string& other) {
+    return R"({"chosen":[)" + before + R"({"role":"assistant","content":"good"}],"rejected":[)" + other +
+           R"({"role":"assistant","content":"bad"}]})";
+  };
+  const std::string system = turn("system", "s") + ",", q = turn("user", "q") + ",",
+                    other = turn("user", "r") + ",";
+  const std::string hint = "\n  hint: write the whole conversation as one text into 'prompt'";
+  EXPECT_EQ(error(pair(system + q, system + q)),
+            ":1: field 'chosen' has 2 messages before the answer, of which a preference keeps one" + hint);
+  EXPECT_EQ(error(pair(q, other)),
+            ":1: 'chosen' and 'rejected' answer different conversations\n"
+            "  hint: on_error: skip leaves such records out");
+  EXPECT_EQ(error(R"({"chosen":"a","rejected":"b","prompt":[)" + system + turn("user", "q") + "]}"),
+            ":1: field 'prompt' has 2 messages, of which a preference keeps the last" + hint);
+  ASSERT_TRUE(
+      Read({Put("p.jsonl", R"({"chosen":"a","rejected":"b","prompt":[)" + turn("user", "q") + "]}")}).ok());
+  EXPECT_THAT(RowsOf<PreferenceRow>(root_ / "out"),
+              testing::ElementsAre(PreferenceRow{"p.jsonl:1", "q", "a", "b", "{}"}));
 }
 
 TEST_F(ReadTest, CompressedFilesReadTheSame) {
@@ -168,6 +188,10 @@ TEST_F(ReadTest, RecordsThatDoNotFit) {
             "1: message 0 has the role 'boss', which is none of system, user, assistant, tool");
   EXPECT_EQ(error(R"({"messages":[{"role":"assistant","content":null,"tool_calls":[]}]})"),
             "1: message 0 is a tool call, which datasets do not carry");
+  EXPECT_EQ(error(R"({"messages":[{"role":"assistant","content":"ok","tool_calls":[{"id":"c"}]}]})"),
+            "1: message 0 is a tool call, which datasets do not carry");
+  EXPECT_EQ(error(R"({"messages":[{"role":"assistant","tool_calls":[{"id":"c"}]}]})"),
+            "1: message 0 is a tool call, which datasets do not carry");
   EXPECT_EQ(error(R"({"chosen":"a","rejected":"b"})"),
             "1: no field 'prompt' (the record has fields 'chosen', 'rejected')");
 }
@@ -178,29 +202,6 @@ TEST_F(ReadTest, JsonArray) {
   EXPECT_THAT(RowsOf<TextRow>(root_ / "out"),
               testing::ElementsAre(TextRow{"x.json:1", "a", "x.json", "{}"},
                                    TextRow{"x.json:2", "b", "x.json", R"({"k":"é"})"}));
-}
-
-TEST_F(ReadTest, CsvWithQuotesAndLineEnds) {
-  const auto file = Put("x.csv", "\xEF\xBB\xBFid,text,note\r\n1,\"a, \"\"b\"\"\nc\",\r\n\r\n2,plain,n\n");
-  ASSERT_TRUE(Read({file}).ok());
-  EXPECT_THAT(RowsOf<TextRow>(root_ / "out"),
-              testing::ElementsAre(TextRow{"1", "a, \"b\"\nc", "x.csv", R"({"note":""})"},
-                                   TextRow{"2", "plain", "x.csv", R"({"note":"n"})"}));
-  const auto tabs = Put("x.tsv", "text\tn\na,b\t1\n");
-  ASSERT_TRUE(Read({tabs}).ok());
-  EXPECT_THAT(RowsOf<TextRow>(root_ / "out"),
-              testing::ElementsAre(TextRow{"x.tsv:2", "a,b", "x.tsv", R"({"n":"1"})"}));
-}
-
-TEST_F(ReadTest, CsvErrors) {
-  const auto first_line = [&](const char* text) {
-    const auto file = Put("x.csv", text);
-    const std::string whole = ErrorOf({file});
-    return whole.substr(file.string().size(), whole.find('\n') - file.string().size());
-  };
-  EXPECT_EQ(first_line("id,text\n1,a\n2,b,c\n"), ":3: the record has 3 fields where the header names 2");
-  EXPECT_EQ(first_line("id,text\n1,\"a\n"), ":2: a quoted field is never closed");
-  EXPECT_EQ(first_line("id,text\n1,\"a\"b\n"), ":2: text stands after a closing quote");
 }
 
 TEST_F(ReadTest, TextUnits) {
@@ -245,6 +246,26 @@ TEST_F(ReadTest, ParquetOfOtherTools) {
               "12", {{"user", "Grüß"}, {"assistant", "Gott"}}, R"({"lang":"de","tags":[],"ok":false})"}));
 }
 
+TEST_F(ReadTest, ParquetNumbersKeepTheirValue) {
+  TypedTable table;
+  table.columns = {{"x", ColumnType::kDouble}};
+  const std::pair<double, std::string> cases[] = {{5e-324, "5e-324"},  // the smallest there is
+                                                  {2.2250738585072009e-308, "2.225073858507201e-308"},
+                                                  {1.7976931348623157e308, "1.7976931348623157e+308"},
+                                                  {0.1, "0.1"},
+                                                  {-100, "-100"},
+                                                  {1.0 / 3, "0.3333333333333333"}};
+  for (const auto& [value, text] : cases) table.rows.push_back({value});
+  ASSERT_TRUE(WriteTable(table, root_ / "x.parquet").ok());
+  auto rows = ParquetRows::Open(root_ / "x.parquet");
+  ASSERT_TRUE(rows.ok()) << rows.error().ToString();
+  std::string row;
+  for (const auto& [value, text] : cases) {
+    ASSERT_TRUE((*rows)->Next(&row).value());
+    EXPECT_EQ(row, "{\"x\":" + text + "}");
+  }
+}
+
 TEST_F(ReadTest, TruncatedParquet) {
   PutDataset("d", std::vector<TextRow>{{"a", "b", "", "{}"}});
   const auto file = root_ / "d/part-00000.parquet";
@@ -283,6 +304,17 @@ TEST_F(ReadTest, WhatCannotBeRead) {
             "cannot tell the format of '" + unknown.string() +
                 "' by its name\n  hint: set format to jsonl, json, csv, parquet, text or man");
   EXPECT_EQ(ErrorOf({Put("e.jsonl", "\n\n")}), "the files hold no rows");
+  for (const auto& [name, packer] : {std::pair("ls.1.xz", "xz"), std::pair("x.jsonl.bz2", "bzip2")}) {
+    const auto packed = Put(name, "x");
+    ReadOptions options;
+    options.skip_bad = true;
+    for (const Format format : {Format::kAuto, Format::kMan}) {
+      options.format = format;
+      EXPECT_EQ(ErrorOf({packed}, options), "'" + packed.string() + "' is compressed with " + packer +
+                                                ", which cannot be read\n"
+                                                "  hint: unpack it, or pack it as .gz or .zst");
+    }
+  }
   ReadOptions options;
   options.exclude = {"x.*"};
   EXPECT_EQ(ErrorOf({unknown}, options), "there are no files to read");

@@ -87,6 +87,19 @@ TEST_F(SplitTest, TestPartStaysWhenTheTrainingPartGrows) {
   EXPECT_EQ(stats->unused, 70u);
 }
 
+TEST_F(SplitTest, RoundedSharesUseEveryRow) {
+  // 13.5 and 1.5 rows, which would be 14 and 2.
+  const auto two = Split(PutDataset("fifteen", Rows(15)), 0.9, 0.1, 0, {}, "two");
+  ASSERT_TRUE(two.ok()) << two.error().ToString();
+  EXPECT_EQ(two->part_rows, (std::vector<uint64_t>{13, 2}));
+  const auto three = Split(PutDataset("six", Rows(6)), 0.5, 0.25, 0.25, {}, "three");
+  ASSERT_TRUE(three.ok()) << three.error().ToString();
+  EXPECT_EQ(three->part_rows, (std::vector<uint64_t>{2, 2, 2}));
+  const auto rows = Split(root_ / "fifteen", 0.9, 2, 0, {}, "rows");
+  ASSERT_FALSE(rows.ok());
+  EXPECT_EQ(rows.error().message, "the parts want 16 rows (train 14, test 2) where the dataset has 15");
+}
+
 TEST_F(SplitTest, GroupByContent) {
   const auto from = PutDataset(
       "in", std::vector<TextRow>{{"a", "x", "", "{}"}, {"b", "x", "", "{}"}, {"c", "y", "", "{}"}});
@@ -241,9 +254,33 @@ TEST_F(FormatTest, UnknownFieldsAreRefusedUpFront) {
             "  hint: they have id, text, source, content and what is below meta, such as meta.name");
   EXPECT_FALSE(std::filesystem::exists(root_ / "out"));
   FormatOptions none;
-  EXPECT_EQ(CheckFormat(none).error().message, "'user' is needed to make messages rows");
+  EXPECT_EQ(CheckFormat(none).error().message, "user is needed to make messages rows");
   none.user = {"{x"};
   EXPECT_EQ(CheckFormat(none).error().message, "user: '{' is never closed in the template '{x'");
+  none.user = {"x", "{x\ny"};
+  EXPECT_EQ(CheckFormat(none).error().message, "user[1]: '{' is never closed in the template '{x…'");
+}
+
+TEST_F(FormatTest, FieldsMayComeLateOrHaveADefault) {
+  std::vector<TextRow> rows;
+  for (int i = 0; i < 1500; ++i)
+    rows.push_back({"r" + std::to_string(i), "x", "", i == 1400 ? R"({"late":"l"})" : R"({"name":"n"})"});
+  const auto from = PutDataset("in", rows);
+  FormatOptions options;
+  options.user = {"{meta.late}"};
+  const auto late = FormatDataset(from, options, root_ / "late");
+  ASSERT_TRUE(late.ok()) << late.error().ToString();
+  EXPECT_THAT(RowsOf<MessagesRow>(root_ / "late"),
+              ElementsAre(MessagesRow{"r1400", {{"user", "l"}}, R"({"late":"l"})"}));
+  options.user = {"{meta.none|default:nothing|upper}"};
+  const auto none = FormatDataset(from, options, root_ / "none");
+  ASSERT_TRUE(none.ok()) << none.error().ToString();
+  EXPECT_EQ(none->rows_out, 1500u);
+  // A default that is blank is none.
+  options.user = {"{meta.nmae|default: }"};
+  const auto blank = FormatDataset(from, options, root_ / "blank");
+  ASSERT_FALSE(blank.ok());
+  EXPECT_EQ(blank.error().ToString(), "no row has the field 'meta.nmae'\n  hint: did you mean 'meta.name'?");
 }
 
 }  // namespace

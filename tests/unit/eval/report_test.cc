@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "data/parquet_rows.h"
+#include "eval/gate.h"
 #include "eval/report_samples.h"
 #include "testing/scratch.h"
 
@@ -235,6 +236,38 @@ TEST(Report, MissingFolder) {
   const auto report = ReadReport("/nonexistent/report");
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.error().message, "/nonexistent/report/report.json: No such file or directory");
+}
+
+// Value of a metric by its name, or the error.
+std::string Found(const std::vector<NamedReport>& reports, const std::string& name) {
+  const auto metric = MetricIndex(reports).Find(name);
+  return metric.ok() ? FormatMetric(*metric) : metric.error().ToString();
+}
+
+TEST(MetricIndex, TwoReportsOfOneStage) {
+  Report first, second, other;
+  first.Set({.name = "loss", .value = 1});
+  first.Set({.name = "only", .value = 5});
+  second.Set({.name = "loss", .value = 2});
+  other.Set({.name = "loss", .value = 3});
+  const std::vector<NamedReport> reports = {
+      {"q", first, "q.report"}, {"q", second, "q.more"}, {"r", other, "r.report"}};
+  EXPECT_EQ(Found(reports, "q.report.loss"), "1");
+  EXPECT_EQ(Found(reports, "q.more.loss"), "2");
+  EXPECT_EQ(Found(reports, "r.loss"), "3");
+  EXPECT_EQ(Found(reports, "q.only"), "5");
+  EXPECT_EQ(Found(reports, "only"), "5");
+  EXPECT_EQ(Found(reports, "q.loss"),
+            "metric 'q.loss' is in several reports\n  hint: write 'q.report.loss' or 'q.more.loss'");
+  EXPECT_EQ(Found(reports, "loss"),
+            "metric 'loss' is in several reports\n"
+            "  hint: write 'q.report.loss' or 'q.more.loss' or 'r.loss'");
+  EXPECT_EQ(MetricIndex(reports).Names(),
+            (std::vector<std::string>{"only", "q.more.loss", "q.only", "q.report.loss", "r.loss"}));
+  // Without their ports they cannot be told apart.
+  const std::vector<NamedReport> unknown = {{"q", first}, {"q", second}};
+  EXPECT_EQ(Found(unknown, "q.loss"),
+            "metric 'q.loss' is in several reports\n  hint: connect only one of them");
 }
 
 }  // namespace

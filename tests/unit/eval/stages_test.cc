@@ -2,131 +2,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
-#include <map>
-#include <optional>
 
 #include "base/files.h"
 #include "base/sha256.h"
 #include "base/strings.h"
-#include "data/parquet_rows.h"
-#include "eval/report.h"
 #include "formats/training_record.h"
-#include "host/stage_runner.h"
-#include "testing/scratch.h"
-#include "unit/eval/tiny_model.h"
+#include "unit/eval/stages_fixture.h"
 
 namespace genflow {
 namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-class Lines : public ReportSink {
- public:
-  void Report(const json& line) override { lines.push_back(line); }
-  // "message" or "message\n  hint: ..." of the fail line; "" without one.
-  std::string Failure() const {
-    for (const auto& line : lines) {
-      if (line["t"] != "fail") continue;
-      const std::string hint = line.value("hint", "");
-      return line["message"].get<std::string>() + (hint.empty() ? "" : "\n  hint: " + hint);
-    }
-    return "";
-  }
-  std::string Summary() const {
-    for (const auto& line : lines) {
-      if (line["t"] == "summary") return line["text"];
-    }
-    return "";
-  }
-  std::vector<std::string> Warnings() const {
-    std::vector<std::string> out;
-    for (const auto& line : lines) {
-      if (line["t"] == "log" && line["level"] == "warning") out.push_back(line["text"]);
-    }
-    return out;
-  }
-  std::vector<json> lines;
-};
-
-class StagesTest : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    scratch_.emplace();
-    root_ = scratch_->path();
-    testing_support::WriteTinyModel(root_ / "model", 1);
-    testing_support::WriteTinyAdapter(root_ / "adapter", 2);
-    testing_support::WriteTinyChats(root_ / "chats", 12);
-  }
-  static void TearDownTestSuite() { scratch_.reset(); }
-
-  static StageInput In(const std::string& port, const std::string& type, const std::string& name,
-                       const std::string& source = "") {
-    return {port, type, (root_ / name).string(), "sha256:" + Sha256Hex(name), source};
-  }
-  static std::vector<StageInput> Base() { return {In("model", "model", "model", "base.model")}; }
-  static std::vector<StageInput> Tuned() {
-    auto inputs = Base();
-    inputs.push_back(In("adapter", "adapter", "adapter", "tune.adapter"));
-    return inputs;
-  }
-  static std::vector<StageInput> With(std::vector<StageInput> inputs, StageInput more) {
-    inputs.push_back(std::move(more));
-    return inputs;
-  }
-
-  // Runs a stage with output `port` at root_/out.
-  int32_t Run(const char* plugin, const std::string& stage, json params, std::vector<StageInput> inputs,
-              const std::string& port, const std::string& out) {
-    fs::remove_all(root_ / out);
-    StageRequest request;
-    request.plugin = plugin;
-    request.stage = stage;
-    request.params = std::move(params);
-    request.inputs = std::move(inputs);
-    request.outputs = {{port, (root_ / out).string()}};
-    request.state_dir = (root_ / "state").string();
-    request.scratch_dir = (root_ / "scratch").string();
-    request.threads = 1;
-    lines_ = Lines();
-    return RunStage(request, lines_);
-  }
-  eval::Report Report(const std::string& out) {
-    auto report = eval::ReadReport(root_ / out);
-    EXPECT_TRUE(report.ok()) << report.error().ToString();
-    return report.ok() ? *report : eval::Report();
-  }
-  // The sample rows of a report; members that are null are left out.
-  std::vector<json> Samples(const std::string& out) {
-    std::vector<json> samples;
-    auto rows = data::ParquetRows::Open(root_ / out / eval::kSamplesFile);
-    EXPECT_TRUE(rows.ok()) << rows.error().ToString();
-    if (!rows.ok()) return samples;
-    std::string row;
-    while ((*rows)->Next(&row).value()) samples.push_back(json::parse(row));
-    return samples;
-  }
-  static double Value(const eval::Report& report, const std::string& name) {
-    const eval::Metric* metric = report.Find(name);
-    EXPECT_NE(metric, nullptr) << name;
-    return metric == nullptr ? std::nan("") : metric->value;
-  }
-  static json PerplexityParams() {
-    return {{"device", "cpu"}, {"dtype", "fp32"}, {"max_examples", 0}, {"batch_tokens", 512}};
-  }
-  double Perplexity(std::vector<StageInput> inputs, const std::string& out) {
-    EXPECT_EQ(Run(EVAL_PLUGIN, "eval.perplexity", PerplexityParams(), std::move(inputs), "report", out), 0)
-        << lines_.Failure();
-    return Value(Report(out), "perplexity");
-  }
-
-  static std::optional<ScratchFolder> scratch_;
-  static fs::path root_;
-  Lines lines_;
-};
-std::optional<ScratchFolder> StagesTest::scratch_;
-fs::path StagesTest::root_;
 
 TEST_F(StagesTest, PerplexitySideBySide) {
   const auto chats = In("dataset", "dataset", "chats", "split.test");
@@ -296,6 +185,32 @@ TEST_F(StagesTest, PackageHoldsTheTunedModel) {
   // The same inputs give the same bytes.
   ASSERT_EQ(Run(PACKAGE_PLUGIN, "package.model", params, inputs, "package", "package2"), 0);
   EXPECT_EQ(ReadFile(root_ / "package2" / "SHA256SUMS").value(), sums);
+}
+
+TEST_F(StagesTest, PackageKeepsEveryReportOfAStage) {
+  Perplexity(With(Tuned(), In("dataset", "dataset", "chats")), "first");
+  Perplexity(With(Base(), In("dataset", "dataset", "chats")), "second");
+  auto inputs = Tuned();
+  inputs.push_back(In("reports", "report", "first", "quality.report"));
+  inputs.push_back(In("reports", "report", "second", "quality.base"));
+  inputs.push_back(In("reports", "report", "second", "quality.base"));
+  inputs.push_back(In("reports", "report", "second"));
+  const json params = {{"name", "tiny"},  {"about", ""},   {"license", ""},     {"base_name", ""},
+                       {"merged", false}, {"gguf", false}, {"dtype", "float32"}};
+  ASSERT_EQ(Run(PACKAGE_PLUGIN, "package.model", params, inputs, "package", "package_reports"), 0)
+      << lines_.Failure();
+  const fs::path reports = root_ / "package_reports" / "reports";
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(reports)) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  EXPECT_THAT(names, testing::ElementsAre("quality.base-2.json", "quality.base-2.md", "quality.base.json",
+                                          "quality.base.md", "quality.json", "quality.md", "report-4.json",
+                                          "report-4.md"));
+  const auto has_baseline = [&](const std::string& name) {
+    return json::parse(ReadFile(reports / name).value())["metrics"].contains("baseline.perplexity");
+  };
+  EXPECT_TRUE(has_baseline("quality.json"));
+  EXPECT_FALSE(has_baseline("quality.base.json"));
 }
 
 TEST_F(StagesTest, GateReadsTheReports) {

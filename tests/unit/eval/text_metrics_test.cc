@@ -31,6 +31,7 @@ TEST(TextMetrics, RougeL) {
   EXPECT_DOUBLE_EQ(RougeL("police killed the gunman", "police ended the gunman"), 0.75);
   EXPECT_DOUBLE_EQ(RougeL("the gunman police killed", "police killed the gunman"), 0.5);
   EXPECT_DOUBLE_EQ(RougeL("", "a"), 0);
+  EXPECT_DOUBLE_EQ(RougeL("", "..."), 0);
   EXPECT_DOUBLE_EQ(RougeL("same", "Same."), 1);
 }
 

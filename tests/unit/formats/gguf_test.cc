@@ -94,23 +94,57 @@ TEST(Gguf, TruncationAnywhereIsAnError) {
   }
 }
 
+// Where the map of a file with these bytes begins; its metadata has a text.
+const std::byte* MapStart(const GgufFile& file, const std::string& bytes) {
+  for (const auto& [key, value] : file.metadata()) {
+    const auto* text = std::get_if<std::string_view>(&value);
+    if (text == nullptr) continue;
+    const size_t at = bytes.find(Bytes().Text(*text).text());
+    if (at != std::string::npos) return reinterpret_cast<const std::byte*>(text->data()) - at - 8;
+  }
+  return nullptr;
+}
+
+// A damaged file is refused by name, or opens with every tensor inside it.
 TEST(Gguf, DamagedBytesNeverCrash) {
   const std::string whole = ReadFile(kTiny).value();
   const ScratchFolder scratch;
   const std::string path = scratch / "damaged.gguf";
+  constexpr size_t kHeader = 30000;  // a little more than its size
   uint32_t random = 3;
+  int opened = 0;
   for (int i = 0; i < 150; ++i) {
     std::string changed = whole;
     for (int k = 0; k < 3; ++k) {
       random = random * 1664525u + 1013904223u;
-      const size_t at = random % (i % 2 == 0 ? 400 : 30000);
+      const size_t at = i % 3 == 0   ? random % 400
+                        : i % 3 == 1 ? random % kHeader
+                                     : kHeader + random % (whole.size() - kHeader);
       random = random * 1664525u + 1013904223u;
       changed[at] = static_cast<char>(random >> 24);
     }
     std::ofstream(path, std::ios::binary | std::ios::trunc) << changed;
     const auto file = GgufFile::Open(path);
-    EXPECT_TRUE(file.ok() || !file.error().message.empty());
+    if (!file.ok()) {
+      const Error& error = file.error();
+      const bool unknown = error.message.starts_with(path + ": GGUF version ") ||
+                           error.message.find(": GGML tensor type ") != std::string::npos;
+      EXPECT_EQ(error.code, unknown ? Code::kUnsupported : Code::kCorrupt) << error.message;
+      EXPECT_TRUE(error.message.starts_with(path + ": ")) << error.message;
+      continue;
+    }
+    ++opened;
+    const std::byte* start = MapStart(*file, changed);
+    ASSERT_NE(start, nullptr);
+    for (const auto& tensor : file->tensors()) {
+      ASSERT_GE(tensor.data, start) << tensor.name;
+      const auto at = static_cast<size_t>(tensor.data - start);
+      ASSERT_LE(tensor.bytes, changed.size()) << tensor.name;
+      ASSERT_LE(at, changed.size() - tensor.bytes) << tensor.name;
+      EXPECT_EQ(std::memcmp(tensor.data, changed.data() + at, tensor.bytes), 0) << tensor.name;
+    }
   }
+  EXPECT_GE(opened, 50) << "damage to the data alone is not seen";
 }
 
 TEST(Gguf, HostileHeaders) {

@@ -157,7 +157,8 @@ TEST(ModelWriter, RefusesATokenizerThatLlamaCppLacks) {
   EXPECT_EQ(TokenizerToGguf(*files, base->config(), 300, &writer).error().message.substr(0, 6), "token ");
   files->tokenizer["pre_tokenizer"] = {{"type", "Whitespace"}};
   EXPECT_EQ(TokenizerToGguf(*files, base->config(), 904, &writer).error().message,
-            "this tokenizer has no counterpart in llama.cpp: its pre-tokenizer is {\"type\":\"Whitespace\"}");
+            "this tokenizer has no counterpart in llama.cpp: its pre-tokenizer is {\"type\":\"Whitespace\"}, "
+            "without 'ignore_merges'");
 }
 
 TEST(ModelWriter, PreTokenizersHaveTheirNames) {
@@ -170,7 +171,12 @@ TEST(ModelWriter, PreTokenizersHaveTheirNames) {
                                                         {"digit_runs", ""}}) {
     const json file = json::parse(
         ReadFile(GENFLOW_SOURCE_DIR "/tests/parity/fixtures/text/tokenizers/" + name + ".json").value());
-    EXPECT_EQ(GgufPreTokenizer(file["pre_tokenizer"]).value_or(""), expected) << name;
+    const bool ignore_merges = file["model"]["ignore_merges"];
+    EXPECT_EQ(GgufPreTokenizer(file["pre_tokenizer"], ignore_merges).value_or(""), expected) << name;
+    // llama.cpp ties to the name whether a piece that is a token is taken whole.
+    EXPECT_EQ(GgufPreTokenizer(file["pre_tokenizer"], !ignore_merges).value_or(""),
+              name == "llama3" ? "smaug-bpe" : "")
+        << name;
   }
 }
 
@@ -193,6 +199,13 @@ TEST(ModelWriter, FullDiskIsAnError) {
   const auto begun = writer.Begin("/dev/full");
   ASSERT_FALSE(begun.ok());
   EXPECT_EQ(begun.error().code, Code::kExhausted);
+  EXPECT_EQ(begun.error().message, "/dev/full: write: No space left on device");
+  GgufWriter gguf;
+  gguf.AddTensor("a", {1}, DType::kF32);
+  const Status header = gguf.Begin("/dev/full");
+  ASSERT_FALSE(header.ok());
+  EXPECT_EQ(header.error().code, Code::kExhausted);
+  EXPECT_EQ(header.error().message, "/dev/full: write: No space left on device");
 }
 
 }  // namespace

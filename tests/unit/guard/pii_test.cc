@@ -26,7 +26,9 @@ TEST(Pii, Positives) {
       {"+442079460123", "phone:+442079460123"},
       {"IBAN: DE89 3704 0044 0532 0130 00", "iban:DE89 3704 0044 0532 0130 00"},
       {"GB82WEST12345698765432", "iban:GB82WEST12345698765432"},
+      {"ES91 2100 0418 4502 0005 1332 THANKS", "iban:ES91 2100 0418 4502 0005 1332"},
       {"card 4111 1111 1111 1111 exp", "credit_card:4111 1111 1111 1111"},
+      {"4111 1111 1111 1111 12/26", "credit_card:4111 1111 1111 1111"},
       {"5500-0000-0000-0004", "credit_card:5500-0000-0000-0004"},
       {"378282246310005", "credit_card:378282246310005"},
       {"SSN: 536-22-8726.", "ssn:536-22-8726"},
@@ -45,10 +47,19 @@ TEST(Pii, Positives) {
        "k-proj-Ab3dEf6hIj9lMn2pQr5tUv8x",
        "api_key:s"
        "k-proj-Ab3dEf6hIj9lMn2pQr5tUv8x"},
+      {"s"
+       "k-proj-Ab3_dEf6hIj9-lMn2pQr5_tUv8x",
+       "api_key:s"
+       "k-proj-Ab3_dEf6hIj9-lMn2pQr5_tUv8x"},
+      {"glpat-Ab3dEf6hIj9lMn2pQr5t", "api_key:glpat-Ab3dEf6hIj9lMn2pQr5t"},
       {"-----BEGIN "
        "RSA PRIVATE KEY-----\nMII",
        "api_key:-----BEGIN "
        "RSA PRIVATE KEY-----"},
+      {"-----BEGIN "
+       "PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\n",
+       "api_key:-----BEGIN "
+       "PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----"},
   };
   for (const auto& [text, expected] : cases) EXPECT_EQ(Found(text), Strings{expected}) << text;
 }
@@ -59,7 +70,7 @@ TEST(Pii, Negatives) {
       "user@example.com, a@mail.example.org, x@host.test",
       "decorators like @property and git@ alone",
       "555-0123 and 212-555-0147 are for films",
-      "123-456-7890",
+      "123-456-7890 and 555-123-4567",
       "on 2024-01-15 at 12:30:45",
       "version 1.2.3.4 and 10.0.0.1, 192.168.1.20, 127.0.0.1, 203.0.113.9, 255.255.255.0, 999.1.1.1",
       "2001:db8::1 and ::1 and fe80::1 and 12:30:45",
@@ -71,6 +82,8 @@ TEST(Pii, Negatives) {
       "pi is 3.14159265358979323846",
       "s"
       "k-xxxxxxxxxxxxxxxxxxxxxxxx",
+      "s"
+      "k-loading-spinner-container-large",
       "0x7f3a9c8d1e2b4a5c and 123456789",
   };
   for (const char* text : cases) EXPECT_EQ(Found(text), Strings{}) << text;
@@ -85,6 +98,9 @@ TEST(Pii, ChosenTypesAlone) {
 TEST(Pii, SeveralInOneText) {
   EXPECT_EQ(Found("bob@gmail.com, ann@gmail.com, 8.8.4.4"),
             (Strings{"email:bob@gmail.com", "email:ann@gmail.com", "ip:8.8.4.4"}));
+  // The first pattern takes in the start of the second number; the search goes on after what was reported.
+  EXPECT_EQ(Found("ES91 2100 0418 4502 0005 1332 DE89 3704 0044 0532 0130 00"),
+            (Strings{"iban:ES91 2100 0418 4502 0005 1332", "iban:DE89 3704 0044 0532 0130 00"}));
 }
 
 TEST(Pii, Checksums) {

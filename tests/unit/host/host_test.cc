@@ -83,10 +83,22 @@ TEST(Plugin, RefusesWhatIsNotAPluginOfThisAbi) {
   ASSERT_FALSE(ordinary.ok());
   EXPECT_EQ(ordinary.error().message,
             std::string(NOT_A_PLUGIN) + " is not a genflow plugin: it exports no genflow_plugin_init");
-  auto future = DescribePlugin(WRONG_ABI_PLUGIN);
-  ASSERT_FALSE(future.ok());
-  EXPECT_EQ(future.error().message,
-            std::string("plugin ") + WRONG_ABI_PLUGIN + " has ABI 2.0, this genflow has 1.0");
+  const std::pair<const char*, const char*> odd[] = {
+      {"major", "plugin FILE has ABI 2.0, this genflow has 1.0"},
+      {"minor", "plugin FILE has ABI 1.1, this genflow has 1.0"},
+      {"short", "plugin FILE: a gf_stage is smaller than ABI 1.0 has it"},
+      {"nameless", "FILE: a stage has no name"},
+      {"no_run", "FILE: stage odd.stage has no run()"},
+      {"throws", "plugin FILE could not describe its stages"},
+  };
+  for (const auto& [what, message] : odd) {
+    const std::string file = std::string(ODD_PLUGINS) + "/odd_" + what + ".so";
+    const auto plugin = DescribePlugin(file);
+    ASSERT_FALSE(plugin.ok()) << what;
+    std::string expected = message;
+    expected.replace(expected.find("FILE"), 4, file);
+    EXPECT_EQ(plugin.error().message, expected);
+  }
   EXPECT_FALSE(DescribePlugin("/no/such/plugin.so").ok());
 }
 
@@ -139,6 +151,17 @@ TEST(Stage, OutcomesAndReasonsArrive) {
   }
   Recorder recorder;
   EXPECT_EQ(RunStage(UpperRequest(folder, "interrupt"), recorder), GF_INTERRUPTED);
+}
+
+TEST(Stage, IsCheckedBeforeItRuns) {
+  const ScratchFolder scratch;
+  StageRequest request = UpperRequest(scratch.path(), "copy");
+  request.params["limit"] = 13;
+  Recorder recorder;
+  EXPECT_EQ(RunStage(request, recorder), GF_FAILED);
+  EXPECT_EQ(recorder.Of("fail")[0],
+            json({{"t", "fail"}, {"code", "invalid"}, {"message", "limit must not be 13"}, {"hint", ""}}));
+  EXPECT_FALSE(fs::exists(scratch / "out.txt"));
 }
 
 TEST(Stage, RefusesAPluginOtherThanTheManifests) {

@@ -98,6 +98,15 @@ TEST(ChatEncoding, ControlTokensInMessagesStayText) {
   EXPECT_EQ(Trained(outcome.chat), "no<|im_end|>way<|im_end|>");
 }
 
+TEST(ChatEncoding, DoesNotDependOnTheDay) {
+  const ChatEncoder encoder =
+      Encoder("{{ strftime_now('%d %b %Y') }}:{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}");
+  EXPECT_EQ(encoder.RenderPrompt({{"user", "q"}}).value(), "26 Jul 2024:q<|im_end|>");
+  const ChatOutcome outcome = encoder.EncodeChat({{"user", "q"}, {"assistant", "a"}});
+  ASSERT_TRUE(outcome.ok()) << outcome.error.ToString();
+  EXPECT_EQ(SmolLm2().Decode(outcome.chat.ids), "26 Jul 2024:q<|im_end|>a<|im_end|>");
+}
+
 struct Refusal {
   const char* name;
   std::string source;
@@ -150,7 +159,7 @@ TEST(ChatEncoding, Refusals) {
   };
   for (const auto& test : cases) {
     const ChatOutcome outcome = Encoder(test.source).EncodeChat(test.messages);
-    EXPECT_EQ(ChatRefusalName(outcome.refusal), std::string(ChatRefusalName(test.kind))) << test.name;
+    EXPECT_EQ(outcome.refusal, test.kind) << test.name;
     EXPECT_EQ(outcome.error.message, test.message) << test.name;
   }
 }

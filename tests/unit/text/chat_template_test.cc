@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <time.h>
 
 #include "base/files.h"
 
@@ -87,6 +89,22 @@ TEST(ChatTemplate, KnowsTheDate) {
   EXPECT_EQ(parsed->Render(std::vector<Message>{}, {.now = kNoon})->text, "01 Jan 2026");
 }
 
+TEST(ChatTemplate, TheDateIsThatOfUtc) {
+  const char* before = ::getenv("TZ");
+  const std::string zone = before == nullptr ? "" : before;
+  ::setenv("TZ", "EAST-14", 1);  // fourteen hours ahead
+  ::tzset();
+  const auto parsed = ChatTemplate::Parse("{{ strftime_now('%d %b %Y %H:%M') }}");
+  const auto rendered = parsed->Render(std::vector<Message>{}, {.now = 1767268800});
+  if (before == nullptr)
+    ::unsetenv("TZ");
+  else
+    ::setenv("TZ", zone.c_str(), 1);
+  ::tzset();
+  ASSERT_TRUE(rendered.ok()) << rendered.error().ToString();
+  EXPECT_EQ(rendered->text, "01 Jan 2026 12:00");
+}
+
 std::string ParseError(const std::string& source) {
   const auto parsed = ChatTemplate::Parse(source);
   return parsed.ok() ? "parsed" : parsed.error().message;
@@ -118,6 +136,8 @@ TEST(ChatTemplate, RunTimeErrorsNameTheLine) {
             "chat template, line 3 refuses: no system role");
   EXPECT_EQ(RenderError("\n{{ 'a' - 1 }}"),
             "chat template, line 2: Unknown operator \"-\" between String and Integer");
+  EXPECT_EQ(RenderError("{{ strftime_now('') }}"),
+            "chat template, line 1: strftime_now cannot format the time as ''");
 }
 
 TEST(ChatTemplate, RefusesMessagesWithTheReservedMark) {

@@ -81,10 +81,15 @@ TEST_P(TokenizerParity, EndsOfTokens) {
     ASSERT_EQ(ends.size(), ids.size());
     EXPECT_TRUE(std::is_sorted(ends.begin(), ends.end()));
     EXPECT_EQ(ends.empty() ? 0 : ends.back(), text.size());
-    const bool changed = std::string(GetParam()) == "gpt2_prefix_space" || tokenizer.Decode(ids) != text;
+    const bool prefix = std::string(GetParam()) == "gpt2_prefix_space";
+    const bool changed = !prefix && tokenizer.Decode(ids) != text;
+    bool segment = true;  // the token begins the text, or what follows a special token
     for (size_t i = 0; i < ids.size() && !changed; ++i) {
       const size_t begin = i == 0 ? 0 : ends[i - 1];
-      EXPECT_EQ(text.substr(begin, ends[i] - begin), tokenizer.TokenBytes(ids[i])) << i;
+      std::string own = text.substr(begin, ends[i] - begin);
+      if (prefix && segment && !tokenizer.IsSpecial(ids[i]) && text[begin] != ' ') own.insert(0, " ");
+      segment = tokenizer.IsSpecial(ids[i]);
+      EXPECT_EQ(own, tokenizer.TokenBytes(ids[i])) << i;
     }
   }
 }
@@ -152,6 +157,12 @@ TEST(Tokenizer, MalformedFilesAreErrors) {
   EXPECT_EQ(with("/model/vocab/a", -1), "tokenizer.json: token 'a' has id -1");
   EXPECT_EQ(with("/model/vocab/a", 1e18), "tokenizer.json: token 'a' has id 1e+18");
   EXPECT_EQ(with("/model/vocab/a", 1ull << 40), "tokenizer.json: token 'a' has id 1099511627776");
+  const size_t tokens = good["model"]["vocab"].size() + good["added_tokens"].size();
+  EXPECT_EQ(with("/model/vocab/a", tokens + 65535), "loaded");
+  EXPECT_EQ(with("/model/vocab/a", tokens + 65536),
+            "tokenizer.json: token 'a' has id " + std::to_string(tokens + 65536));
+  EXPECT_EQ(with("/added_tokens/0/id", tokens + 65536),
+            "tokenizer.json: added token '<|endoftext|>' has id " + std::to_string(tokens + 65536));
   EXPECT_EQ(with("/model/merges/0", json::array({"a", "nope"})),
             "tokenizer.json: merge 'a nope' names a token that is not in the vocabulary");
   EXPECT_EQ(with("/model/merges/0", 7), "tokenizer.json: a merge is not two pieces");
@@ -161,6 +172,17 @@ TEST(Tokenizer, MalformedFilesAreErrors) {
             "tokenizer.json: normalizer {\"type\":\"Lowercase\"} is not supported");
   EXPECT_EQ(with("/post_processor", {{"type", "BertProcessing"}}),
             "tokenizer.json: post-processor 'BertProcessing' is not supported");
+  const auto post = [](const std::string& id) {
+    return json::parse(R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}],
+                           "special_tokens": {"x": {"ids": [)" +
+                       id + "]}}}");
+  };
+  EXPECT_EQ(with("/post_processor", post("1")), "loaded");
+  for (const char* id : {"70000", "-1", "4294967297", "\"a\""}) {
+    EXPECT_EQ(with("/post_processor", post(id)),
+              std::string("tokenizer.json: the post-processor adds token ") + id +
+                  ", which is not in the vocabulary");
+  }
   EXPECT_EQ(with("/added_tokens/0/id", -5), "tokenizer.json: added token '<|endoftext|>' has id -5");
   EXPECT_EQ(with("/added_tokens", 3), "tokenizer.json: 'added_tokens' is not a list");
   json split = {{"type", "Sequence"},
@@ -185,19 +207,34 @@ TEST(Tokenizer, DamagedFilesNeverCrash) {
     EXPECT_TRUE(loaded.error().message.starts_with(file + ": not valid JSON: ")) << loaded.error().message;
   }
   uint32_t random = 1;
+  int refused = 0, opened = 0;
   for (int i = 0; i < 150; ++i) {
     std::string changed = text;
-    for (int k = 0; k < 4; ++k) {
+    // Four bytes become any, or one becomes a digit.
+    const bool digit = i % 2 == 1;
+    for (int k = 0; k < (digit ? 1 : 4); ++k) {
       random = random * 1664525u + 1013904223u;
-      changed[random % changed.size()] = static_cast<char>(random >> 24);
+      changed[(random >> 8) % changed.size()] =
+          static_cast<char>(digit ? '0' + (random >> 24) % 10 : random >> 24);
     }
     std::ofstream(file) << changed;
     const auto loaded = Tokenizer::FromModel(folder);
-    if (loaded.ok())
-      (void)loaded->Decode(loaded->Encode("Hello, w\u00f6rld 123"));
-    else
-      EXPECT_FALSE(loaded.error().message.empty());
+    if (!loaded.ok()) {
+      ++refused;
+      const Error& error = loaded.error();
+      EXPECT_TRUE(error.code == Code::kCorrupt || error.code == Code::kUnsupported) << error.ToString();
+      EXPECT_TRUE(error.message.starts_with(folder)) << error.message;
+      continue;
+    }
+    ++opened;
+    const std::string hello = "Hello, w\u00f6rld 123";
+    for (const int32_t id : loaded->Encode(hello)) {
+      EXPECT_GE(id, 0);
+      EXPECT_LT(id, loaded->vocab_size());
+    }
   }
+  EXPECT_GT(refused, 10);
+  EXPECT_GT(opened, 0);
 }
 
 TEST_P(TokenizerParity, InvalidUtf8BecomesReplacementCharacters) {

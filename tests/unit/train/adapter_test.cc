@@ -60,7 +60,7 @@ TEST_P(PeftFolders, MergeAsPeft) {
   const auto model = TinyModel();
   auto lora = LoadAdapter(*model, folder);
   ASSERT_TRUE(lora.ok()) << lora.error().ToString();
-  MergeLora(*lora);
+  ASSERT_TRUE(MergeLora(*lora).ok());
   EXPECT_LE((LogitsOf(*model, expected.Get("ids")) - expected.Get("logits")).abs().max().item<double>(),
             1e-4);
 
@@ -113,6 +113,21 @@ TEST(Adapter, SaysWhichKeysItDoesNotCompute) {
     EXPECT_EQ(lora.error().message, "'" + (folder / "adapter_config.json").string() + "': " + key + " is " +
                                         value.dump() + ", which genflow does not compute");
   }
+  const ScratchFolder pissa;
+  WriteChanged(pissa.path(), "init_lora_weights", "pissa_niter_4");
+  const auto changed_base = LoadAdapter(*model, pissa.path());
+  ASSERT_FALSE(changed_base.ok());
+  EXPECT_EQ(changed_base.error().ToString(),
+            "'" + (pissa / "adapter_config.json").string() +
+                "': init_lora_weights is \"pissa_niter_4\", which changes the base weights that the adapter "
+                "belongs to\n"
+                "  hint: convert it with PEFT: save_pretrained(..., "
+                "path_initial_model_for_weight_conversion=...)");
+  for (const json& plain : {json(), json(false), json("gaussian")}) {
+    const ScratchFolder folder;
+    WriteChanged(folder.path(), "init_lora_weights", plain);
+    EXPECT_TRUE(LoadAdapter(*model, folder.path()).ok()) << plain;
+  }
   const ScratchFolder other;
   WriteChanged(other.path(), "peft_type", "IA3");
   EXPECT_EQ(LoadAdapter(*model, other.path()).error().message,
@@ -142,6 +157,50 @@ TEST(Adapter, RefusesTensorsThatDoNotFit) {
   model->ForEachLinear([](const std::string& name, Linear& linear) { EXPECT_FALSE(linear.lora) << name; });
 }
 
+// The message of MergedTensors() for a folder.
+std::string MergeError(const fs::path& folder) {
+  const auto source = formats::ModelSource::Open(TinyModelPath());
+  EXPECT_TRUE(source.ok());
+  const auto filler = MergedTensors(*source, folder);
+  EXPECT_FALSE(filler.ok());
+  return filler.ok() ? "" : filler.error().message;
+}
+
+TEST(Adapter, MergingRefusesWhatLoadingRefuses) {
+  const ScratchFolder rank, fewer, empty;
+  WriteChanged(rank.path(), "r", 5);
+  EXPECT_EQ(MergeError(rank.path()), "'" + (rank / "adapter_model.safetensors").string() +
+                                         "': the matrices [48, 4] x [4, 80] do not fit "
+                                         "'model.layers.0.mlp.down_proj.weight' [48, 80] with rank 5");
+  WriteChanged(fewer.path(), "r", 4);
+  const fs::path whole = PeftFolder("peft_adapter") / "adapter_model.safetensors";
+  const auto tensors = formats::SafetensorsFile::Open(whole);
+  ASSERT_TRUE(tensors.ok());
+  std::vector<formats::TensorView> views;
+  for (const auto& t : tensors->tensors()) {
+    if (t.name.find("layers.1.self_attn.q_proj") == std::string::npos)
+      views.push_back({t.name, t.shape, formats::DType::kF32, t.data});
+  }
+  ASSERT_TRUE(formats::WriteSafetensors(fewer / "adapter_model.safetensors", views).ok());
+  EXPECT_EQ(MergeError(fewer.path()),
+            "'" + (fewer / "adapter_model.safetensors").string() +
+                "': tensor 'base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight' is missing");
+  WriteChanged(empty.path(), "r", 4);
+  ASSERT_TRUE(formats::WriteSafetensors(empty / "adapter_model.safetensors", {}).ok());
+  EXPECT_EQ(MergeError(empty.path()),
+            "'" + (empty / "adapter_model.safetensors").string() + "': has no LoRA tensor");
+}
+
+TEST(Lora, TheFirstPatternThatMatchesCounts) {
+  LoraConfig config;
+  config.alpha_pattern = {{"q_proj", 16}, {"layers\\.0\\.self_attn\\.q_proj", 4}};
+  config.rank_pattern = {{"layers\\.0\\.self_attn\\.q_proj", 2}, {"q_proj", 4}};
+  const auto rank = RankOf(config, "model.layers.0.self_attn.q_proj");
+  ASSERT_TRUE(rank.ok());
+  EXPECT_EQ(rank->r, 2);
+  EXPECT_EQ(rank->scaling, 8);
+}
+
 TEST(Adapter, RefusesAFileCutShort) {
   const auto model = TinyModel();
   const ScratchFolder scratch;
@@ -168,6 +227,15 @@ TEST(Lora, NamesTheProjectionsThatExist) {
   const auto partial = AttachLora(*model, config, true);
   ASSERT_FALSE(partial.ok());
   EXPECT_EQ(partial.error().message, "lora.target_modules 'c_attn' matches no projection of the model");
+  config.target_modules = {{}, "q_proj"};
+  const auto not_whole = AttachLora(*model, config, true);
+  ASSERT_FALSE(not_whole.ok());
+  EXPECT_EQ(not_whole.error().hint,
+            "the model has down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj in layers such as "
+            "'model.layers.0.self_attn.q_proj'; a name stands in a list: [q_proj]");
+  config.target_modules = {};
+  EXPECT_EQ(AttachLora(*model, config, true).error().ToString(),
+            "lora.target_modules is empty\n  hint: use all-linear, or a list such as [q_proj, v_proj]");
   config.target_modules = {{}, "(unclosed"};
   const auto malformed = AttachLora(*model, config, true);
   ASSERT_FALSE(malformed.ok());
@@ -184,7 +252,7 @@ TEST(Lora, InitialisesAsPeftFromTheSeedAlone) {
   auto lora = AttachLora(*model, config, true);
   ASSERT_TRUE(lora.ok()) << lora.error().ToString();
   EXPECT_EQ(lora->modules().size(), 14u);
-  InitLora(*lora, 1);
+  ASSERT_TRUE(InitLora(*lora, 1).ok());
   const at::Tensor first = lora->flat().clone();
   for (const auto& module : lora->modules()) {
     const double bound = 1 / std::sqrt(static_cast<double>(module.a.size(1)));
@@ -194,9 +262,9 @@ TEST(Lora, InitialisesAsPeftFromTheSeedAlone) {
     EXPECT_NEAR(module.a.std().item<double>(), bound / std::sqrt(3.0), 0.1 * bound) << module.name;
     EXPECT_EQ(module.b.abs().max().item<double>(), 0) << module.name;
   }
-  InitLora(*lora, 2);
+  ASSERT_TRUE(InitLora(*lora, 2).ok());
   EXPECT_FALSE(at::equal(lora->flat(), first));
-  InitLora(*lora, 1);
+  ASSERT_TRUE(InitLora(*lora, 1).ok());
   EXPECT_TRUE(at::equal(lora->flat(), first));
   EXPECT_FALSE(at::equal(lora->modules()[0].a, lora->modules()[1].a)) << "modules differ";
 }

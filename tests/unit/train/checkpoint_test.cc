@@ -37,6 +37,18 @@ TEST(CheckpointStore, KeepsTheNewestTwo) {
   EXPECT_TRUE(notes.empty());
 }
 
+TEST(CheckpointStore, LeavesNothingOfARunThatIsNotContinued) {
+  const ScratchFolder scratch;
+  const fs::path folder = scratch / "state";
+  const CheckpointStore store(folder);
+  for (const int64_t step : {800, 900}) ASSERT_TRUE(store.Save(Make(step, "other")).ok());
+  ASSERT_TRUE(WriteFileAtomic(folder / "step-7.safetensors.tmp", "half").ok());
+  ASSERT_TRUE(store.Save(Make(10)).ok());
+  std::vector<std::string> files;
+  for (const auto& entry : fs::directory_iterator(folder)) files.push_back(entry.path().filename());
+  EXPECT_EQ(files, std::vector<std::string>{"step-10.safetensors"});
+}
+
 TEST(CheckpointStore, PassesOverDamageAndSaysSo) {
   const ScratchFolder scratch;
   const fs::path folder = scratch / "state";

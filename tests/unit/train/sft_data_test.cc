@@ -155,6 +155,15 @@ TEST(SftExamples, CountsWhatIsTooLong) {
   EXPECT_EQ(truncated->truncated(), 1);
   EXPECT_EQ(truncated->longest(), 40);
 
+  // Where every end of turn is cut off, nothing would teach the model to stop.
+  const auto endless = SftExamples::Read(Dataset({Row("long", long_answer)}).path(), encoder, options);
+  ASSERT_FALSE(endless.ok());
+  EXPECT_EQ(
+      endless.error().ToString(),
+      "no example keeps its end-of-turn token: each is cut at max_length 40, so a model trained on them "
+      "would never learn to stop\n"
+      "  hint: raise max_length, or set on_too_long to drop");
+
   // Cut before the answer begins, an example teaches nothing and counts as dropped.
   options.max_length = 8;
   const auto gone = SftExamples::Read(dataset.path(), encoder, options);

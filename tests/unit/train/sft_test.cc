@@ -1,6 +1,9 @@
 #include "nn/train/sft.h"
 
+#include <functional>
+
 #include "nn/train/adapter.h"
+#include "nn/train/recompute.h"
 #include "train_testing.h"
 
 namespace genflow::nn::train {
@@ -31,22 +34,27 @@ struct Trained {
   std::string bytes;  // adapter_model.safetensors
 };
 
-// Trains a fresh adapter; with `stops`, asked to stop at those polls, one call after another.
+// Trains a fresh adapter; with `stops`, asked to stop at those polls, one call after another. `evaluated`
+// gets the step of every evaluation.
 Trained Train(SftOptions options, std::vector<int> stops = {}, double dropout = 0.1,
-              const SftExamples* eval = nullptr) {
+              const TargetModules& targets = TargetModules::AllLinear(), const SftExamples* eval = nullptr,
+              std::vector<int64_t>* evaluated = nullptr) {
   const SftExamples corpus = Corpus();
   for (size_t attempt = 0;; ++attempt) {
     const auto model = TinyModel();
     LoraConfig config;
     config.r = 4;
     config.dropout = dropout;
-    config.target_modules = TargetModules::AllLinear();
+    config.target_modules = targets;
     auto lora = AttachLora(*model, config, true);
     EXPECT_TRUE(lora.ok());
-    InitLora(*lora, options.seed);
+    EXPECT_TRUE(InitLora(*lora, options.seed).ok());
     int polls = 0;
     SftHooks hooks;
     if (attempt < stops.size()) hooks.should_stop = [&] { return polls++ == stops[attempt]; };
+    hooks.metric = [&](const char* name, double, int64_t step) {
+      if (evaluated != nullptr && std::string(name) == "eval_loss") evaluated->push_back(step);
+    };
     const auto result = RunSft(*model, *lora, corpus, eval, options, hooks);
     EXPECT_TRUE(result.ok()) << result.error().ToString();
     if (!result.ok()) return {};
@@ -108,6 +116,28 @@ TEST(RunSft, ContinuesFromACheckpointByStepsAfterACrash) {
   const Trained other = Train(options);
   EXPECT_EQ(other.result.resumed_from, 0) << "a checkpoint of another run is not used";
   EXPECT_NE(other.bytes, whole.bytes);
+  const Trained other_again = Train(options);
+  EXPECT_GT(other_again.result.resumed_from, 0) << "its own checkpoints take the place of the others'";
+  EXPECT_EQ(other_again.bytes, other.bytes);
+}
+
+TEST(RunSft, AStopDuringAnEvaluationLosesNoEvaluation) {
+  const SftExamples eval = RandomExamples({9, 20, 14, 30, 31, 32, 33}, 99);
+  SftOptions options = SmallRun();
+  options.eval_steps = 4;
+  std::vector<int64_t> all;
+  const Trained whole = Train(options, {}, 0.1, TargetModules::AllLinear(), &eval, &all);
+  ASSERT_GE(all.size(), 3u);
+  const ScratchFolder scratch;
+  // Four updates of two micro-batches poll eight times; the ninth poll is the evaluation's.
+  for (const int stop : {8, 9}) {
+    options.state_dir = scratch / std::to_string(stop);
+    std::vector<int64_t> evaluated;
+    const Trained run = Train(options, {stop}, 0.1, TargetModules::AllLinear(), &eval, &evaluated);
+    EXPECT_EQ(evaluated, all) << "stopped at poll " << stop;
+    EXPECT_EQ(run.bytes, whole.bytes);
+    EXPECT_EQ(run.result.eval_loss, whole.result.eval_loss);
+  }
 }
 
 TEST(RunSft, SeedsDecide) {
@@ -124,11 +154,52 @@ TEST(RunSft, RecomputingChangesNothingWithoutDropout) {
   options.gradient_checkpointing = true;
   const Trained recomputed = Train(options, {}, 0);
   EXPECT_EQ(recomputed.bytes, kept.bytes);
-  // With dropout both passes over a layer must draw the same: the run repeats itself and learns.
-  options.epochs = 8;
-  const Trained dropped = Train(options, {}, 0.2);
-  EXPECT_EQ(Train(options, {}, 0.2).bytes, dropped.bytes);
-  EXPECT_LT(dropped.result.final_loss, dropped.result.first_loss);
+}
+
+TEST(RunSft, RecomputesLayersThatAreNotAdapted) {
+  SftOptions options = SmallRun();
+  options.epochs = 1;
+  for (const char* pattern : {".*layers\\.0\\..*", ".*layers\\.1\\..*"}) {
+    options.gradient_checkpointing = false;
+    const Trained kept = Train(options, {}, 0, {{}, pattern});
+    options.gradient_checkpointing = true;
+    EXPECT_EQ(Train(options, {}, 0, {{}, pattern}).bytes, kept.bytes) << pattern;
+  }
+}
+
+TEST(HiddenRecomputed, BothPassesDropTheSame) {
+  const auto gradient = [](const std::function<at::Tensor(const CausalLM&, const Batch&)>& hidden) {
+    const auto model = TinyModel();
+    LoraConfig config;
+    config.dropout = 0.3;
+    config.target_modules = TargetModules::AllLinear();
+    auto lora = AttachLora(*model, config, true);
+    EXPECT_TRUE(lora.ok());
+    at::manual_seed(3);
+    lora->flat().normal_(0, 0.1);
+    model->SetTraining(true);
+    Batch batch;
+    batch.input_ids = at::arange(24).unsqueeze(0);
+    batch.position_ids = at::arange(24).unsqueeze(0);
+    batch.cu_seqlens = {0, 24};
+    hidden(*model, batch).square().sum().backward();
+    return lora->flat_grad().clone();
+  };
+  const at::Tensor recomputed =
+      gradient([](const CausalLM& model, const Batch& batch) { return HiddenRecomputed(model, batch, 17); });
+  const at::Tensor kept = gradient([](const CausalLM& model, const Batch& batch) {
+    const AttentionContext context = model.MakeContext(batch);
+    at::Tensor x = model.Embed(batch.input_ids);
+    for (size_t i = 0; i < model.layers.size(); ++i) {
+      at::manual_seed(17 + i);  // where a layer's draws begin
+      x = model.layers[i].Forward(x, context, static_cast<int64_t>(i));
+    }
+    return model.norm.Forward(x);
+  });
+  EXPECT_LE((recomputed - kept).abs().max().item<double>(), 1e-6 * kept.abs().max().item<double>());
+  const at::Tensor other =
+      gradient([](const CausalLM& model, const Batch& batch) { return HiddenRecomputed(model, batch, 18); });
+  EXPECT_GT((other - kept).abs().max().item<double>(), 1e-3 * kept.abs().max().item<double>());
 }
 
 TEST(RunSft, EvaluatesHeldOutExamplesAndMaxStepsWins) {
@@ -141,7 +212,7 @@ TEST(RunSft, EvaluatesHeldOutExamplesAndMaxStepsWins) {
   config.target_modules.names = {"q_proj"};
   auto lora = AttachLora(*model, config, true);
   ASSERT_TRUE(lora.ok());
-  InitLora(*lora, 1);
+  ASSERT_TRUE(InitLora(*lora, 1).ok());
   std::vector<int64_t> evaluated;
   std::vector<uint64_t> progress;
   uint64_t total = 0;
@@ -185,13 +256,20 @@ TEST(RunSft, RefusesExamplesThatDoNotFitTheModel) {
   ASSERT_TRUE(lora.ok());
   const auto longer = RunSft(*model, *lora, RandomExamples({129}, 1), nullptr, SmallRun(), {});
   ASSERT_FALSE(longer.ok());
-  EXPECT_EQ(longer.error().message, "an example has 129 tokens, and the model's context is 128");
+  EXPECT_EQ(longer.error().ToString(),
+            "dataset: an example has 129 tokens, and the model's context is 128\n"
+            "  hint: set max_length to at most the model's context");
+  const SftExamples held_out = RandomExamples({129}, 1);
+  const auto longer_eval = RunSft(*model, *lora, Corpus(), &held_out, SmallRun(), {});
+  ASSERT_FALSE(longer_eval.ok());
+  EXPECT_EQ(longer_eval.error().message,
+            "eval_dataset: an example has 129 tokens, and the model's context is 128");
   SftExamples foreign;
   foreign.Append(std::vector<int32_t>{1, 131}, std::vector<uint8_t>{0, 1});
   const auto vocabulary = RunSft(*model, *lora, foreign, nullptr, SmallRun(), {});
   ASSERT_FALSE(vocabulary.ok());
   EXPECT_EQ(vocabulary.error().message,
-            "the examples hold token 131, and the model's vocabulary ends at 130");
+            "dataset: the examples hold token 131, and the model's vocabulary ends at 130");
 }
 
 TEST(RunSft, Bf16BaseKeepsAnFp32Adapter) {
@@ -200,7 +278,7 @@ TEST(RunSft, Bf16BaseKeepsAnFp32Adapter) {
   config.target_modules = TargetModules::AllLinear();
   auto lora = AttachLora(*model, config, true);
   ASSERT_TRUE(lora.ok());
-  InitLora(*lora, 1);
+  ASSERT_TRUE(InitLora(*lora, 1).ok());
   SftOptions options = SmallRun();
   options.epochs = 8;
   const auto result = RunSft(*model, *lora, Corpus(), nullptr, options, {});
