@@ -14,6 +14,7 @@
 #include "cli/json_output.h"
 #include "cli/markdown.h"
 #include "cli/pipeline_options.h"
+#include "cli/run_metrics.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/times.h"
@@ -89,6 +90,9 @@ int Show(const Options& options) {
     nlohmann::json out = ToJson(*run);
     out["attempts"] = nlohmann::json::array();
     for (const auto& attempt : *attempts) out["attempts"].push_back(ToJson(attempt));
+    auto metrics = LastMetrics(*store, *attempts);
+    if (!metrics.ok()) return Report(metrics.error());
+    out["metrics"] = *std::move(metrics);
     std::fputs(DumpPretty(out).c_str(), stdout);
     return kExitOk;
   }
@@ -194,7 +198,7 @@ int Tag(const Options& options) {
 }  // namespace
 
 void AddRunsCommand(CLI::App& app, Action& action) {
-  CLI::App* runs = app.add_subcommand("runs", "List, show, tag and remove runs");
+  CLI::App* runs = app.add_subcommand("runs", "List, show, measure, tag and remove runs");
   runs->require_subcommand(1);
   runs->footer("Examples:\n  genflow runs ls --status failed\n  genflow runs show");
   auto options = std::make_shared<Options>();
@@ -218,6 +222,8 @@ void AddRunsCommand(CLI::App& app, Action& action) {
   show->add_flag("--json", options->json, "JSON on stdout");
   show->footer("Examples:\n  genflow runs show\n  genflow runs show 20261124-1607-ab12 --json");
   show->callback([&action, options] { action = [options] { return Show(*options); }; });
+
+  AddRunMetricsCommand(*runs, action);
 
   CLI::App* tag =
       runs->add_subcommand("tag", "Tag a run: `runs ls --tag` finds it, `gc --keep-last` keeps it");

@@ -241,5 +241,32 @@ TEST_F(Options, FollowedLogsAreNoJson) {
                 "  hint: --json tells where the log is, --follow prints it as it grows\n");
 }
 
+TEST(RunsMetrics, LastValuesAndEveryStep) {
+  Sandbox box;
+  box.Write("pipeline.yaml",
+            "name: m\nstages:\n  count:\n    uses: test.count\n    with: { steps: 3 }\n"
+            "  quiet:\n    uses: test.act\n");
+  ASSERT_EQ(box.Genflow({"run"}).code, 0);
+  ASSERT_EQ(box.Genflow({"run"}).code, 0) << "the second run has them from the first";
+  EXPECT_EQ(box.Genflow({"runs", "metrics"}).out,
+            "stage  metric     value  step  points\n"
+            "count  loss    0.333333     2       3\n");
+  EXPECT_EQ(box.Genflow({"runs", "metrics", "latest", "count", "--name", "loss"}).out,
+            "stage  step      loss\n"
+            "count     0         1\n"
+            "count     1       0.5\n"
+            "count     2  0.333333\n");
+  const auto points = json::parse(box.Genflow({"runs", "metrics", "--json"}).out);
+  EXPECT_EQ(points["stages"]["count"]["loss"].size(), 3u);
+  EXPECT_EQ(points["stages"]["count"]["loss"][1]["value"], 0.5);
+  EXPECT_EQ(json::parse(box.Genflow({"runs", "show", "--json"}).out)["metrics"]["count"]["loss"], 1.0 / 3);
+  EXPECT_EQ(box.Genflow({"runs", "metrics", "latest", "quiet"}).out, "no metrics\n");
+  const auto stage = box.Genflow({"runs", "metrics", "latest", "cuont"});
+  EXPECT_EQ(stage.code, 2);
+  EXPECT_EQ(box.Normal(stage.err), "error: run RUN has no stage 'cuont'\n  hint: did you mean 'count'?\n");
+  const auto name = box.Genflow({"runs", "metrics", "--name", "los"});
+  EXPECT_EQ(box.Normal(name.err), "error: run RUN has no metric 'los'\n  hint: did you mean 'loss'?\n");
+}
+
 }  // namespace
 }  // namespace genflow
