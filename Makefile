@@ -1,6 +1,8 @@
 # A thin door to CMake.
 PRESET ?= release
 BUILD  := build/$(PRESET)
+libraries := $(BUILD)/lib/genflow/libraries
+gpu := $(firstword $(wildcard /dev/nvidia[0-9]*))
 
 .PHONY: program all quickstart test deps configure install clean
 
@@ -13,14 +15,17 @@ all: configure
 deps:
 	@tools/install-deps
 
+# Again where a driver has come since: its CUDA libraries are fetched then.
 configure: deps
-	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
+	@test -f $(BUILD)/build.ninja -a \( -z '$(gpu)' -o ! -d $(libraries)/torch -o -d $(libraries)/torch/nvidia/cudnn \) \
+	  || cmake --preset $(PRESET)
 
 install: program
 	cmake --install $(BUILD)
 
 test: all
-	ctest --test-dir $(BUILD) -j $$(nproc) --output-on-failure
+	@$(if $(gpu),,echo "no NVIDIA driver: the tests labelled cuda are left out")
+	ctest --test-dir $(BUILD) -j $$(nproc) --output-on-failure --no-label-summary $(if $(gpu),,-LE cuda)
 
 quickstart: program
 	@tools/manpages data/manpages

@@ -122,7 +122,7 @@ def nvidia_driver():
     """Whether this machine has an NVIDIA driver; $GENFLOW_CUDA=0|1 overrides what is seen."""
     if os.environ.get("GENFLOW_CUDA"):
         return os.environ["GENFLOW_CUDA"] == "1"
-    return pathlib.Path("/proc/driver/nvidia/version").exists() or pathlib.Path("/dev/nvidia0").exists()
+    return any(pathlib.Path("/dev").glob("nvidia[0-9]*"))
 
 
 def applies(dep):

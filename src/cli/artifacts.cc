@@ -80,17 +80,13 @@ int List(const Options& options) {
     std::fputs(DumpPretty(out).c_str(), stdout);
     return kExitOk;
   }
-  const bool color = DetectTerminal(STDOUT_FILENO).color;
   Table table({"artifact", "type", "digest", "size", "files", "made"},
               {Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight, Align::kRight});
   for (const auto& use : *uses) {
     table.Add({NameOf(use), use.artifact.type, use.artifact.digest.substr(0, 12),
                HumanBytes(use.artifact.bytes), std::to_string(use.artifact.files), LocalTime(use.time)});
   }
-  if (table.empty())
-    std::printf("no artifacts\n");
-  else
-    std::fputs(table.Render("", color).c_str(), stdout);
+  table.Print("no artifacts");
   return kExitOk;
 }
 

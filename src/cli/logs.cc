@@ -154,7 +154,7 @@ int List(const Asked& asked, bool json) {
                             "`genflow runs show " + asked.run.id + "` says why"));
   }
   std::printf("run %s of %s\n\n", asked.run.id.c_str(), asked.run.pipeline.c_str());
-  std::fputs(table.Render("", DetectTerminal(STDOUT_FILENO).color).c_str(), stdout);
+  table.Print();
   return kExitOk;
 }
 

@@ -114,7 +114,7 @@ int ShowMetrics(const Options& options) {
       for (const auto& p : points) table.Add({stage, StepText(p.step), Number(p.value)});
     }
   }
-  std::fputs(table.Render("", DetectTerminal(STDOUT_FILENO).color).c_str(), stdout);
+  table.Print();
   return kExitOk;
 }
 

@@ -70,10 +70,7 @@ int List(const Options& options) {
                std::to_string(run.stages_run), std::to_string(run.stages_cached),
                std::to_string(run.stages_failed), std::to_string(run.stages_skipped), Join(run.tags, " ")});
   }
-  if (table.empty())
-    std::printf("no runs\n");
-  else
-    std::fputs(table.Render("", color).c_str(), stdout);
+  table.Print("no runs");
   return kExitOk;
 }
 

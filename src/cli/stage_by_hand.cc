@@ -98,6 +98,7 @@ std::optional<json> ReadParams(const StageInfo& stage, const RunOptions& options
 
 std::string PortNames(const std::vector<PortInfo>& ports) {
   std::vector<std::string> names;
+  names.reserve(ports.size());
   for (const auto& port : ports) names.push_back(port.name);
   return Join(names, ", ");
 }

@@ -73,7 +73,7 @@ int List(const Options& options) {
   for (const auto& stage : catalog.stages()) table.Add({stage.name, stage.version, stage.summary});
   const StageInfo exec = ExecInfo();
   table.Add({exec.name, "", exec.summary});
-  std::fputs(table.Render("", DetectTerminal(STDOUT_FILENO).color).c_str(), stdout);
+  table.Print();
   return kExitOk;
 }
 

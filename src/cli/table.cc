@@ -1,6 +1,9 @@
 #include "cli/table.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
 
 #include "cli/terminal.h"
 
@@ -30,6 +33,12 @@ std::string Table::Render(const std::string& indent, bool color) const {
   if (!columns_.empty()) print(columns_, true);
   for (const auto& row : rows_) print(row, false);
   return out;
+}
+
+void Table::Print(const std::string& otherwise) const {
+  const std::string text =
+      empty() && !otherwise.empty() ? otherwise + "\n" : Render("", DetectTerminal(STDOUT_FILENO).color);
+  std::fputs(text.c_str(), stdout);
 }
 
 }  // namespace genflow::cli

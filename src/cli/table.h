@@ -20,6 +20,8 @@ class Table {
 
   // Each line starts with `indent` and ends in a newline, without trailing spaces.
   std::string Render(const std::string& indent = "", bool color = false) const;
+  // To standard output, in colour where that is a terminal; `otherwise` and a newline when it is empty.
+  void Print(const std::string& otherwise = {}) const;
 
  private:
   std::vector<std::string> columns_;

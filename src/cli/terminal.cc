@@ -14,15 +14,17 @@ namespace genflow::cli {
 
 namespace {
 
-bool IsSet(const char* name) {
+// The variable's value; empty where it is not set.
+std::string ValueOf(const char* name) {
   const char* value = std::getenv(name);
-  return value != nullptr && *value != '\0';
+  return value != nullptr ? value : "";
 }
+bool IsSet(const char* name) { return !ValueOf(name).empty(); }
 
 bool Utf8Locale() {
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
-    if (!IsSet(name)) continue;
-    const std::string value = ToLowerAscii(std::getenv(name));
+    const std::string value = ToLowerAscii(ValueOf(name));
+    if (value.empty()) continue;
     return value.find("utf-8") != std::string::npos || value.find("utf8") != std::string::npos;
   }
   return false;

@@ -93,7 +93,7 @@ Result<fs::path> PipelineFile(const PipelineOptions& options) {
 }
 
 fs::path StoreOfPipeline(const std::string& option, const fs::path& pipeline_file) {
-  if (const fs::path given = GivenStore(option); !given.empty()) return given;
+  if (fs::path given = GivenStore(option); !given.empty()) return given;
   std::error_code ec;
   return fs::absolute(pipeline_file, ec).parent_path() / kStoreFolder;
 }

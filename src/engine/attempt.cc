@@ -48,8 +48,10 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
              {"GENFLOW_THREADS", threads}};
   if (!stage.exec) job.env["OMP_NUM_THREADS"] = threads;
   if (UsesGpuPool(stage)) {
+    // Who names a GPU counts through all of them.
+    const bool by_number = DemandOf(stage, {}).gpu.has_value();
     std::vector<std::string> gpus;
-    for (const int gpu : attempt.grant.gpus) gpus.push_back(std::to_string(gpu));
+    for (const int gpu : by_number ? facts.gpus : attempt.grant.gpus) gpus.push_back(std::to_string(gpu));
     job.env["CUDA_VISIBLE_DEVICES"] = Join(gpus, ",");
   }
   for (const auto& [name, value] : stage.env) {

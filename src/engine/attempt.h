@@ -44,6 +44,7 @@ struct Attempt {
 struct RunFacts {
   const Pipeline* pipeline = nullptr;
   std::string run;
+  std::vector<int> gpus;  // of the pool
 };
 
 std::vector<OutputSpec> OutputsOf(const StageSpec& stage);

@@ -85,6 +85,7 @@ class Runner {
     header.run = facts_.run;
     GF_CHECK_OK(store_.DescribePipelineLock(pipeline_lock_, file, facts_.run));
     facts_.pipeline = &pipeline_;
+    facts_.gpus = options_.pools.gpus;
     for (const auto& notice : store_.notices()) observer_.Notice(notice);
 
     std::vector<Demand> demands;

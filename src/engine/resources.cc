@@ -99,9 +99,13 @@ Demand DemandOf(const StageSpec& stage, const Pools& pools) {
     demand.gpus_min = stage.resources.gpus->min;
     demand.gpus_max = stage.resources.gpus->max;
   } else if (UsesGpuPool(stage)) {
-    const auto device = stage.with.find("device");
-    const bool cpu = device != stage.with.end() && device->is_string() && device->get<std::string>() == "cpu";
-    demand.gpus_max = cpu ? 0 : 1;
+    const auto given = stage.with.find("device");
+    const std::string device =
+        given != stage.with.end() && given->is_string() ? given->get<std::string>() : "";
+    demand.gpus_max = device == "cpu" ? 0 : 1;
+    constexpr std::string_view kNumbered = "cuda:";
+    if (device.starts_with(kNumbered))
+      demand.gpu = ParseNumber<size_t>(std::string_view(device).substr(kNumbered.size()));
   }
   if (stage.resources.cpus) {
     demand.cpus_min = stage.resources.cpus->min;

@@ -19,7 +19,7 @@ struct LoadOptions {
   std::string device = "auto";
   std::string dtype = "auto";
   std::string* why_not_cuda = nullptr;  // see nn::ResolveDevice
-  int threads = 0;  // 0: libtorch's default
+  int threads = 0;                      // 0: libtorch's default
   // Tensors read so far; false stops with kInterrupted. May be empty.
   std::function<bool(int64_t done, int64_t total)> progress;
 };

@@ -108,14 +108,7 @@ Status GgufWriter::Begin(const std::filesystem::path& path) {
 }
 
 Status GgufWriter::WriteTensor(const void* data, size_t bytes) {
-  if (next_ >= entries_.size())
-    return MakeError(Code::kInternal, path_.string() + ": more tensors than were declared");
-  const Entry& entry = entries_[next_++];
-  if (bytes != entry.bytes) {
-    return MakeError(Code::kInternal, path_.string() + ": tensor '" + entry.name + "' has " +
-                                          std::to_string(bytes) + " bytes, not " +
-                                          std::to_string(entry.bytes));
-  }
+  GF_CHECK_OK(NextTensor(entries_, &next_, bytes, path_));
   GF_CHECK_OK(WriteTo(fd_, path_, {static_cast<const char*>(data), bytes}));
   return WriteTo(fd_, path_, std::string(Padding(bytes), '\0'));
 }

@@ -22,6 +22,10 @@ std::optional<std::string> WhyUnfit(const Demand& demand, const Pools& pools) {
   if (demand.gpus_min > gpus) {
     return "needs " + Count(demand.gpus_min, "GPU") + ", but the pool has " + std::to_string(gpus);
   }
+  if (demand.gpu && *demand.gpu >= pools.gpus.size()) {
+    return "needs GPU " + std::to_string(*demand.gpu) + ", but the pool has " + Count(gpus, "GPU") +
+           (gpus > 0 ? ", from 0 up" : "");
+  }
   if (demand.memory > pools.memory) {
     return "needs " + HumanBytes(demand.memory) + " of memory, but the pool has " + HumanBytes(pools.memory);
   }
@@ -113,11 +117,19 @@ std::optional<Grant> Schedule::TryStart(size_t node, int64_t cpus_share) {
   if (demand.cpus_min > free_.cpus || gpus_min > gpus_free || demand.memory > free_.memory)
     return std::nullopt;
 
+  if (demand.gpu) {  // to the front, where GPUs are taken from
+    if (*demand.gpu >= total_.gpus.size()) return std::nullopt;
+    const auto at = std::find(free_.gpus.begin(), free_.gpus.end(), total_.gpus[*demand.gpu]);
+    if (at == free_.gpus.end()) return std::nullopt;
+    std::rotate(free_.gpus.begin(), at, at + 1);
+  }
+
   Grant grant;
   grant.cpus = std::max(demand.cpus_min, std::min({demand.cpus_max, free_.cpus, cpus_share}));
   const int64_t gpus = std::min(std::max(gpus_min, demand.gpus_max), gpus_free);
   grant.gpus.assign(free_.gpus.begin(), free_.gpus.begin() + gpus);
   free_.gpus.erase(free_.gpus.begin(), free_.gpus.begin() + gpus);
+  std::sort(free_.gpus.begin(), free_.gpus.end());
   grant.memory = demand.memory;
   free_.cpus -= grant.cpus;
   free_.memory -= grant.memory;

@@ -35,6 +35,7 @@ struct Demand {
   int64_t cpus_min = 1, cpus_max = 1;
   int64_t gpus_min = 0, gpus_max = 0;
   uint64_t memory = 0;
+  std::optional<size_t> gpu;  // this one, by its place in the pool, and no other
 };
 
 struct Grant {

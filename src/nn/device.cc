@@ -18,12 +18,12 @@ namespace {
 
 constexpr char kDeviceHint[] = "use auto, cpu, cuda or cuda:N";
 
+// As cmake/fetch_deps.py, which fetches the CUDA libraries where there is one.
 bool HasDriver() {
-  if (access("/dev/nvidia0", F_OK) == 0) return true;
-  void* driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
-  if (driver == nullptr) return false;
-  dlclose(driver);
-  return true;
+  for (int i = 0; i < 64; ++i) {
+    if (access(("/dev/nvidia" + std::to_string(i)).c_str(), F_OK) == 0) return true;
+  }
+  return false;
 }
 
 // The user, or the engine, gives this process no GPU.
@@ -57,10 +57,9 @@ std::string OpenCuda() {
 Result<at::Device> ResolveCuda(std::string_view name, int index) {
   const std::string quoted = "device '" + std::string(name) + "'";
   if (!HasDriver()) {
-    return MakeError(
-        Code::kUnsupported,
-        quoted + " needs an NVIDIA driver, and this machine has none (no /dev/nvidia0, no libcuda.so.1)",
-        "use device cpu, or auto, which takes a GPU where there is one");
+    return MakeError(Code::kUnsupported,
+                     quoted + " needs an NVIDIA driver, and this machine has none (no /dev/nvidia*)",
+                     "use device cpu, or auto, which takes a GPU where there is one");
   }
   if (const std::string problem = OpenCuda(); !problem.empty()) {
     return MakeError(Code::kUnsupported,

@@ -25,9 +25,7 @@ constexpr char kHang[] =
     "name: h\nstages:\n  hang:\n    uses: test.act\n    with: { do: hang, seconds: 60 }\n";
 
 // Until the stage hangs: before that, it may not have taken over the signals.
-bool WaitForHang(const Sandbox& box) {
-  return box.WaitFor("grep -qs hanging .genflow/logs/*/hang.*");
-}
+bool WaitForHang(const Sandbox& box) { return box.WaitFor("grep -qs hanging .genflow/logs/*/hang.*"); }
 
 void ExpectContinues(const Sandbox& box) {
   box.Write("pipeline.yaml", kQuick);

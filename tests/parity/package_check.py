@@ -10,7 +10,7 @@ tokens, and greedy text wherever the two most probable tokens are more than GAP 
 
 Needs torch, transformers, peft, gguf, pyarrow and xllamacpp. Exits with 1 when anything is off.
 
-usage: package_check.py --genflow build/bin/genflow --package DIR --base MODEL --dataset DIR [--prompts 20]
+usage: package_check.py --genflow build/release/bin/genflow --package DIR --base MODEL --dataset DIR [--prompts 20]
 """
 import argparse
 import glob
@@ -42,6 +42,8 @@ def genflow_rows(args, work, name, model, adapter=None):
         for key in ("prompt_tokens", "top_tokens", "top_logprobs", "greedy_tokens", "greedy_gaps"):
             row[key] = json.loads(row[key])
         rows.append(row)
+    if len(rows) != args.prompts:
+        raise SystemExit(f"{args.prompts} prompts are wanted, and {len(rows)} were held out")
     return rows
 
 
@@ -70,7 +72,7 @@ class Tally:
             return
 
     def report(self):
-        good = self.worst <= self.tolerance and not self.turned
+        good = self.worst <= self.tolerance and not self.turned and self.tokens > 0
         print(f"{'ok  ' if good else 'FAIL'} {self.name:13} worst log-probability difference {self.worst:.2e} "
               f"(at most {self.tolerance:.0e}); {self.tokens} greedy tokens, {len(self.turned)} turned, "
               f"{self.near_ties} answers left at a near tie")
@@ -132,12 +134,15 @@ def main():
     parser.add_argument("--dataset", required=True, help="a messages dataset of held-out examples")
     parser.add_argument("--prompts", type=int, default=20)
     args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="package_check_") as work:
+        return check(args, work)
 
+
+def check(args, work):
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    work = tempfile.mkdtemp(prefix="package_check_")
     adapter, merged = os.path.join(args.package, "adapter"), os.path.join(args.package, "merged")
     gguf = glob.glob(os.path.join(args.package, "gguf", "*.gguf"))
     tuned = genflow_rows(args, work, "tuned", args.base, adapter)

@@ -182,7 +182,8 @@ TEST_F(ExecutorTest, AFailingCommandInAPipeFails) {
 
 TEST_F(ExecutorTest, StopAsksAndKills) {
   ASSERT_TRUE(
-      executor_->Start(Exec("trap 'echo asked' TERM; echo up; while true; do sleep 0.02 || true; done")).ok());
+      executor_->Start(Exec("trap 'echo asked' TERM; echo up; while true; do sleep 0.02 || true; done"))
+          .ok());
   while (true) {
     const Event event = executor_->Wait(clock_.Now() + 20);
     const auto* log = std::get_if<event::Log>(&event);

@@ -39,5 +39,17 @@ TEST(DemandOf, Defaults) {
   }
 }
 
+TEST(DemandOf, ANumberedGpuIsThatOne) {
+  StageInfo info;
+  info.params.push_back({.name = "device"});
+  StageSpec stage;
+  stage.info = &info;
+  for (const auto& [device, gpu] : std::map<std::string, std::optional<size_t>>{
+           {"cuda:1", 1}, {"cuda", std::nullopt}, {"auto", std::nullopt}, {"cuda:x", std::nullopt}}) {
+    stage.with = {{"device", device}};
+    EXPECT_EQ(DemandOf(stage, {.cpus = 8, .gpus = {0, 1}}).gpu, gpu) << device;
+  }
+}
+
 }  // namespace
 }  // namespace genflow

@@ -101,6 +101,23 @@ TEST_F(ScheduleTest, GivesEachNodeItsOwnGpus) {
   EXPECT_THAT(s.TryStart(2)->gpus, ElementsAre(0, 1));
 }
 
+TEST_F(ScheduleTest, GivesAGpuThatIsNamedAndNoOther) {
+  Edges(3, {});
+  pools.gpus = {4, 5, 7};
+  for (auto& demand : demands) demand.gpus_max = 1;
+  demands[0].gpu = demands[1].gpu = 1;
+  Schedule s = Make();
+  EXPECT_THAT(s.TryStart(0)->gpus, ElementsAre(5));
+  EXPECT_FALSE(s.TryStart(1));
+  EXPECT_THAT(s.TryStart(2)->gpus, ElementsAre(4));
+  EXPECT_THAT(s.free().gpus, ElementsAre(7));
+  s.Finish(0, Finished::kSucceeded);
+  EXPECT_THAT(s.free().gpus, ElementsAre(5, 7));
+  EXPECT_THAT(s.TryStart(1)->gpus, ElementsAre(5));
+  EXPECT_EQ(WhyUnfit({.gpus_max = 1, .gpu = 3}, pools), "needs GPU 3, but the pool has 3 GPUs, from 0 up");
+  EXPECT_EQ(WhyUnfit({.gpus_max = 1, .gpu = 2}, pools), std::nullopt);
+}
+
 TEST_F(ScheduleTest, WaitsForAGpuWhereThereIsOneAndGoesWithoutWhereThereIsNone) {
   Edges(2, {});
   for (auto& demand : demands) demand.gpus_max = 1;

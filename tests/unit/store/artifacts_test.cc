@@ -172,9 +172,10 @@ TEST_F(ArtifactsTest, ArtifactsAreResolvedByRunStageAndPort) {
   EXPECT_EQ(Must(store.ResolveArtifact(Sha256Hex("old").substr(0, 8))).digest, Sha256Hex("old"));
   EXPECT_EQ(store.ResolveArtifact("clean.trian").error().ToString(),
             "no run has made an artifact 'clean.trian'\n  hint: did you mean 'clean.train'?");
-  EXPECT_EQ(store.ResolveArtifact("nothing").error().ToString(),
-            "there is no artifact 'nothing'\n  hint: write RUN:STAGE.PORT, STAGE.PORT, or at least 4 digits of a "
-            "digest; `genflow artifacts ls` shows them");
+  EXPECT_EQ(
+      store.ResolveArtifact("nothing").error().ToString(),
+      "there is no artifact 'nothing'\n  hint: write RUN:STAGE.PORT, STAGE.PORT, or at least 4 digits of a "
+      "digest; `genflow artifacts ls` shows them");
   EXPECT_EQ(store.ResolveArtifact("20200101-0000-zzzz:clean.train").error().ToString(),
             "there is no run '20200101-0000-zzzz'\n  hint: `genflow runs ls` shows them");
 }
