@@ -23,7 +23,7 @@ set(GENFLOW_PLUGIN_RPATH "$ORIGIN/../libraries/torch/torch/lib;$ORIGIN/../librar
 find_program(GENFLOW_CCACHE ccache)
 if(GENFLOW_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   # Precompiled headers are shared safely only with these two relaxations. Paths are taken relative to the
-  # clone, so that clones share what they compile.
+  # clone, so that clones share what they compile without a precompiled header.
   set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
     CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${GENFLOW_CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
