@@ -18,6 +18,13 @@ namespace genflow {
 
 inline constexpr double kNever = std::numeric_limits<double>::infinity();
 
+// How an attempt ended. Messages speak of the stage without naming it: "did not write its output 'model'".
+struct Verdict {
+  enum class Kind { kSucceeded, kGated, kFailed, kInterrupted } kind = Kind::kFailed;
+  Error error;                 // kFailed, kGated
+  bool retry_may_help = true;  // kFailed
+};
+
 // What is known of an attempt while it runs.
 struct Attempt {
   int number = 1;
@@ -38,6 +45,7 @@ struct Attempt {
   std::string summary;
   std::vector<MetricPoint> metrics;  // not yet in the store
   ExitStatus exit;
+  Verdict verdict;  // once its outputs are being sealed
 };
 
 // Facts that do not change within a run.
@@ -53,12 +61,6 @@ std::vector<OutputSpec> OutputsOf(const StageSpec& stage);
 Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const StageKey& key,
                     const Attempt& attempt, const KnownOutputs& known);
 
-// How an attempt ended. Messages speak of the stage without naming it: "did not write its output 'model'".
-struct Verdict {
-  enum class Kind { kSucceeded, kGated, kFailed, kInterrupted } kind = Kind::kFailed;
-  Error error;                 // kFailed, kGated
-  bool retry_may_help = true;  // kFailed
-};
 Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int> outcome);
 
 // Before the outputs are sealed: required ones are there, and nothing else.

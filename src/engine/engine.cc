@@ -22,6 +22,9 @@ constexpr size_t kMetricsBatch = 1000;
 
 constexpr size_t kReasonsShown = 3;
 
+// Attempts whose outputs may be on their way to the disk at once: they hold no CPU.
+constexpr size_t kMaxSealing = 64;
+
 // "a; b; c; and 4 more"
 std::string JoinFirst(std::vector<std::string> sentences, size_t limit) {
   if (sentences.size() > limit) {
@@ -63,8 +66,12 @@ class Runner {
       GF_CHECK_OK(StartWhatFits());
       if (schedule_->done()) return End();
       const double tick_at = observer_.Tick(clock_.Now());
-      Event event = executor_.Wait(std::min(tick_at, NextTimer()));
+      // What is sealed is committed together with whatever else has been sealed by now.
+      const double until = sealed_.empty() ? std::min(tick_at, NextTimer()) : clock_.Now();
+      Event event = executor_.Wait(until);
       GF_CHECK_OK(std::visit([this](auto& e) { return Handle(e); }, event));
+      if (std::holds_alternative<event::Deadline>(event) || sealed_.size() >= kMaxSealing)
+        GF_CHECK_OK(CommitSealed());
       GF_CHECK_OK(FireTimers());
     }
   }
@@ -138,9 +145,11 @@ class Runner {
   // --- Start what fits ---------------------------------------------------------------------------------
 
   Status StartWhatFits() {
-    for (bool changed = true; changed;) {
+    for (bool changed = true; changed && sealing_ < kMaxSealing;) {
       changed = false;
       const std::vector<size_t> ready = schedule_->Ready();
+      if (ready.empty()) break;
+      Store::WriteGroup group(store_);
       for (size_t i = 0; i < ready.size(); ++i) {
         if (schedule_->state(ready[i]) != NodeState::kReady) continue;
         GF_CHECK_OK(TakeFromCache(ready[i]));
@@ -151,6 +160,7 @@ class Runner {
         if (auto grant = schedule_->TryStart(ready[i], CpuShare(ready, i)))
           GF_CHECK_OK(StartAttempt(ready[i], *std::move(grant)));
       }
+      GF_CHECK_OK(group.End());
     }
     return Ok();
   }
@@ -395,17 +405,24 @@ class Runner {
     if (auto checked = CheckOutputs(pipeline_.stages[node], a); !checked.ok()) {
       return EndAttempt(node, {Verdict::Kind::kFailed, checked.error(), false});
     }
-    verdicts_[node] = verdict;
-    executor_.Background(e.job, [&a] { return a.staging->Seal(a.outputs); });
+    a.verdict = verdict;
+    schedule_->Vacate(node);
+    ++sealing_;
+    GF_TRY(const auto key, cache_.Key(node));
+    const auto& stage = pipeline_.stages[node];
+    const Origin origin{facts_.run, pipeline_.name, stage.id, stage.uses, key.key, a.number, !IsGated(a)};
+    executor_.Background(e.job, [&a, origin] { return a.staging->Seal(a.outputs, origin); });
     return Ok();
   }
 
   Status Handle(const event::Worked& e) {
     const auto node = static_cast<size_t>(e.job);
-    const Verdict verdict = std::move(verdicts_[node]);
-    verdicts_.erase(node);
-    if (!e.status.ok()) return EndAttempt(node, {Verdict::Kind::kFailed, e.status.error(), false});
-    return CommitAttempt(node, verdict);
+    if (e.status.ok()) {
+      sealed_.push_back(node);
+      return Ok();
+    }
+    --sealing_;
+    return EndAttempt(node, {Verdict::Kind::kFailed, e.status.error(), false});
   }
 
   // --- Ends of attempts --------------------------------------------------------------------------------
@@ -434,24 +451,40 @@ class Runner {
     n.result.summary = n.attempt->summary;
   }
 
-  Status CommitAttempt(size_t node, const Verdict& verdict) {
+  static bool IsGated(const Attempt& a) { return a.verdict.kind == Verdict::Kind::kGated; }
+
+  Status CommitSealed() {
+    if (sealed_.empty()) return Ok();
+    const std::vector<size_t> nodes = std::exchange(sealed_, {});
+    std::vector<Store::Pending> pending;
+    for (const size_t node : nodes) {
+      Attempt& a = *nodes_[node].attempt;
+      GF_CHECK_OK(FlushMetrics(node));
+      CommitRequest request;
+      request.attempt = a.row;
+      request.outputs = a.outputs;
+      request.end = EndOf(a, IsGated(a) ? AttemptStatus::kGated : AttemptStatus::kRun, a.verdict.error);
+      request.cache = !IsGated(a);
+      pending.push_back({*std::move(a.staging), std::move(request)});
+    }
+    auto committed = store_.CommitAll(std::move(pending));
+    for (size_t i = 0; i < nodes.size(); ++i) GF_CHECK_OK(EndCommitted(nodes[i], std::move(committed[i])));
+    return Ok();
+  }
+
+  Status EndCommitted(size_t node, Result<std::vector<PortArtifact>> committed) {
     Node& n = nodes_[node];
-    const bool gated = verdict.kind == Verdict::Kind::kGated;
-    GF_CHECK_OK(FlushMetrics(node));
-    CommitRequest request;
-    request.attempt = n.attempt->row;
-    request.outputs = n.attempt->outputs;
-    request.end = EndOf(*n.attempt, gated ? AttemptStatus::kGated : AttemptStatus::kRun, verdict.error);
-    request.cache = !gated;
-    auto committed = store_.Commit(*std::move(n.attempt->staging), request);
+    --sealing_;
     if (!committed.ok()) return EndAttempt(node, {Verdict::Kind::kFailed, committed.error(), false});
+    const bool gated = IsGated(*n.attempt);
+    const Error said = n.attempt->verdict.error;
     Account(node);
     n.result.outputs = *std::move(committed);
     cache_.SetOutputs(node, n.result.outputs);
     n.attempt.reset();
     n.key_lock.Release();
     if (!gated) return Complete(node, StageStatus::kRan, Finished::kSucceeded);
-    n.result.error = verdict.error;
+    n.result.error = said;
     return Complete(node, StageStatus::kGated, Finished::kGateFailed);
   }
 
@@ -601,7 +634,8 @@ class Runner {
   std::vector<Demand> demands_;
   std::optional<Schedule> schedule_;
   std::vector<Node> nodes_;
-  std::map<size_t, Verdict> verdicts_;  // of attempts whose outputs are being sealed
+  std::vector<size_t> sealed_;  // nodes whose outputs wait for the commit
+  size_t sealing_ = 0;          // nodes whose outputs are being sealed, or wait
   double started_ = 0;
   double metrics_since_ = kNever;  // when the oldest metric that is not in the store came
   int signal_ = 0;                 // the first one

@@ -141,6 +141,10 @@ std::optional<Grant> Schedule::TryStart(size_t node, int64_t cpus_share) {
   return grant;
 }
 
+void Schedule::Vacate(size_t node) {
+  if (states_[node] == NodeState::kRunning) GiveBack(node);
+}
+
 std::vector<size_t> Schedule::Finish(size_t node, Finished how) {
   Leave(node);
   std::vector<size_t> ended;
@@ -192,14 +196,18 @@ void Schedule::Leave(size_t node) {
   if (states_[node] == NodeState::kReady) {
     ready_.erase({-priorities_[node], node});
   } else if (states_[node] == NodeState::kRunning) {
-    Grant& grant = grants_[node];
-    free_.cpus += grant.cpus;
-    free_.memory += grant.memory;
-    free_.gpus.insert(free_.gpus.end(), grant.gpus.begin(), grant.gpus.end());
-    std::sort(free_.gpus.begin(), free_.gpus.end());
-    grant = {};
-    --running_;
+    GiveBack(node);
   }
+}
+
+void Schedule::GiveBack(size_t node) {
+  const auto grant = std::exchange(grants_[node], std::nullopt);
+  if (!grant) return;
+  free_.cpus += grant->cpus;
+  free_.memory += grant->memory;
+  free_.gpus.insert(free_.gpus.end(), grant->gpus.begin(), grant->gpus.end());
+  std::sort(free_.gpus.begin(), free_.gpus.end());
+  --running_;
 }
 
 void Schedule::SkipDependents(size_t node, size_t cause, std::vector<size_t>* skipped) {

@@ -88,6 +88,9 @@ class Schedule {
   // is 0.
   std::optional<Grant> TryStart(size_t node, int64_t cpus_share = std::numeric_limits<int64_t>::max());
 
+  // A running node needs its resources no longer, and goes on: they are free for others, and it does not
+  // count as running for `max_running`.
+  void Vacate(size_t node);
   // A running node, or a ready one (kCached, or a failure before its start), has ended. Returns what
   // became final because of it: dependents skipped, and nodes cancelled when the run stops; ascending.
   std::vector<size_t> Finish(size_t node, Finished how);
@@ -111,6 +114,7 @@ class Schedule {
 
  private:
   void MakeReady(size_t node);
+  void GiveBack(size_t node);
   void Leave(size_t node);
   void SkipDependents(size_t node, size_t cause, std::vector<size_t>* skipped);
   void CancelRest(std::optional<size_t> cause, std::vector<size_t>* cancelled);
@@ -123,8 +127,8 @@ class Schedule {
   ScheduleOptions options_;
   std::vector<NodeState> states_;
   std::vector<std::optional<size_t>> causes_;
-  std::vector<size_t> blockers_;  // predecessors of the run that are not done
-  std::vector<Grant> grants_;
+  std::vector<size_t> blockers_;               // predecessors of the run that are not done
+  std::vector<std::optional<Grant>> grants_;   // of running nodes that have not been vacated
   std::set<std::pair<double, size_t>> ready_;  // (-priority, node)
   std::vector<size_t> initially_skipped_;
   size_t open_ = 0, running_ = 0;

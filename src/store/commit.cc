@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/files.h"
@@ -19,18 +20,6 @@ namespace genflow {
 namespace fs = std::filesystem;
 
 namespace {
-
-Status WriteReadOnly(const fs::path& path, std::string_view bytes) {
-  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd.valid()) return ErrnoError(path.string(), errno);
-  if (auto written = WriteAll(fd.get(), bytes); !written.ok()) {
-    Error error = written.error();
-    error.message = path.string() + ": " + error.message;
-    return error;
-  }
-  if (::fchmod(fd.get(), 0444) != 0) return ErrnoError(path.string(), errno);
-  return Ok();
-}
 
 struct AttemptHead {
   std::string run, stage, uses, key, pipeline;
@@ -72,6 +61,109 @@ Status SaveCacheRow(Db& db, const AttemptHead& head, int64_t attempt, const Atte
   return Ok();
 }
 
+// One attempt on its way into the store.
+struct Committing {
+  StagingImpl* staged;
+  const CommitRequest* request;
+  AttemptHead head;
+  bool cached;
+  std::vector<OutputRow> rows;
+  std::vector<bool> ours;  // by output: the object that is there is the one that was staged
+  std::map<std::string, size_t>
+      first;                   // digest -> its first output: the same bytes at two ports are one object
+  std::optional<Error> error;  // of this attempt alone
+  std::vector<PortArtifact> result;
+};
+
+// Everything that needs neither the objects' lock nor a write to the database.
+Result<Committing> Prepare(StoreImpl& store, StagingImpl& staged, const CommitRequest& request) {
+  GF_CHECK_OK(store.NeedWritable());
+  Committing item{&staged, &request, {}, false, {}, {}, {}, {}, {}};
+  GF_TRY(item.head, LoadRunningAttempt(*store.db, request.attempt));
+  const AttemptHead& head = item.head;
+  item.cached = request.cache && !head.key.empty() && request.end.status == AttemptStatus::kRun;
+  GF_CHECK_OK(staged.Seal(request.outputs));
+  GF_CHECK_OK(staged.WriteSidecars(
+      {head.run, head.pipeline, head.stage, head.uses, head.key, head.attempt, item.cached}));
+  for (const SealedOutput& output : staged.outputs)
+    item.rows.push_back({output.spec.port, output.digest, output.spec.type});
+  return item;
+}
+
+// Moves the objects into place. `changed`: folders to sync before the rows are committed.
+Status Install(StoreImpl& store, Committing* item, std::set<fs::path>* changed) {
+  auto& sidecars = item->staged->sidecars;
+  for (size_t i = 0; i < sidecars.size(); ++i) {
+    if (!item->first.emplace(sidecars[i].digest, i).second) {
+      item->ours.push_back(false);
+      continue;
+    }
+    GF_TRY(const bool installed, InstallObject(store, item->staged->ObjectFolder(sidecars[i].port),
+                                               sidecars[i].digest, sidecars[i].listing, *changed));
+    item->ours.push_back(installed);
+  }
+  return Ok();
+}
+
+// The rows of an attempt whose objects are in place; inside a transaction.
+Status SaveRows(StoreImpl& store, Committing* item, double now) {
+  Db& db = *store.db;
+  const CommitRequest& request = *item->request;
+  const auto& sidecars = item->staged->sidecars;
+  for (size_t i = 0; i < sidecars.size(); ++i) {
+    if (item->first.at(sidecars[i].digest) != i) continue;
+    GF_TRY(const auto known, FindArtifact(store, sidecars[i].digest));
+    GF_CHECK_OK(SaveArtifact(store, sidecars[i], item->ours[i] || !known));
+  }
+  int seq = 0;
+  for (const OutputRow& row : item->rows) {
+    GF_CHECK_OK(db.Do("INSERT INTO attempt_outputs (attempt, seq, port, digest, type) VALUES (?,?,?,?,?)",
+                      request.attempt, seq++, row.port, row.digest, row.type));
+  }
+  GF_CHECK_OK(EndAttempt(db, request.attempt, request.end, now));
+  if (item->cached) GF_CHECK_OK(SaveCacheRow(db, item->head, request.attempt, request.end, now, item->rows));
+  if (request.end.status == AttemptStatus::kRun) {
+    // Exponential average: the latest execution weighs 0.3.
+    GF_CHECK_OK(
+        db.Do("INSERT INTO durations (pipeline, stage, seconds) VALUES (?1, ?2, ?3) "
+              "ON CONFLICT(pipeline, stage) DO UPDATE SET seconds = 0.7 * seconds + 0.3 * ?3",
+              item->head.pipeline, item->head.stage, now - item->head.started));
+  }
+  for (const OutputRow& row : item->rows) {
+    GF_TRY(auto artifact, FindArtifact(store, row.digest));
+    artifact->type = row.type;
+    item->result.push_back({row.port, std::move(*artifact)});
+  }
+  return Ok();
+}
+
+// Objects first, synced, then the rows of all in one transaction. The status is that of every item without an
+// error of its own.
+Status CommitPrepared(StoreImpl& store, std::vector<Committing>* items) {
+  std::vector<fs::path> to_sync;
+  bool has_outputs = false;
+  for (const Committing& item : *items) {
+    const auto paths = item.staged->SyncList();
+    to_sync.insert(to_sync.end(), paths.begin(), paths.end());
+    has_outputs |= !item.rows.empty();
+  }
+  GF_CHECK_OK(SyncPaths(to_sync));
+  GF_TRY(const auto shared, SharedLock::Wait(store.ObjectsLock(), SharedLock::Mode::kShared));
+  std::set<fs::path> changed;
+  for (Committing& item : *items) {
+    if (const Status installed = Install(store, &item, &changed); !installed.ok())
+      item.error = installed.error();
+  }
+  GF_CHECK_OK(SyncPaths({changed.begin(), changed.end()}));
+  // Without outputs a power loss may take the row: the stage then runs again.
+  GF_TRY(auto transaction, Transaction::Begin(*store.db, has_outputs));
+  const double now = Now();
+  for (Committing& item : *items) {
+    if (!item.error) GF_CHECK_OK(SaveRows(store, &item, now));
+  }
+  return transaction.Commit();
+}
+
 }  // namespace
 
 Result<Staging> Store::Stage(const std::string& key) {
@@ -92,91 +184,38 @@ Result<Staging> Store::Stage(const std::string& key) {
 }
 
 Result<std::vector<PortArtifact>> Store::Commit(Staging staging, const CommitRequest& request) {
-  GF_CHECK_OK(impl_->NeedWritable());
-  StoreImpl& store = *impl_;
-  Db& db = *store.db;
-  GF_TRY(const AttemptHead head, LoadRunningAttempt(db, request.attempt));
-  StagingImpl& staged = *staging.impl_;
-  GF_CHECK_OK(staged.Seal(request.outputs));
-  const double now = Now();
-  const bool cached = request.cache && !head.key.empty() && request.end.status == AttemptStatus::kRun;
+  std::vector<Pending> pending;
+  pending.push_back({std::move(staging), request});
+  return std::move(CommitAll(std::move(pending)).front());
+}
 
-  std::vector<OutputRow> rows;
-  for (const SealedOutput& output : staged.outputs)
-    rows.push_back({output.spec.port, output.digest, output.spec.type});
-  std::vector<Sidecar> sidecars;
-  std::vector<fs::path> to_sync = staged.SyncList();
-  for (const SealedOutput& output : staged.outputs) {
-    Sidecar sidecar;
-    sidecar.digest = output.digest;
-    sidecar.type = output.spec.type;
-    sidecar.created = now;
-    sidecar.key = head.key;
-    sidecar.pipeline = head.pipeline;
-    sidecar.run = head.run;
-    sidecar.stage = head.stage;
-    sidecar.uses = head.uses;
-    sidecar.attempt = head.attempt;
-    sidecar.port = output.spec.port;
-    sidecar.cached = cached;
-    sidecar.outputs = rows;
-    sidecar.listing = output.listing;
-    const fs::path folder = staged.ObjectFolder(output.spec.port);
-    GF_CHECK_OK(WriteReadOnly(folder / "object.json", SidecarToJson(sidecar)));
-    to_sync.push_back(folder / "object.json");
-    to_sync.push_back(folder);
-    sidecars.push_back(std::move(sidecar));
+std::vector<Result<std::vector<PortArtifact>>> Store::CommitAll(std::vector<Pending> pending) {
+  std::vector<Committing> items;
+  std::vector<size_t> place;  // of each item among the pending
+  std::vector<Result<std::vector<PortArtifact>>> results;
+  for (size_t i = 0; i < pending.size(); ++i) {
+    results.emplace_back(MakeError(Code::kInternal, "was not committed"));
+    auto item = Prepare(*impl_, *pending[i].staging.impl_, pending[i].request);
+    if (item.ok()) {
+      items.push_back(*std::move(item));
+      place.push_back(i);
+    } else {
+      results[i] = item.error();
+    }
   }
-
-  GF_CHECK_OK(SyncPaths(to_sync));
-
-  std::vector<PortArtifact> result;
-  {
-    GF_TRY(const auto shared, SharedLock::Wait(store.ObjectsLock(), SharedLock::Mode::kShared));
-    std::map<std::string, size_t> seen;  // the same bytes at two ports are one object
-    std::vector<bool> ours;
-    std::set<fs::path> changed;
-    for (size_t i = 0; i < sidecars.size(); ++i) {
-      if (!seen.emplace(sidecars[i].digest, i).second) {
-        ours.push_back(false);
-        continue;
-      }
-      GF_TRY(const bool installed, InstallObject(store, staged.ObjectFolder(sidecars[i].port),
-                                                 sidecars[i].digest, sidecars[i].listing, changed));
-      ours.push_back(installed);
-    }
-    GF_CHECK_OK(SyncPaths({changed.begin(), changed.end()}));
-    // Without outputs a power loss may take the row: the stage then runs again.
-    GF_TRY(auto transaction, Transaction::Begin(db, !rows.empty()));
-    for (size_t i = 0; i < sidecars.size(); ++i) {
-      if (seen.at(sidecars[i].digest) != i) continue;
-      GF_TRY(const auto known, FindArtifact(store, sidecars[i].digest));
-      GF_CHECK_OK(SaveArtifact(store, sidecars[i], ours[i] || !known));
-    }
-    int seq = 0;
-    for (const OutputRow& row : rows) {
-      GF_CHECK_OK(db.Do("INSERT INTO attempt_outputs (attempt, seq, port, digest, type) VALUES (?,?,?,?,?)",
-                        request.attempt, seq++, row.port, row.digest, row.type));
-    }
-    GF_CHECK_OK(EndAttempt(db, request.attempt, request.end, now));
-    if (cached) GF_CHECK_OK(SaveCacheRow(db, head, request.attempt, request.end, now, rows));
-    if (request.end.status == AttemptStatus::kRun) {
-      // Exponential average: the latest execution weighs 0.3.
-      GF_CHECK_OK(
-          db.Do("INSERT INTO durations (pipeline, stage, seconds) VALUES (?1, ?2, ?3) "
-                "ON CONFLICT(pipeline, stage) DO UPDATE SET seconds = 0.7 * seconds + 0.3 * ?3",
-                head.pipeline, head.stage, now - head.started));
-    }
-    for (const OutputRow& row : rows) {
-      GF_TRY(auto artifact, FindArtifact(store, row.digest));
-      artifact->type = row.type;
-      result.push_back({row.port, std::move(*artifact)});
-    }
-    GF_CHECK_OK(transaction.Commit());
+  const Status status = CommitPrepared(*impl_, &items);
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (items[i].error)
+      results[place[i]] = *items[i].error;
+    else if (!status.ok())
+      results[place[i]] = status.error();
+    else
+      results[place[i]] = std::move(items[i].result);
+    // What is committed stands, also when the checkpoints cannot be removed now; Gc does it later.
+    if (results[place[i]].ok() && !items[i].head.key.empty())
+      (void)RemoveTree(impl_->State() / SafeName(items[i].head.key));
   }
-  // What is committed stands, also when the checkpoints cannot be removed now; Gc does it later.
-  if (!head.key.empty()) (void)RemoveTree(store.State() / SafeName(head.key));
-  return result;
+  return results;
 }
 
 }  // namespace genflow

@@ -164,24 +164,55 @@ Status Db::SetDurable(bool durable) {
   return Ok();
 }
 
+Status Db::FlushGroup() {
+  if (!std::exchange(group_open_, false)) return Ok();
+  const Status committed = Do("COMMIT");
+  if (!committed.ok() && sqlite3_get_autocommit(db_) == 0) (void)Do("ROLLBACK");
+  return committed;
+}
+
+Status Db::EndGroup() {
+  grouping_ = false;
+  return FlushGroup();
+}
+
 Result<Transaction> Transaction::Begin(Db& db, bool durable) {
+  if (db.grouping_ && !durable) {
+    if (!db.group_open_) {
+      GF_CHECK_OK(db.SetDurable(false));
+      GF_CHECK_OK(db.Do("BEGIN IMMEDIATE"));
+      db.group_open_ = true;
+    }
+    GF_CHECK_OK(db.Do("SAVEPOINT inner"));
+    return Transaction(&db, true);
+  }
+  GF_CHECK_OK(db.FlushGroup());
   GF_CHECK_OK(db.SetDurable(durable));
   GF_CHECK_OK(db.Do("BEGIN IMMEDIATE"));
-  return Transaction(&db);
+  return Transaction(&db, false);
 }
 
 Result<Transaction> Transaction::BeginRead(Db& db) {
-  GF_CHECK_OK(db.Do("BEGIN"));
-  return Transaction(&db);
+  const bool inner = db.group_open_;
+  GF_CHECK_OK(db.Do(inner ? "SAVEPOINT inner" : "BEGIN"));
+  return Transaction(&db, inner);
 }
 
 Transaction::~Transaction() {
-  // A failed statement may have rolled back already.
-  if (db_ != nullptr && sqlite3_get_autocommit(db_->db_) == 0) (void)db_->Do("ROLLBACK");
+  // A failed statement may have rolled back already, the whole of it.
+  if (db_ == nullptr) return;
+  if (sqlite3_get_autocommit(db_->db_) != 0) {
+    db_->group_open_ = false;
+  } else if (inner_) {
+    (void)db_->Do("ROLLBACK TO inner");
+    (void)db_->Do("RELEASE inner");
+  } else {
+    (void)db_->Do("ROLLBACK");
+  }
 }
 
 Status Transaction::Commit() {
-  GF_CHECK_OK(db_->Do("COMMIT"));
+  GF_CHECK_OK(db_->Do(inner_ ? "RELEASE inner" : "COMMIT"));
   db_ = nullptr;
   return Ok();
 }

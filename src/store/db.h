@@ -98,6 +98,14 @@ class Db {
     return std::optional<int64_t>(statement->Int(0));
   }
 
+  // From here to EndGroup(), transactions that need not be durable join one that is committed at the end, or
+  // when a durable one begins: many small ones cost as much as one. Other writers wait meanwhile. What is
+  // rolled back inside leaves the rest as it is. Groups do not nest.
+  void BeginGroup() { grouping_ = true; }
+  Status EndGroup();
+  // Commits what is there and goes on grouping: before waiting for a lock whose holder may want to write.
+  Status FlushGroup();
+
   int64_t LastRowId() const;
   int64_t Changes() const;
   Error MakeLastError();
@@ -111,6 +119,7 @@ class Db {
   std::filesystem::path path_;
   sqlite3* db_ = nullptr;
   bool durable_ = false;
+  bool grouping_ = false, group_open_ = false;
   std::map<std::string, std::vector<sqlite3_stmt*>, std::less<>> free_;
 };
 
@@ -121,13 +130,14 @@ class Transaction {
   static Result<Transaction> Begin(Db& db, bool durable);
   // A read transaction: one consistent view over several queries.
   static Result<Transaction> BeginRead(Db& db);
-  Transaction(Transaction&& other) noexcept : db_(std::exchange(other.db_, nullptr)) {}
+  Transaction(Transaction&& other) noexcept : db_(std::exchange(other.db_, nullptr)), inner_(other.inner_) {}
   ~Transaction();
   Status Commit();
 
  private:
-  explicit Transaction(Db* db) : db_(db) {}
+  Transaction(Db* db, bool inner) : db_(db), inner_(inner) {}
   Db* db_;
+  bool inner_;  // a savepoint of the open group
 };
 
 }  // namespace genflow

@@ -189,6 +189,7 @@ Status SetObjectAside(StoreImpl& store, const std::string& digest) {
 }
 
 Result<bool> QuarantineObject(StoreImpl& store, const std::string& digest, CheckDepth depth) {
+  GF_CHECK_OK(store.db->FlushGroup());  // who holds the objects may wait for the database
   GF_TRY(const auto alone, SharedLock::Wait(store.ObjectsLock(), SharedLock::Mode::kExclusive));
   // Another process may have replaced it since it was found damaged.
   GF_TRY(TreeListing listing, LoadListing(store, digest));

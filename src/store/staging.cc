@@ -1,6 +1,8 @@
 #include "store/staging.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -21,6 +23,18 @@ bool IsPortName(const std::string& port) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            c == '-' || c == '.';
   });
+}
+
+Status WriteReadOnly(const fs::path& path, std::string_view bytes) {
+  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd.valid()) return ErrnoError(path.string(), errno);
+  if (auto written = WriteAll(fd.get(), bytes); !written.ok()) {
+    Error error = written.error();
+    error.message = path.string() + ": " + error.message;
+    return error;
+  }
+  if (::fchmod(fd.get(), 0444) != 0) return ErrnoError(path.string(), errno);
+  return Ok();
 }
 
 Error BadPortName(const std::string& port) {
@@ -80,13 +94,50 @@ std::vector<fs::path> StagingImpl::SyncList() const {
   std::vector<fs::path> paths;
   if (synced) return paths;
   for (const SealedOutput& output : outputs) {
-    AppendSyncPaths(ObjectFolder(output.spec.port) / "data", output.listing, paths);
+    const fs::path folder = ObjectFolder(output.spec.port);
+    AppendSyncPaths(folder / "data", output.listing, paths);
+    paths.push_back(folder / "object.json");
+    paths.push_back(folder);
   }
   return paths;
 }
 
-Status Staging::Seal(const std::vector<OutputSpec>& outputs) {
+Status StagingImpl::WriteSidecars(const Origin& from) {
+  if (origin == from) return Ok();
+  std::vector<OutputRow> rows;
+  for (const SealedOutput& output : outputs)
+    rows.push_back({output.spec.port, output.digest, output.spec.type});
+  const double now = Now();
+  std::vector<Sidecar> written;
+  for (const SealedOutput& output : outputs) {
+    Sidecar sidecar;
+    sidecar.digest = output.digest;
+    sidecar.type = output.spec.type;
+    sidecar.created = now;
+    sidecar.key = from.key;
+    sidecar.pipeline = from.pipeline;
+    sidecar.run = from.run;
+    sidecar.stage = from.stage;
+    sidecar.uses = from.uses;
+    sidecar.attempt = from.attempt;
+    sidecar.port = output.spec.port;
+    sidecar.cached = from.cached;
+    sidecar.outputs = rows;
+    sidecar.listing = output.listing;
+    const fs::path file = ObjectFolder(output.spec.port) / "object.json";
+    (void)::unlink(file.c_str());  // one of another origin is read-only
+    GF_CHECK_OK(WriteReadOnly(file, SidecarToJson(sidecar)));
+    written.push_back(std::move(sidecar));
+  }
+  sidecars = std::move(written);
+  origin = from;
+  synced = false;
+  return Ok();
+}
+
+Status Staging::Seal(const std::vector<OutputSpec>& outputs, const Origin& origin) {
   GF_CHECK_OK(impl_->Seal(outputs));
+  GF_CHECK_OK(impl_->WriteSidecars(origin));
   GF_CHECK_OK(SyncPaths(impl_->SyncList()));
   impl_->synced = true;
   return Ok();

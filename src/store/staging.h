@@ -18,6 +18,14 @@ struct OutputSpec {
   bool optional = false;  // a missing output is then left out; otherwise it is an error
 };
 
+// Who makes the outputs: what stands in the sidecars beside them.
+struct Origin {
+  std::string run, pipeline, stage, uses, key;
+  int attempt = 1;
+  bool cached = true;  // the key leads to the outputs
+  bool operator==(const Origin&) const = default;
+};
+
 // A folder in the store's own file system, locked by this process. Destroying it removes what was not
 // committed; if the process dies, the next process that opens the store does.
 class Staging {
@@ -39,7 +47,7 @@ class Staging {
   // its own and touches nothing but the staging, so that it may be called off the store's thread.
   // Store::Commit does it when it has not been done. After it the outputs must not be written to.
   // Refuses device files, sockets, pipes, and symbolic links that are absolute or leave their tree.
-  Status Seal(const std::vector<OutputSpec>& outputs);
+  Status Seal(const std::vector<OutputSpec>& outputs, const Origin& origin);
 
  private:
   friend class Store;

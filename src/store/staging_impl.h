@@ -2,10 +2,12 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "store/locks.h"
+#include "store/objects.h"
 #include "store/staging.h"
 #include "store/tree.h"
 
@@ -22,8 +24,10 @@ struct StagingImpl {
   FileLock lock;  // on staging/<name>.lock, taken before the folder is made
   std::filesystem::path folder, scratch;
   bool sealed = false;  // `outputs` is filled in
-  bool synced = false;  // and durable
+  bool synced = false;  // and durable, with the sidecars
   std::vector<SealedOutput> outputs;
+  std::optional<Origin> origin;   // of the sidecars that are written
+  std::vector<Sidecar> sidecars;  // one an output
 
   StagingImpl() = default;
   StagingImpl(const StagingImpl&) = delete;
@@ -32,6 +36,8 @@ struct StagingImpl {
 
   // Checks, hashes and makes read-only.
   Status Seal(const std::vector<OutputSpec>& specs);
+  // Writes them beside the sealed outputs, unless those of this origin are there.
+  Status WriteSidecars(const Origin& from);
   // What must be synced before the outputs may be renamed into objects/.
   std::vector<std::filesystem::path> SyncList() const;
 

@@ -388,4 +388,13 @@ Result<fs::path> Store::LogPath(const std::string& run, const std::string& stage
   return path;
 }
 
+Store::WriteGroup::WriteGroup(Store& store) : store_(&store) { store.impl_->db->BeginGroup(); }
+
+Store::WriteGroup::~WriteGroup() { (void)End(); }
+
+Status Store::WriteGroup::End() {
+  if (store_ == nullptr) return Ok();
+  return std::exchange(store_, nullptr)->impl_->db->EndGroup();
+}
+
 }  // namespace genflow

@@ -96,12 +96,33 @@ class Store {
   // Average seconds of successful executions, recent ones weighing more, by stage id.
   Result<std::map<std::string, double>> AverageDurations(const std::string& pipeline);
 
+  // Joins the writes of its lifetime that need not be durable each (attempts, cache hits, metrics), for
+  // speed. Other processes' writes wait meanwhile: it is for moments. End() says whether they were written.
+  class WriteGroup {
+   public:
+    explicit WriteGroup(Store& store);
+    WriteGroup(const WriteGroup&) = delete;
+    WriteGroup& operator=(const WriteGroup&) = delete;
+    ~WriteGroup();
+    Status End();
+
+   private:
+    Store* store_;
+  };
+
   // --- Outputs -------------------------------------------------------------------------------------------
   Result<Staging> Stage(const std::string& key);
   // Makes all outputs, the attempt's end and the cache row visible in one step, durably (where there are
   // outputs). They come back in the order of the request. On error nothing is visible and the attempt is
   // still running.
   Result<std::vector<PortArtifact>> Commit(Staging staging, const CommitRequest& request);
+  // The same for many attempts, for the price of one or two: what waits for the disk waits once. Results in
+  // the order of the requests; an error of the disk or the database is that of every attempt it concerned.
+  struct Pending {
+    Staging staging;
+    CommitRequest request;
+  };
+  std::vector<Result<std::vector<PortArtifact>>> CommitAll(std::vector<Pending> pending);
   Result<LookupResult> Lookup(const std::string& key);
   // Forgets a cached key; the objects stay.
   Status DropKey(const std::string& key);
