@@ -77,6 +77,23 @@ TEST_F(ScheduleTest, AShareLimitsCpusButNeverBelowTheMinimum) {
   EXPECT_EQ(s.free().cpus, 0);
 }
 
+TEST_F(ScheduleTest, AVacatedNodeGoesOnWithoutItsResources) {
+  Edges(3, {{0, 2}});
+  for (auto& demand : demands) demand = {.cpus_min = 4, .cpus_max = 4};
+  Schedule s = Make();
+  ASSERT_TRUE(s.TryStart(0));
+  EXPECT_FALSE(s.TryStart(1));
+  s.Vacate(0);
+  EXPECT_EQ(s.state(0), NodeState::kRunning);
+  EXPECT_EQ(s.running(), 0u);
+  ASSERT_TRUE(s.TryStart(1));
+  EXPECT_FALSE(s.done());
+  s.Finish(0, Finished::kSucceeded);
+  EXPECT_EQ(s.free().cpus, 0) << "given back once";
+  EXPECT_EQ(s.running(), 1u);
+  EXPECT_THAT(s.Ready(), ElementsAre(2));
+}
+
 TEST_F(ScheduleTest, MemoryIsShared) {
   Edges(2, {});
   demands[0].memory = 600;
