@@ -17,6 +17,8 @@
 #include <cstdlib>
 #include <cstring>
 
+extern char** environ;
+
 namespace genflow {
 
 namespace {
@@ -125,6 +127,27 @@ Result<Fd> TextAsFile(std::string_view text) {
   GF_CHECK_OK(WriteAll(fd.get(), text));
   if (::lseek(fd.get(), 0, SEEK_SET) != 0) return ErrnoError("lseek", errno);
   return fd;
+}
+
+std::string ReadToEnd(int fd) {
+  std::string out;
+  char buffer[1 << 16];
+  while (true) {
+    const ssize_t n = ::read(fd, buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return out;
+    out.append(buffer, static_cast<size_t>(n));
+  }
+}
+
+std::vector<std::string> EnvironmentWith(const std::map<std::string, std::string>& added) {
+  std::vector<std::string> out;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    if (added.find(std::string(text.substr(0, text.find('=')))) == added.end()) out.emplace_back(text);
+  }
+  for (const auto& [name, value] : added) out.push_back(name + "=" + value);
+  return out;
 }
 
 Result<Process> Process::Start(const ProcessOptions& options) {

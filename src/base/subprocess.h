@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -69,6 +70,12 @@ Result<std::pair<Fd, Fd>> MakePipe();
 
 // An anonymous file in memory that holds the text, at its start: a child's standard input.
 Result<Fd> TextAsFile(std::string_view text);
+
+// What comes from a descriptor up to its end, or up to an error.
+std::string ReadToEnd(int fd);
+
+// This process's environment as "NAME=value", with `added` in the place of what has their names.
+std::vector<std::string> EnvironmentWith(const std::map<std::string, std::string>& added);
 
 // A process that outlives this one by a moment: when this one ends, however it ends, the guardian kills
 // every process group still listed. Holds no descriptor of this process but its pipe.

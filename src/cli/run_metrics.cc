@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 
@@ -30,22 +29,18 @@ std::string Number(double value) {
   return text;
 }
 
-nlohmann::json ToJson(double value) {  // JSON has no NaN
-  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
-}
-
 std::string StepText(int64_t step) { return step < 0 ? "-" : std::to_string(step); }
 
 // The last attempt of each stage, in order of start.
 std::vector<AttemptInfo> LastAttempts(const std::vector<AttemptInfo>& attempts) {
   std::vector<AttemptInfo> out;
+  std::map<std::string, size_t> places;  // stage -> its place in `out`
   for (const auto& attempt : attempts) {
-    const auto same = [&](const AttemptInfo& other) { return other.stage == attempt.stage; };
-    const auto at = std::find_if(out.begin(), out.end(), same);
-    if (at == out.end())
+    const auto [at, is_new] = places.emplace(attempt.stage, out.size());
+    if (is_new)
       out.push_back(attempt);
     else
-      *at = attempt;
+      out[at->second] = attempt;
   }
   return out;
 }
@@ -87,8 +82,7 @@ int ShowMetrics(const Options& options) {
     for (const auto& [stage, metrics] : stages) {
       for (const auto& [name, points] : metrics) {
         auto& list = out["stages"][stage][name] = nlohmann::json::array();
-        for (const auto& p : points)
-          list.push_back({{"step", p.step}, {"value", ToJson(p.value)}, {"time", p.time}});
+        for (const auto& p : points) list.push_back({{"step", p.step}, {"value", p.value}, {"time", p.time}});
       }
     }
     std::fputs(DumpPretty(out).c_str(), stdout);
@@ -132,7 +126,7 @@ Result<nlohmann::json> LastMetrics(Store& store, const std::vector<AttemptInfo>&
   auto out = nlohmann::json::object();
   for (const auto& attempt : LastAttempts(attempts)) {
     GF_TRY(const auto metrics, MetricsOf(store, attempt));
-    for (const auto& [name, points] : metrics) out[attempt.stage][name] = ToJson(points.back().value);
+    for (const auto& [name, points] : metrics) out[attempt.stage][name] = points.back().value;
   }
   return out;
 }

@@ -11,8 +11,6 @@
 #include <cmath>
 #include <cstdlib>
 
-extern char** environ;
-
 namespace genflow {
 
 namespace {
@@ -30,16 +28,6 @@ sigset_t OurSignals() {
   ::sigemptyset(&set);
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) ::sigaddset(&set, signal);
   return set;
-}
-
-std::vector<std::string> Environment(const std::map<std::string, std::string>& added) {
-  std::vector<std::string> out;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text = *entry;
-    if (added.find(std::string(text.substr(0, text.find('=')))) == added.end()) out.emplace_back(text);
-  }
-  for (const auto& [name, value] : added) out.push_back(name + "=" + value);
-  return out;
 }
 
 // Reads what is there. False at the end of the stream.
@@ -124,7 +112,7 @@ Status ProcessExecutor::Start(const Job& job) {
     env["GENFLOW_STATE_DIR"] = exec.state_dir;
     env["GENFLOW_SCRATCH_DIR"] = exec.scratch_dir;
   }
-  options.env = Environment(env);
+  options.env = EnvironmentWith(env);
 
   GF_TRY(auto process, Process::Start(options));
   guardian_->Add(process.pid());

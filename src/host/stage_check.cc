@@ -4,14 +4,10 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
-#include <cstdlib>
 
 #include "base/strings.h"
 #include "base/subprocess.h"
 #include "host/plugin_file.h"
-
-extern char** environ;
 
 namespace genflow {
 
@@ -74,17 +70,6 @@ Result<Answer> AnswerFromJson(const std::string& text) {
   }
 }
 
-std::string ReadToEnd(int fd) {
-  std::string out;
-  char buffer[1 << 14];
-  while (true) {
-    const ssize_t n = ::read(fd, buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return out;
-    out.append(buffer, static_cast<size_t>(n));
-  }
-}
-
 struct Worker {
   Process process;
   Fd answer;
@@ -96,7 +81,7 @@ Result<Worker> StartWorker(const CheckRequest& request) {
   ProcessOptions options;
   options.file = ExecutablePath().string();
   options.argv = {"genflow", "worker", "--check"};
-  for (char** entry = environ; *entry != nullptr; ++entry) options.env.emplace_back(*entry);
+  options.env = EnvironmentWith({});
   options.fds = {{text.get(), 0}, {pipe.second.get(), 1}};
   GF_TRY(auto process, Process::Start(options));
   return Worker{std::move(process), std::move(pipe.first)};

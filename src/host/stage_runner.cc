@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "base/files.h"
+#include "base/subprocess.h"
 #include "host/plugin_file.h"
 #include "host/stage_check.h"
 
@@ -228,15 +229,7 @@ int WorkerMain() {
   std::signal(SIGTERM, [](int) { RequestStop(); });
   std::signal(SIGINT, SIG_IGN);  // the engine decides; a terminal's Ctrl-C reaches it first
   FdSink sink(fd);
-  std::string text;
-  char buffer[1 << 16];
-  while (true) {
-    const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    text.append(buffer, static_cast<size_t>(n));
-  }
-  auto request = RequestFromJson(text);
+  auto request = RequestFromJson(ReadToEnd(STDIN_FILENO));
   if (!request.ok()) {
     Fail(sink, "internal", request.error());
     return Done(sink, GF_FAILED);
