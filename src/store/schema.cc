@@ -95,6 +95,8 @@ static_assert(std::size(kMigrations) == kSchemaVersion);
 }  // namespace
 
 Result<SchemaState> CheckSchema(Db& db, const std::string& name) {
+  // One view: another process may be making the store meanwhile.
+  GF_TRY(const auto view, Transaction::BeginRead(db));
   GF_TRY(const auto application, db.Number("PRAGMA application_id"));
   GF_TRY(const auto version, db.Number("PRAGMA user_version"));
   if (*application == kApplicationId) {

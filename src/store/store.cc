@@ -235,9 +235,11 @@ Result<std::unique_ptr<StoreImpl>> OpenImpl(const fs::path& where, const StoreOp
   store->root = fs::absolute(where, ec).lexically_normal();
   if (!store->root.has_filename()) store->root = store->root.parent_path();
   const bool create = options.create && !options.read_only;
-  const bool folder_exists = fs::is_directory(store->root, ec);
+  const fs::file_type found = fs::status(store->root, ec).type();
+  const bool folder_exists = found == fs::file_type::directory;
   if (!folder_exists) {
-    if (fs::exists(fs::symlink_status(store->root, ec))) {
+    // One look decides: another process may be making the folder.
+    if (fs::exists(fs::file_status(found)) || fs::is_symlink(store->root, ec)) {
       return InvalidError(store->root.string() + ": not a folder, so it cannot be the run store");
     }
     if (!create) return NoStore(store->root);
