@@ -176,8 +176,8 @@ Status Db::EndGroup() {
   return FlushGroup();
 }
 
-Result<Transaction> Transaction::Begin(Db& db, bool durable) {
-  if (db.grouping_ && !durable) {
+Result<Transaction> Transaction::Begin(Db& db, bool durable, bool alone) {
+  if (db.grouping_ && !durable && !alone) {
     if (!db.group_open_) {
       GF_CHECK_OK(db.SetDurable(false));
       GF_CHECK_OK(db.Do("BEGIN IMMEDIATE"));
