@@ -154,11 +154,14 @@ class Runner {
     while (schedule_->changes() != seen_ && sealing_ < kMaxSealing) {
       seen_ = schedule_->changes();
       Store::WriteGroup group(store_);
-      for (const size_t node : schedule_->TakeFresh()) {
-        if (schedule_->state(node) == NodeState::kReady) GF_CHECK_OK(TakeFromCache(node));
+      for (auto fresh = schedule_->TakeFresh(); !fresh.empty(); fresh = schedule_->TakeFresh()) {
+        for (const size_t node : fresh) {
+          if (schedule_->state(node) == NodeState::kReady) GF_CHECK_OK(TakeFromCache(node));
+        }
       }
       std::optional<size_t> node;
       while (schedule_->HasRoom() && (node = schedule_->NextReady(node))) {
+        if (!nodes_[*node].looked_up) continue;  // has become ready in this loop
         if (auto grant = schedule_->TryStart(*node, CpuShare(*node)))
           GF_CHECK_OK(StartAttempt(*node, *std::move(grant)));
       }

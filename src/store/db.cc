@@ -85,7 +85,9 @@ Result<std::unique_ptr<Db>> Db::Open(const fs::path& path, DbMode mode, int busy
   }
   if (sqlite3_open_v2(name.c_str(), &db->db_, flags, nullptr) != SQLITE_OK) return db->MakeLastError();
   sqlite3_busy_timeout(db->db_, busy_timeout_ms);
-  GF_CHECK_OK(db->Script("PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA synchronous=NORMAL;"));
+  GF_CHECK_OK(
+      db->Script("PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA synchronous=NORMAL; "
+                 "PRAGMA cache_size=-32768;"));
   return db;
 }
 
