@@ -312,12 +312,13 @@ Result<RunInfo> Store::GetRun(const std::string& id) {
   return run;
 }
 
-Result<std::vector<AttemptInfo>> Store::ListAttempts(const std::string& run) {
+Result<std::vector<AttemptInfo>> Store::ListAttempts(const std::string& run, const std::string& stage) {
   std::vector<AttemptInfo> attempts;
   {
     GF_TRY(auto query, impl_->db->Prepare(std::string("SELECT ") + kAttemptColumns +
-                                          " FROM attempts a WHERE a.run = ? ORDER BY a.id"));
-    query.Bind(run);
+                                          " FROM attempts a WHERE a.run = ?1 AND (?2 = '' OR a.stage = ?2) "
+                                          "ORDER BY a.id"));
+    query.Bind(run, stage);
     while (true) {
       GF_TRY(const bool row, query.Step());
       if (!row) break;

@@ -147,7 +147,8 @@ class Store {
   // --- Queries -------------------------------------------------------------------------------------------
   Result<std::vector<RunInfo>> ListRuns(const RunFilter& filter = {});  // latest first
   Result<RunInfo> GetRun(const std::string& run);
-  Result<std::vector<AttemptInfo>> ListAttempts(const std::string& run);  // in order of start
+  // In order of start; of one stage, or (empty) of all.
+  Result<std::vector<AttemptInfo>> ListAttempts(const std::string& run, const std::string& stage = {});
   // The latest attempt of that stage with a key before attempt `before` (0: any), to explain a changed key.
   Result<std::optional<AttemptInfo>> PreviousAttempt(const std::string& pipeline, const std::string& stage,
                                                      int64_t before = 0);
