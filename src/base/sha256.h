@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,6 +21,10 @@ class Sha256 {
   Sha256& operator=(Sha256&&) noexcept;
 
   void Update(const void* data, size_t size);
+  // What comes from a descriptor up to its end; `expected` bytes, as far as one knows. Large files are read
+  // ahead by a thread. False: errno says why it could not be read. `progress` is told how many bytes came at
+  // a time.
+  bool UpdateFrom(int fd, uint64_t expected, const std::function<void(uint64_t)>& progress = {});
   void Update(std::string_view text) { Update(text.data(), text.size()); }
   // 64 lower-case hexadecimal digits. The object is spent afterwards.
   std::string Finish();
@@ -31,7 +37,7 @@ class Sha256 {
 // Digest of a byte string, as 64 hexadecimal digits.
 std::string Sha256Hex(std::string_view bytes);
 
-// Digest of a regular file's contents. Reads sequentially with a 1 MiB buffer.
+// Digest of a regular file's contents.
 Result<std::string> Sha256File(const std::filesystem::path& path);
 
 }  // namespace genflow

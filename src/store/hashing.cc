@@ -70,21 +70,10 @@ Result<HashedFile> HashFile(const fs::path& path, HashMode mode,
     // The disk writes while we hash; the sync that counts comes later.
     if (before.st_size > 0) ::sync_file_range(fd.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
   }
-  constexpr size_t kBlock = 1 << 20;
-  const size_t block = std::clamp<size_t>(static_cast<size_t>(before.st_size) + 1, 4096, kBlock);
-  const std::unique_ptr<char[]> buffer(new char[block]);
-  if (before.st_size > static_cast<off_t>(kBlock)) ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   Sha256 hash;
-  while (true) {
-    const ssize_t n = ::read(fd.get(), buffer.get(), block);
-    if (n == 0) break;
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      return ErrnoError(path.string(), errno);
-    }
-    hash.Update(buffer.get(), static_cast<size_t>(n));
-    if (progress) progress(static_cast<uint64_t>(n));
-  }
+  if (!hash.UpdateFrom(fd.get(), static_cast<uint64_t>(before.st_size), progress))
+    return ErrnoError(path.string(), errno);
   HashedFile hashed;
   if (::fstat(fd.get(), &hashed.info) != 0) return ErrnoError(path.string(), errno);
   if (!(Fingerprint::Of(before) == Fingerprint::Of(hashed.info))) {

@@ -1,5 +1,6 @@
 #include "base/sha256.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include "base/files.h"
@@ -26,6 +27,27 @@ TEST(Sha256, FileAndPiecesGiveTheSame) {
   EXPECT_EQ(pieces.Finish(), expected);
   EXPECT_EQ(*Sha256File(path), expected);
   EXPECT_EQ(Sha256File("/no/such/file").error().message, "/no/such/file: No such file or directory");
+}
+
+TEST(Sha256, ReadAheadGivesTheSame) {
+  const ScratchFolder scratch;
+  std::string bytes(3 * (1 << 20) + 17, 'x');
+  for (size_t i = 0; i < bytes.size(); i += 97) bytes[i] = static_cast<char>(i);
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{1} << 20, size_t{2} << 20, bytes.size()}) {
+    const auto path = scratch / std::to_string(size);
+    ASSERT_TRUE(WriteFileAtomic(path, bytes.substr(0, size)).ok());
+    const Fd fd(::open(path.c_str(), O_RDONLY));
+    Sha256 hash;
+    uint64_t told = 0;
+    ASSERT_TRUE(hash.UpdateFrom(fd.get(), 1ull << 30, [&](uint64_t n) { told += n; }));
+    EXPECT_EQ(told, size);
+    EXPECT_EQ(hash.Finish(), Sha256Hex(bytes.substr(0, size)));
+  }
+  const Fd folder(::open(scratch.path().c_str(), O_RDONLY));
+  for (const uint64_t expected : {uint64_t{0}, uint64_t{1} << 30}) {
+    EXPECT_FALSE(Sha256().UpdateFrom(folder.get(), expected));
+    EXPECT_EQ(errno, EISDIR);
+  }
 }
 
 }  // namespace
