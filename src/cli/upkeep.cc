@@ -153,7 +153,16 @@ int Gc(const GcArguments& arguments) {
   GcOptions options;
   options.dry_run = arguments.dry_run;
   options.keep_last = arguments.keep_last;
+  const bool live = !arguments.json && DetectTerminal(STDERR_FILENO).interactive;
+  if (live) {
+    options.progress = [](uint64_t done, uint64_t total) {
+      if (done % 100 == 0)
+        std::fprintf(stderr, "\r\x1b[Kdeleting %s of %s", WithCommas(static_cast<int64_t>(done)).c_str(),
+                     Counted(total, "object").c_str());
+    };
+  }
   auto report = store->Gc(options);
+  if (live) std::fputs("\r\x1b[K", stderr);
   if (!report.ok()) return Report(report.error());
   if (arguments.json) {
     std::fputs(DumpPretty(ToJson(*report)).c_str(), stdout);

@@ -157,6 +157,14 @@ Result<GcReport> Store::Gc(const GcOptions& options) {
     }
   }
   if (!options.dry_run) {
+    const uint64_t total = report.objects.size() + report.unregistered.size();
+    uint64_t done = 0;
+    for (const auto* items : {&report.objects, &report.unregistered}) {
+      for (const GcItem& item : *items) {
+        GF_CHECK_OK(RemoveTree(trash.scratch() / item.name));
+        if (options.progress) options.progress(++done, total);
+      }
+    }
     for (const GcItem& run : report.runs) GF_CHECK_OK(RemoveTree(store.Logs() / SafeName(run.name)));
   }
   GF_TRY(const auto dead, CleanStaging(store, !options.dry_run));

@@ -16,6 +16,8 @@ struct GcOptions {
   // Checkpoint folders and quarantined objects stay at least this long.
   double state_max_age = 7 * 86400.0;
   double quarantine_max_age = 7 * 86400.0;
+  // Objects deleted, of how many; called from this thread.
+  std::function<void(uint64_t done, uint64_t total)> progress;
 };
 
 struct GcItem {

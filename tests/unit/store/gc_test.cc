@@ -43,7 +43,11 @@ TEST_F(GcTest, RemovedRunFreesItsObjectsAndCacheRows) {
   EXPECT_TRUE(fs::exists(object));
   EXPECT_TRUE(Must(store.Lookup("k")).hit.has_value());
 
-  report = Must(store.Gc());
+  std::vector<std::pair<uint64_t, uint64_t>> told;
+  options.dry_run = false;
+  options.progress = [&](uint64_t done, uint64_t total) { told.emplace_back(done, total); };
+  report = Must(store.Gc(options));
+  EXPECT_THAT(told, testing::ElementsAre(testing::Pair(1, 1)));
   ASSERT_EQ(report.objects.size(), 1u);
   EXPECT_FALSE(fs::exists(object));
   EXPECT_FALSE(Must(store.Lookup("k")).hit.has_value());
