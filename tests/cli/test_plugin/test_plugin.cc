@@ -167,7 +167,8 @@ struct Act {
   }
 };
 
-// Has a word on its parameters; notes each time it is asked in $PICKY_LOG.
+// Has a word on its parameters; notes each time it is asked in $PICKY_LOG. The first to be asked about a high
+// of 99 is killed.
 struct Picky {
   static constexpr const char* kName = "test.picky";
   static constexpr const char* kVersion = TEST_PLUGIN_VERSION;
@@ -181,7 +182,9 @@ struct Picky {
     s.Output("out", "file", "Nothing much.");
   }
   std::string Check() const {
-    if (const char* log = std::getenv("PICKY_LOG")) std::ofstream(log, std::ios::app) << "asked\n";
+    const char* log = std::getenv("PICKY_LOG");
+    if (log != nullptr) std::ofstream(log, std::ios::app) << "asked\n";
+    if (log != nullptr && high == 99 && Read(log) == "asked\n") ::raise(SIGKILL);
     if (low < 0) std::abort();
     std::string out;
     if (high < low) {
