@@ -390,6 +390,11 @@ class Runner {
     return Ok();
   }
 
+  Status Handle(const event::OverMemory& e) {
+    Of(e.job).over_memory = e.bytes;
+    return Ok();
+  }
+
   Status Handle(const event::Exited& e) {
     const auto node = static_cast<size_t>(e.job);
     Attempt& a = Of(e.job);
