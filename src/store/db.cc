@@ -171,6 +171,10 @@ Error Db::MakeLastError() {
           Code::kCorrupt, where + ": the store's database is damaged (" + text + ")",
           "`genflow fsck --rebuild` sets it aside and rebuilds it from the objects, which are intact; "
           "run history and metrics are lost with it");
+    case SQLITE_CONSTRAINT:
+      return MakeError(
+          Code::kCorrupt, where + ": the store's database contradicts itself (" + text + ")",
+          "`genflow fsck` says where; `genflow fsck --rebuild` makes a new one from the objects");
     case SQLITE_READONLY:
       return InvalidError(where + ": the store is read-only");
     case SQLITE_NOMEM:

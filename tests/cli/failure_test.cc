@@ -252,7 +252,7 @@ TEST(Failure, MoreMemoryThanItsLimit) {
   const auto run = box.Genflow({"run", "--keep-going"});
   EXPECT_EQ(run.code, 1);
   const std::regex said(
-      "error: leaky: was killed: its processes held [0-9.]+ MiB of memory, more than its limit of 95.4 MiB\n"
+      "error: leaky: was killed: its processes held [0-9.]+ MiB of memory, more than its limit of 100 MiB\n"
       "  hint: raise `memory` in its `resources:`, or have it hold less at a time\n");
   EXPECT_TRUE(std::regex_search(run.err, said)) << run.err;
   EXPECT_NE(run.err.find("modest: ran in "), std::string::npos) << run.err;
