@@ -46,10 +46,9 @@ std::string NameOf(const ArtifactUse& use) { return use.run + ":" + use.stage + 
 // What the stage read that made the artifact last.
 Result<std::vector<InputUse>> InputsOf(Store& store, const std::vector<ArtifactUse>& producers) {
   if (producers.empty()) return std::vector<InputUse>();
-  GF_TRY(auto attempts, store.ListAttempts(producers.front().run));
-  const auto made = std::find_if(attempts.rbegin(), attempts.rend(), [&](const AttemptInfo& attempt) {
-    return attempt.stage == producers.front().stage && !attempt.outputs.empty();
-  });
+  GF_TRY(auto attempts, store.ListAttempts(producers.front().run, producers.front().stage));
+  const auto made = std::find_if(attempts.rbegin(), attempts.rend(),
+                                 [](const AttemptInfo& attempt) { return !attempt.outputs.empty(); });
   return made == attempts.rend() ? std::vector<InputUse>() : std::move(made->inputs);
 }
 

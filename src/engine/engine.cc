@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 #include <memory>
+#include <set>
 
 #include "base/strings.h"
 #include "engine/attempt.h"
@@ -25,6 +26,9 @@ constexpr size_t kReasonsShown = 3;
 // Attempts whose outputs may be on their way to the disk at once: they hold no CPU.
 constexpr size_t kMaxSealing = 64;
 
+// The background job that brings sealed outputs to the disk; the others have their node's number.
+constexpr int kSyncJob = -1;
+
 // "a; b; c; and 4 more"
 std::string JoinFirst(std::vector<std::string> sentences, size_t limit) {
   if (sentences.size() > limit) {
@@ -41,7 +45,7 @@ struct Node {
   std::string lookup_problem;
   double wake_at = kNever;  // end of a backoff, or the next look at a key
   int attempts = 0;
-  FileLock key_lock;
+  KeyLock key_lock;
   std::unique_ptr<Attempt> attempt;
   StageResult result;
 };
@@ -66,12 +70,14 @@ class Runner {
       GF_CHECK_OK(StartWhatFits());
       if (schedule_->done()) return End();
       const double tick_at = observer_.Tick(clock_.Now());
-      // What is sealed is committed together with whatever else has been sealed by now.
-      const double until = sealed_.empty() ? std::min(tick_at, NextTimer()) : clock_.Now();
-      Event event = executor_.Wait(until);
+      // What goes to the disk goes together with whatever else has come so far.
+      const bool disk_waits = !synced_.empty() || (!sealed_.empty() && syncing_.empty());
+      Event event = executor_.Wait(disk_waits ? clock_.Now() : std::min(tick_at, NextTimer()));
       GF_CHECK_OK(std::visit([this](auto& e) { return Handle(e); }, event));
-      if (std::holds_alternative<event::Deadline>(event) || sealed_.size() >= kMaxSealing)
-        GF_CHECK_OK(CommitSealed());
+      if (std::holds_alternative<event::Deadline>(event) || sealing_ >= kMaxSealing) {
+        SyncSealed();
+        GF_CHECK_OK(CommitSynced());
+      }
       GF_CHECK_OK(FireTimers());
     }
   }
@@ -145,36 +151,40 @@ class Runner {
   // --- Start what fits ---------------------------------------------------------------------------------
 
   Status StartWhatFits() {
-    for (bool changed = true; changed && sealing_ < kMaxSealing;) {
-      changed = false;
-      const std::vector<size_t> ready = schedule_->Ready();
-      if (ready.empty()) break;
+    while (schedule_->changes() != seen_ && sealing_ < kMaxSealing) {
+      seen_ = schedule_->changes();
       Store::WriteGroup group(store_);
-      for (size_t i = 0; i < ready.size(); ++i) {
-        if (schedule_->state(ready[i]) != NodeState::kReady) continue;
-        GF_CHECK_OK(TakeFromCache(ready[i]));
-        if (schedule_->state(ready[i]) != NodeState::kReady) {
-          changed = true;  // its dependents may be ready now
-          continue;
+      for (auto fresh = schedule_->TakeFresh(); !fresh.empty(); fresh = schedule_->TakeFresh()) {
+        for (const size_t node : fresh) {
+          if (schedule_->state(node) == NodeState::kReady) GF_CHECK_OK(TakeFromCache(node));
         }
-        if (auto grant = schedule_->TryStart(ready[i], CpuShare(ready, i)))
-          GF_CHECK_OK(StartAttempt(ready[i], *std::move(grant)));
+      }
+      std::optional<size_t> node;
+      while (schedule_->HasRoom() && (node = schedule_->NextReady(node))) {
+        if (!nodes_[*node].looked_up) continue;  // has become ready in this loop
+        if (auto grant = schedule_->TryStart(*node, CpuShare(*node)))
+          GF_CHECK_OK(StartAttempt(*node, *std::move(grant)));
       }
       GF_CHECK_OK(group.End());
     }
     return Ok();
   }
 
-  // CPUs for ready[at]: an equal part of what is free, and what the others that could start now leave over.
-  int64_t CpuShare(const std::vector<size_t>& ready, size_t at) const {
-    int64_t count = static_cast<int64_t>(ready.size() - at);
-    if (options_.jobs) count = std::min(count, *options_.jobs - static_cast<int64_t>(schedule_->running()));
-    count = std::max<int64_t>(1, count);
-    const int64_t free = schedule_->free().cpus, part = std::max<int64_t>(1, free / count);
-    int64_t others = 0;
-    for (int64_t i = 1; i < count; ++i)
-      others += std::min(part, demands_[ready[at + static_cast<size_t>(i)]].cpus_max);
-    return std::max(part, free - others);
+  // CPUs for a ready node: an equal part of what is free, and what the others that could start now leave
+  // over.
+  int64_t CpuShare(size_t node) const {
+    const int64_t free = schedule_->free().cpus;
+    int64_t most = free;  // nodes to share with, this one included
+    if (options_.jobs) most = std::min(most, *options_.jobs - static_cast<int64_t>(schedule_->running()));
+    std::vector<size_t> others;
+    for (auto next = schedule_->NextReady(node); next && static_cast<int64_t>(others.size()) + 1 < most;
+         next = schedule_->NextReady(next)) {
+      others.push_back(*next);
+    }
+    const int64_t part = std::max<int64_t>(1, free / (static_cast<int64_t>(others.size()) + 1));
+    int64_t taken = 0;
+    for (const size_t other : others) taken += std::min(part, demands_[other].cpus_max);
+    return std::max(part, free - taken);
   }
 
   // Finishes a ready node whose answer is in the store, or that cannot be run at all.
@@ -259,15 +269,17 @@ class Runner {
     const auto& stage = pipeline_.stages[node];
     GF_TRY(const auto key, cache_.Key(node));
     if (!n.key_lock.held()) {
-      LockHolder holder;
+      std::string holder;
       GF_TRY(auto lock, store_.TryLockKey(key.key, facts_.run, &holder));
       if (!lock) {
         schedule_->Retry(node);
-        n.wake_at = clock_.Now() + kKeyPoll;
+        WakeAt(node, clock_.Now() + kKeyPoll);
         n.looked_up = plan_.roles[node] == Role::kForce;
         if (!std::exchange(n.announced_wait, true)) {
           observer_.StageWaits(stage.id,
-                               holder.run == facts_.run ? "the same stage of this run" : "run " + holder.run,
+                               holder == facts_.run ? "the same stage of this run"
+                               : holder.empty()     ? "another run"
+                                                    : "run " + holder,
                                clock_.Now());
         }
         return Ok();
@@ -289,6 +301,7 @@ class Runner {
     n.result.attempts = n.attempts;
     n.wake_at = kNever;
     n.attempt = std::make_unique<Attempt>();
+    timed_.insert(node);
     Attempt& a = *n.attempt;
     a.number = n.attempts;
     a.grant = std::move(grant);
@@ -430,6 +443,10 @@ class Runner {
     a.verdict = verdict;
     schedule_->Vacate(node);
     ++sealing_;
+    if (a.outputs.empty()) {
+      synced_.push_back(node);
+      return Ok();
+    }
     GF_TRY(const auto key, cache_.Key(node));
     const auto& stage = pipeline_.stages[node];
     const Origin origin{facts_.run, pipeline_.name, stage.id, stage.uses, key.key, a.number, !IsGated(a)};
@@ -438,13 +455,24 @@ class Runner {
   }
 
   Status Handle(const event::Worked& e) {
-    const auto node = static_cast<size_t>(e.job);
-    if (e.status.ok()) {
-      sealed_.push_back(node);
+    if (e.job == kSyncJob) {
+      for (const size_t node : std::exchange(syncing_, {})) {
+        if (e.status.ok())
+          synced_.push_back(node);
+        else
+          GF_CHECK_OK(EndSealing(node, e.status.error()));
+      }
       return Ok();
     }
+    const auto node = static_cast<size_t>(e.job);
+    if (!e.status.ok()) return EndSealing(node, e.status.error());
+    sealed_.push_back(node);
+    return Ok();
+  }
+
+  Status EndSealing(size_t node, const Error& error) {
     --sealing_;
-    return EndAttempt(node, {Verdict::Kind::kFailed, e.status.error(), false});
+    return EndAttempt(node, {Verdict::Kind::kFailed, error, false});
   }
 
   // --- Ends of attempts --------------------------------------------------------------------------------
@@ -475,9 +503,18 @@ class Runner {
 
   static bool IsGated(const Attempt& a) { return a.verdict.kind == Verdict::Kind::kGated; }
 
-  Status CommitSealed() {
-    if (sealed_.empty()) return Ok();
-    const std::vector<size_t> nodes = std::exchange(sealed_, {});
+  // One sync at a time: what is sealed meanwhile goes with the next.
+  void SyncSealed() {
+    if (sealed_.empty() || !syncing_.empty()) return;
+    syncing_ = std::exchange(sealed_, {});
+    std::vector<Staging*> stagings;
+    for (const size_t node : syncing_) stagings.push_back(&*nodes_[node].attempt->staging);
+    executor_.Background(kSyncJob, [stagings] { return Staging::Sync(stagings); });
+  }
+
+  Status CommitSynced() {
+    if (synced_.empty()) return Ok();
+    const std::vector<size_t> nodes = std::exchange(synced_, {});
     std::vector<Store::Pending> pending;
     for (const size_t node : nodes) {
       Attempt& a = *nodes_[node].attempt;
@@ -495,9 +532,9 @@ class Runner {
   }
 
   Status EndCommitted(size_t node, Result<std::vector<PortArtifact>> committed) {
-    Node& n = nodes_[node];
+    if (!committed.ok()) return EndSealing(node, committed.error());
     --sealing_;
-    if (!committed.ok()) return EndAttempt(node, {Verdict::Kind::kFailed, committed.error(), false});
+    Node& n = nodes_[node];
     const bool gated = IsGated(*n.attempt);
     const Error said = n.attempt->verdict.error;
     Account(node);
@@ -542,7 +579,7 @@ class Runner {
     if (retries) {
       observer_.StageRetries(stage.id, n.attempts, delay, verdict.error, clock_.Now());
       schedule_->Retry(node);
-      n.wake_at = clock_.Now() + delay;
+      WakeAt(node, clock_.Now() + delay);
       return Ok();
     }
     n.result.error = std::move(verdict.error);
@@ -593,9 +630,15 @@ class Runner {
 
   // --- Timers ------------------------------------------------------------------------------------------
 
+  void WakeAt(size_t node, double when) {
+    nodes_[node].wake_at = when;
+    timed_.insert(node);
+  }
+
   double NextTimer() const {
     double next = metrics_since_ == kNever ? kNever : metrics_since_ + kMetricsFlush;
-    for (const Node& n : nodes_) {
+    for (const size_t node : timed_) {
+      const Node& n = nodes_[node];
       next = std::min(next, n.wake_at);
       if (n.attempt) next = std::min({next, n.attempt->timeout_at, n.attempt->kill_at});
     }
@@ -604,12 +647,14 @@ class Runner {
 
   Status FireTimers() {
     const double now = clock_.Now();
-    for (size_t node = 0; node < nodes_.size(); ++node) {
+    for (auto at = timed_.begin(); at != timed_.end();) {
+      const size_t node = *at;
       Node& n = nodes_[node];
       if (now >= n.wake_at) {
         n.wake_at = kNever;
         schedule_->Release(node);
       }
+      at = n.attempt || n.wake_at != kNever ? std::next(at) : timed_.erase(at);
       if (!n.attempt) continue;
       if (now >= n.attempt->timeout_at) {
         n.attempt->timeout_at = kNever;
@@ -623,7 +668,7 @@ class Runner {
       }
     }
     if (now >= metrics_since_ + kMetricsFlush) {
-      for (size_t node = 0; node < nodes_.size(); ++node) {
+      for (const size_t node : timed_) {
         if (nodes_[node].attempt) GF_CHECK_OK(FlushMetrics(node));
       }
       metrics_since_ = kNever;
@@ -656,8 +701,11 @@ class Runner {
   std::vector<Demand> demands_;
   std::optional<Schedule> schedule_;
   std::vector<Node> nodes_;
-  std::vector<size_t> sealed_;  // nodes whose outputs wait for the commit
-  size_t sealing_ = 0;          // nodes whose outputs are being sealed, or wait
+  uint64_t seen_ = 0;       // changes of the schedule that have been acted upon
+  std::set<size_t> timed_;  // all nodes that have an attempt or wait for a time (and some that do no longer)
+  // Nodes on the way from the end of their process to the commit: those being sealed are in none of these.
+  std::vector<size_t> sealed_, syncing_, synced_;
+  size_t sealing_ = 0;  // all of them
   double started_ = 0;
   double metrics_since_ = kNever;  // when the oldest metric that is not in the store came
   int signal_ = 0;                 // the first one

@@ -76,9 +76,11 @@ Schedule::Schedule(const Graph& graph, const Plan& plan, std::vector<Demand> dem
       causes_(graph.size()),
       blockers_(graph.size(), 0),
       grants_(graph.size()) {
+  if (!plan.order.empty()) least_cpus_ = std::numeric_limits<int64_t>::max();
   for (size_t node : plan.order) {
     states_[node] = NodeState::kWaiting;
     ++open_;
+    least_cpus_ = std::min(least_cpus_, demands_[node].cpus_min);
   }
   for (size_t node : plan.order) {
     for (size_t before : graph_.Predecessors(node)) {
@@ -105,6 +107,16 @@ std::vector<size_t> Schedule::Ready() const {
   out.reserve(ready_.size());
   for (const auto& [priority, node] : ready_) out.push_back(node);
   return out;
+}
+
+std::optional<size_t> Schedule::NextReady(std::optional<size_t> node) const {
+  if (stopped_) return std::nullopt;
+  const auto next = node ? ready_.upper_bound({-priorities_[*node], *node}) : ready_.begin();
+  return next == ready_.end() ? std::nullopt : std::optional<size_t>(next->second);
+}
+
+bool Schedule::HasRoom() const {
+  return !stopped_ && static_cast<int64_t>(running_) < options_.max_running && least_cpus_ <= free_.cpus;
 }
 
 std::optional<Grant> Schedule::TryStart(size_t node, int64_t cpus_share) {
@@ -189,6 +201,8 @@ std::vector<size_t> Schedule::Stop() {
 void Schedule::MakeReady(size_t node) {
   states_[node] = NodeState::kReady;
   ready_.insert({-priorities_[node], node});
+  fresh_.push_back(node);
+  ++changes_;
 }
 
 // Takes a running or ready node out of where it stands and gives its resources back.
@@ -208,6 +222,7 @@ void Schedule::GiveBack(size_t node) {
   free_.gpus.insert(free_.gpus.end(), grant->gpus.begin(), grant->gpus.end());
   std::sort(free_.gpus.begin(), free_.gpus.end());
   --running_;
+  ++changes_;
 }
 
 void Schedule::SkipDependents(size_t node, size_t cause, std::vector<size_t>* skipped) {

@@ -81,6 +81,14 @@ class Schedule {
   // Nodes whose predecessors are done, most urgent first (longest chain behind, then file order). Empty
   // after Stop(), and after a failure without keep_going. A copy: it may be walked while nodes change.
   std::vector<size_t> Ready() const;
+  // The ready node after `node` in that order, or the first. `node` need not be ready any more.
+  std::optional<size_t> NextReady(std::optional<size_t> node) const;
+  // Nodes that have become ready since the last call, in the order in which they did.
+  std::vector<size_t> TakeFresh() { return std::exchange(fresh_, {}); }
+  // False when nothing could start now, whatever it asks for.
+  bool HasRoom() const;
+  // Grows whenever a node becomes ready or resources become free.
+  uint64_t changes() const { return changes_; }
 
   // Takes resources for a ready node and marks it running; nothing when it does not fit now. It takes as
   // many CPUs as are free, up to its maximum and to `cpus_share` (but never less than its minimum). A node
@@ -131,6 +139,9 @@ class Schedule {
   std::vector<std::optional<Grant>> grants_;   // of running nodes that have not been vacated
   std::set<std::pair<double, size_t>> ready_;  // (-priority, node)
   std::vector<size_t> initially_skipped_;
+  std::vector<size_t> fresh_;
+  int64_t least_cpus_ = 0;  // that any node asks for
+  uint64_t changes_ = 0;
   size_t open_ = 0, running_ = 0;
   bool stopped_ = false;
 };

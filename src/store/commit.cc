@@ -145,11 +145,12 @@ Status SaveRows(StoreImpl& store, Committing* item, double now) {
 // error of its own.
 Status CommitPrepared(StoreImpl& store, std::vector<Committing>* items) {
   std::vector<fs::path> to_sync;
-  bool has_outputs = false;
+  bool continued = false;  // checkpoints go after the commit, and hold who knows how much work
   for (const Committing& item : *items) {
     const auto paths = item.staged->SyncList();
     to_sync.insert(to_sync.end(), paths.begin(), paths.end());
-    has_outputs |= !item.rows.empty();
+    std::error_code ec;
+    continued |= !item.head.key.empty() && !fs::is_empty(store.State() / SafeName(item.head.key), ec) && !ec;
   }
   GF_CHECK_OK(SyncPaths(to_sync));
   GF_TRY(const auto shared, SharedLock::Wait(store.ObjectsLock(), SharedLock::Mode::kShared));
@@ -159,31 +160,29 @@ Status CommitPrepared(StoreImpl& store, std::vector<Committing>* items) {
       item.error = installed.error();
   }
   GF_CHECK_OK(SyncPaths({changed.begin(), changed.end()}));
-  // Without outputs a power loss may take the row: the stage then runs again.
-  GF_TRY(auto transaction, Transaction::Begin(*store.db, has_outputs));
   const double now = Now();
+  double work = store.work_at_risk;
+  for (const Committing& item : *items) work += std::max(0.0, now - item.head.started);
+  const bool durable = continued || work >= kWorkAtRisk;
+  GF_TRY(auto transaction, Transaction::Begin(*store.db, durable, true));
   for (Committing& item : *items) {
     if (!item.error) GF_CHECK_OK(SaveRows(store, &item, now));
   }
-  return transaction.Commit();
+  GF_CHECK_OK(transaction.Commit());
+  store.work_at_risk = durable ? 0 : work;
+  return Ok();
 }
 
 }  // namespace
 
 Result<Staging> Store::Stage(const std::string& key) {
   GF_CHECK_OK(impl_->NeedWritable());
+  GF_CHECK_OK(impl_->NeedHome());
   auto staging = std::make_unique<StagingImpl>();
   staging->key = key;
-  const std::string prefix = SafeName(key.substr(0, 12)) + "-" + std::to_string(::getpid()) + "-";
-  while (!staging->lock.held()) {
-    const std::string name = prefix + RandomName(8);
-    GF_TRY(auto lock, FileLock::Try(impl_->Staging() / (name + ".lock"), ThisProcess(key)));
-    if (!lock) continue;  // a cleaning process looked at the new lock file: take another name
-    staging->lock = std::move(*lock);
-    staging->folder = impl_->Staging() / name;
-  }
+  GF_TRY(staging->folder, impl_->home->Take(key));
+  staging->home = impl_->home;
   staging->scratch = staging->folder / "scratch";
-  GF_CHECK_OK(MakeDirectories(staging->scratch));
   return Staging(std::move(staging));
 }
 
@@ -217,7 +216,7 @@ std::vector<Result<std::vector<PortArtifact>>> Store::CommitAll(std::vector<Pend
       results[place[i]] = std::move(items[i].result);
     // What is committed stands, also when the checkpoints cannot be removed now; Gc does it later.
     if (results[place[i]].ok() && !items[i].head.key.empty())
-      (void)RemoveTree(impl_->State() / SafeName(items[i].head.key));
+      impl_->home->RemoveState(impl_->State() / SafeName(items[i].head.key));
   }
   return results;
 }

@@ -115,7 +115,9 @@ Result<std::unique_ptr<Db>> Db::Open(const fs::path& path, DbMode mode, int busy
   ForgetErrno();
   if (sqlite3_open_v2(name.c_str(), &db->db_, flags, nullptr) != SQLITE_OK) return db->MakeLastError();
   sqlite3_busy_timeout(db->db_, busy_timeout_ms);
-  GF_CHECK_OK(db->Script("PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA synchronous=NORMAL;"));
+  GF_CHECK_OK(
+      db->Script("PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA synchronous=NORMAL; "
+                 "PRAGMA cache_size=-32768;"));
   return db;
 }
 
@@ -213,8 +215,8 @@ Status Db::EndGroup() {
   return FlushGroup();
 }
 
-Result<Transaction> Transaction::Begin(Db& db, bool durable) {
-  if (db.grouping_ && !durable) {
+Result<Transaction> Transaction::Begin(Db& db, bool durable, bool alone) {
+  if (db.grouping_ && !durable && !alone) {
     if (!db.group_open_) {
       GF_CHECK_OK(db.SetDurable(false));
       GF_CHECK_OK(db.Do("BEGIN IMMEDIATE"));

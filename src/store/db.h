@@ -127,7 +127,8 @@ class Db {
 // after a power loss the store may be as it was before it (never in between).
 class Transaction {
  public:
-  static Result<Transaction> Begin(Db& db, bool durable);
+  // One that is not durable joins an open group, unless it stands `alone`.
+  static Result<Transaction> Begin(Db& db, bool durable, bool alone = false);
   // A read transaction: one consistent view over several queries.
   static Result<Transaction> BeginRead(Db& db);
   Transaction(Transaction&& other) noexcept : db_(std::exchange(other.db_, nullptr)), inner_(other.inner_) {}

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "store/db.h"
+#include "store/key_locks.h"
 #include "store/locks.h"
+#include "store/staging_home.h"
 #include "store/store.h"
 
 namespace genflow {
@@ -22,6 +24,12 @@ struct StoreImpl {
   std::vector<std::string> notices;
   std::optional<SharedLock> use;              // of UseLock, unless the store is frozen
   std::map<std::string, FileLock> live_runs;  // started here and not finished
+  std::shared_ptr<KeyLocks> key_locks;        // opened when the first key is locked
+  std::shared_ptr<StagingHome> home;          // made when the first attempt is staged
+  // What a power loss would take: seconds of work in rows that are not on the disk yet, and whether there are
+  // rows of attempts that ran at all.
+  double work_at_risk = 0;
+  bool attempts_at_risk = false;
 
   std::filesystem::path DbPath() const { return root / "store.db"; }
   std::filesystem::path Objects() const { return root / "objects"; }
@@ -41,6 +49,8 @@ struct StoreImpl {
 
   // kInvalid when the store was opened read-only.
   Status NeedWritable() const;
+  // Makes `home` if there is none yet.
+  Status NeedHome();
 };
 
 // Removes staging folders of processes that are gone (`remove` false: only names them). Returns names.

@@ -36,12 +36,14 @@ Result<std::vector<ArtifactUse>> ReadUses(StoreImpl& store, Statement& query) {
 }  // namespace
 
 Result<std::vector<ArtifactUse>> Store::ListArtifacts(const ArtifactFilter& filter) {
+  // CROSS JOIN: attempts first, from the latest back, so that a limit ends it early however many there are.
+  const std::string of_run = filter.run.empty() ? "?1 = ''" : "t.run = ?1";
   GF_TRY(auto query,
          impl_->db->Prepare(
              "SELECT t.run, r.pipeline, t.stage, o.port, t.finished, o.type, " GENFLOW_ARTIFACT_COLUMNS
-             " FROM attempt_outputs o JOIN attempts t ON t.id = o.attempt JOIN runs r ON r.id = t.run "
-             "JOIN artifacts a ON a.digest = o.digest WHERE (?1 = '' OR t.run = ?1) AND "
-             "(?2 = '' OR t.stage = ?2) AND (?3 = '' OR o.type = ?3) "
+             " FROM attempts t CROSS JOIN attempt_outputs o ON o.attempt = t.id CROSS JOIN runs r ON "
+             "r.id = t.run CROSS JOIN artifacts a ON a.digest = o.digest WHERE " +
+             of_run + " AND (?2 = '' OR t.stage = ?2) AND (?3 = '' OR o.type = ?3) " +
              "ORDER BY t.id DESC, o.seq LIMIT ?4"));
   query.Bind(filter.run, filter.stage, filter.type, filter.limit > 0 ? filter.limit : -1);
   return ReadUses(*impl_, query);

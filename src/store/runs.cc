@@ -223,11 +223,15 @@ Result<std::string> Store::StartRun(const RunStart& start) {
 
 Status Store::FinishRun(const std::string& run, RunStatus status) {
   GF_CHECK_OK(impl_->NeedWritable());
-  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, true));
+  // The record of a run that did nothing is not worth waiting for the disk.
+  const bool durable = impl_->attempts_at_risk || impl_->work_at_risk > 0;
+  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, durable));
   GF_CHECK_OK(impl_->db->Do("UPDATE runs SET status = ?, finished = max(started, ?) WHERE id = ?",
                             RunStatusName(status), Now(), run));
   if (impl_->db->Changes() == 0) return NoRun(run);
   GF_CHECK_OK(transaction.Commit());
+  impl_->attempts_at_risk = false;
+  impl_->work_at_risk = 0;
   impl_->live_runs.erase(run);
   return Ok();
 }
@@ -256,6 +260,7 @@ Result<int64_t> Store::StartAttempt(const AttemptStart& start) {
   GF_TRY(auto transaction, Transaction::Begin(*impl_->db, false));
   GF_TRY(const int64_t attempt, InsertAttempt(*impl_, start, Now()));
   GF_CHECK_OK(transaction.Commit());
+  impl_->attempts_at_risk = true;
   return attempt;
 }
 
@@ -308,12 +313,13 @@ Result<RunInfo> Store::GetRun(const std::string& id) {
   return run;
 }
 
-Result<std::vector<AttemptInfo>> Store::ListAttempts(const std::string& run) {
+Result<std::vector<AttemptInfo>> Store::ListAttempts(const std::string& run, const std::string& stage) {
   std::vector<AttemptInfo> attempts;
   {
     GF_TRY(auto query, impl_->db->Prepare(std::string("SELECT ") + kAttemptColumns +
-                                          " FROM attempts a WHERE a.run = ? ORDER BY a.id"));
-    query.Bind(run);
+                                          " FROM attempts a WHERE a.run = ?1 AND (?2 = '' OR a.stage = ?2) "
+                                          "ORDER BY a.id"));
+    query.Bind(run, stage);
     while (true) {
       GF_TRY(const bool row, query.Step());
       if (!row) break;

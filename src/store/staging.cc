@@ -44,8 +44,7 @@ Error BadPortName(const std::string& port) {
 }  // namespace
 
 StagingImpl::~StagingImpl() {
-  // A leftover that cannot be removed now is removed by the next process that opens the store.
-  (void)RemoveTree(folder);
+  if (home != nullptr) home->GiveBack(folder);
 }
 
 fs::path StagingImpl::ObjectFolder(const std::string& port) const { return folder / "out" / port; }
@@ -137,9 +136,17 @@ Status StagingImpl::WriteSidecars(const Origin& from) {
 
 Status Staging::Seal(const std::vector<OutputSpec>& outputs, const Origin& origin) {
   GF_CHECK_OK(impl_->Seal(outputs));
-  GF_CHECK_OK(impl_->WriteSidecars(origin));
-  GF_CHECK_OK(SyncPaths(impl_->SyncList()));
-  impl_->synced = true;
+  return impl_->WriteSidecars(origin);
+}
+
+Status Staging::Sync(const std::vector<Staging*>& sealed) {
+  std::vector<fs::path> paths;
+  for (const Staging* staging : sealed) {
+    const auto more = staging->impl_->SyncList();
+    paths.insert(paths.end(), more.begin(), more.end());
+  }
+  GF_CHECK_OK(SyncPaths(paths));
+  for (Staging* staging : sealed) staging->impl_->synced = true;
   return Ok();
 }
 

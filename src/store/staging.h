@@ -43,11 +43,15 @@ class Staging {
   // An existing empty folder for temporary files, gone with the staging.
   const std::filesystem::path& scratch() const;
 
-  // Checks, hashes, syncs and makes read-only what was written: the slow part of a commit. Uses threads of
+  // Checks, hashes and makes read-only what was written, and writes the sidecars beside it. Uses threads of
   // its own and touches nothing but the staging, so that it may be called off the store's thread.
-  // Store::Commit does it when it has not been done. After it the outputs must not be written to.
-  // Refuses device files, sockets, pipes, and symbolic links that are absolute or leave their tree.
+  // Store::Commit does it when it has not been done. After it the outputs must not be written to. Refuses
+  // device files, sockets, pipes, and symbolic links that are absolute or leave their tree.
   Status Seal(const std::vector<OutputSpec>& outputs, const Origin& origin);
+
+  // Brings what was sealed to the disk; the same about threads, and Store::Commit. Many at once cost little
+  // more than one: the file system writes its journal once.
+  static Status Sync(const std::vector<Staging*>& sealed);
 
  private:
   friend class Store;

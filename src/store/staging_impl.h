@@ -2,13 +2,14 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "store/locks.h"
 #include "store/objects.h"
 #include "store/staging.h"
+#include "store/staging_home.h"
 #include "store/tree.h"
 
 namespace genflow {
@@ -21,10 +22,10 @@ struct SealedOutput {
 
 struct StagingImpl {
   std::string key;
-  FileLock lock;  // on staging/<name>.lock, taken before the folder is made
-  std::filesystem::path folder, scratch;
-  bool sealed = false;  // `outputs` is filled in
-  bool synced = false;  // and durable, with the sidecars
+  std::shared_ptr<StagingHome> home;
+  std::filesystem::path folder, scratch;  // of the home
+  bool sealed = false;                    // `outputs` is filled in
+  bool synced = false;                    // and durable, with the sidecars
   std::vector<SealedOutput> outputs;
   std::optional<Origin> origin;   // of the sidecars that are written
   std::vector<Sidecar> sidecars;  // one an output

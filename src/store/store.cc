@@ -26,6 +26,13 @@ Status StoreImpl::NeedWritable() const {
                       "make its folder writable, or use another with --store");
 }
 
+Status StoreImpl::NeedHome() {
+  if (home == nullptr) {
+    GF_TRY(home, StagingHome::Make(Staging()));
+  }
+  return Ok();
+}
+
 double Now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -241,7 +248,7 @@ Result<Store> Store::Rebuild(const fs::path& root) {
     GF_TRY(const auto alone, SharedLock::Wait(store.Locks() / "init", SharedLock::Mode::kExclusive));
     GF_TRY(const auto names, FolderNames(store.Locks()));
     for (const std::string& name : names) {
-      if (name == "init" || name == "objects" || name == "use") continue;
+      if (name == "init" || name == "objects" || name == "use" || name == "keys") continue;
       LockHolder holder;
       GF_TRY(const auto lock, FileLock::Try(store.Locks() / name, ThisProcess("rebuilding"), &holder));
       if (!lock) {
@@ -295,16 +302,28 @@ Status Store::DescribePipelineLock(FileLock& lock, const std::string& pipeline, 
   return lock.Describe(ThisProcess(pipeline, run));
 }
 
-Result<std::optional<FileLock>> Store::TryLockKey(const std::string& key, const std::string& run,
-                                                  LockHolder* holder) {
+Result<std::optional<KeyLock>> Store::TryLockKey(const std::string& key, const std::string& run,
+                                                 std::string* holder) {
   GF_CHECK_OK(impl_->NeedWritable());
-  return FileLock::Try(impl_->Locks() / ("key-" + SafeName(key)), ThisProcess(key, run), holder);
+  if (impl_->key_locks == nullptr) {
+    GF_TRY(impl_->key_locks, KeyLocks::Open(impl_->Locks() / "keys"));
+  }
+  GF_TRY(auto lock, impl_->key_locks->Try(key, run));
+  if (lock || holder == nullptr) return lock;
+  *holder = impl_->key_locks->HeldFor(key);
+  if (!holder->empty()) return lock;
+  GF_TRY(auto query, impl_->db->Prepare(
+                         "SELECT run FROM attempts WHERE key = ? AND status = 'running' ORDER BY id DESC"));
+  GF_TRY(const bool known, query.Bind(key).Step());
+  if (known) *holder = query.Text(0);
+  return lock;
 }
 
 Result<fs::path> Store::StateDir(const std::string& key) {
   GF_CHECK_OK(impl_->NeedWritable());
+  GF_CHECK_OK(impl_->NeedHome());
   const fs::path folder = impl_->State() / SafeName(key);
-  GF_CHECK_OK(MakeDirectories(folder));
+  GF_CHECK_OK(impl_->home->MakeState(folder));
   return folder;
 }
 

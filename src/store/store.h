@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "store/key_locks.h"
 #include "store/locks.h"
 #include "store/maintenance.h"
 #include "store/records.h"
@@ -39,6 +40,9 @@ struct FileDigest {
   std::string digest;
   uint64_t bytes = 0;
 };
+
+// Seconds of work whose rows may wait for the disk. A crash or a kill takes none of them.
+inline constexpr double kWorkAtRisk = 1.0;
 
 struct CommitRequest {
   int64_t attempt = 0;              // from StartAttempt
@@ -72,10 +76,10 @@ class Store {
   Result<FileLock> LockPipeline(const std::string& pipeline);
   // Announces the run in a lock from LockPipeline.
   Status DescribePipelineLock(FileLock& lock, const std::string& pipeline, const std::string& run);
-  // One computation of a key at a time, over all runs. Nothing: another run computes it (holder says who);
-  // ask again later, then Lookup.
-  Result<std::optional<FileLock>> TryLockKey(const std::string& key, const std::string& run,
-                                             LockHolder* holder = nullptr);
+  // One computation of a key at a time, over all runs. Nothing: somebody computes it (`holder`: in which run,
+  // empty when that is not known); ask again later, then Lookup.
+  Result<std::optional<KeyLock>> TryLockKey(const std::string& key, const std::string& run,
+                                            std::string* holder = nullptr);
 
   // --- Runs and attempts ---------------------------------------------------------------------------------
   Result<std::string> StartRun(const RunStart& start);  // its id
@@ -112,9 +116,10 @@ class Store {
 
   // --- Outputs -------------------------------------------------------------------------------------------
   Result<Staging> Stage(const std::string& key);
-  // Makes all outputs, the attempt's end and the cache row visible in one step, durably (where there are
-  // outputs). They come back in the order of the request. On error nothing is visible and the attempt is
-  // still running.
+  // Makes all outputs, the attempt's end and the cache row visible in one step: the objects are on the disk
+  // before a row names them. A power loss may take the rows of up to kWorkAtRisk seconds of work (FinishRun
+  // makes all durable): those stages run again. They come back in the order of the request. On error nothing
+  // is visible and the attempt is still running.
   Result<std::vector<PortArtifact>> Commit(Staging staging, const CommitRequest& request);
   // The same for many attempts, for the price of one or two: what waits for the disk waits once. Results in
   // the order of the requests; an error of the disk or the database is that of every attempt it concerned.
@@ -142,7 +147,8 @@ class Store {
   // --- Queries -------------------------------------------------------------------------------------------
   Result<std::vector<RunInfo>> ListRuns(const RunFilter& filter = {});  // latest first
   Result<RunInfo> GetRun(const std::string& run);
-  Result<std::vector<AttemptInfo>> ListAttempts(const std::string& run);  // in order of start
+  // In order of start; of one stage, or (empty) of all.
+  Result<std::vector<AttemptInfo>> ListAttempts(const std::string& run, const std::string& stage = {});
   // The latest attempt of that stage with a key before attempt `before` (0: any), to explain a changed key.
   Result<std::optional<AttemptInfo>> PreviousAttempt(const std::string& pipeline, const std::string& stage,
                                                      int64_t before = 0);

@@ -99,7 +99,7 @@ TEST_F(StoreFaultsTest, TwentyProcessesOpenOneNewStoreAndCommitTheSameAndDiffere
   }
   EXPECT_EQ(Must(store.Fsck()).objects, 2u * (2 + kProcesses));
   ExpectWhole(store);
-  EXPECT_THAT(Leftovers(), testing::IsEmpty());
+  EXPECT_THAT(StagingNames(), testing::IsEmpty());
 }
 
 TEST_F(StoreFaultsTest, CollectionBesideCommitsTakesNothingThatIsReached) {
@@ -190,7 +190,7 @@ TEST_F(StoreFaultsTest, KillAtAnyInstantLeavesNothingOrTheWhole) {
     }
     Store store = Open();
     EXPECT_TRUE(store.notices().empty());
-    EXPECT_THAT(Leftovers(), testing::IsEmpty()) << "round " << round;
+    EXPECT_THAT(StagingNames(), testing::IsEmpty()) << "round " << round;
     FsckOptions quick;
     quick.hash = false;
     EXPECT_TRUE(Must(store.Fsck(quick)).clean()) << "round " << round;

@@ -121,6 +121,45 @@ TEST_F(ArtifactsTest, OutputPortNamesAreChecked) {
   EXPECT_TRUE(fs::is_empty(staging.scratch()));
 }
 
+TEST_F(ArtifactsTest, FoldersAreUsedAgainAndGoWithTheStore) {
+  std::optional<Store> store = Open();
+  const std::string run = NewRun(*store);
+  fs::path first;
+  {
+    Staging staging = Must(store->Stage("first"));
+    first = staging.scratch();
+    Must(staging.Output("x"));
+    Must(store->StateDir("first"));
+  }
+  EXPECT_FALSE(fs::exists(first)) << "a folder in out/ keeps it from being used again";
+  Must(RunStage(*store, run, "a", "first", {{"x", File("x")}}));
+  EXPECT_FALSE(fs::exists(root_ / "state/first"));
+  {
+    Staging staging = Must(store->Stage("second"));
+    EXPECT_EQ(staging.scratch().parent_path().filename(), "second-4") << "first-1, first-2, state-3";
+    EXPECT_TRUE(fs::is_empty(staging.scratch()));
+    EXPECT_FALSE(fs::exists(Must(staging.Output("x"))));
+    Spill(staging.scratch() / "left", "behind");
+    EXPECT_TRUE(fs::is_empty(Must(store->StateDir("second"))));
+    Spill(Must(store->StateDir("second")) / "checkpoint", "step 1");
+    EXPECT_EQ(Must(store->StateDir("second")), root_ / "state/second");
+  }
+  EXPECT_THAT(Leftovers(), testing::IsEmpty());
+  {
+    Staging staging = Must(store->Stage("third"));
+    EXPECT_TRUE(fs::is_empty(staging.scratch())) << "what was left behind is gone";
+    fs::permissions(staging.scratch(), fs::perms::owner_read);
+  }
+  {
+    Staging staging = Must(store->Stage("fourth"));
+    Spill(staging.scratch() / "x", "may be written");
+  }
+  EXPECT_EQ(StagingNames().size(), 2u) << "one folder and its lock";
+  store.reset();
+  EXPECT_THAT(StagingNames(), testing::IsEmpty());
+  EXPECT_EQ(Slurp(root_ / "state/second/checkpoint"), "step 1");
+}
+
 TEST_F(ArtifactsTest, StateSurvivesUntilTheKeyIsCommitted) {
   Store store = Open();
   const std::string run = NewRun(store);

@@ -88,7 +88,7 @@ TEST_F(GroupTest, AFailureInAGroupAndADurableWriteKeepWhatCameBefore) {
   CacheHit gone;
   gone.key = "k9";
   EXPECT_FALSE(store.RecordCached(Attempt(run, "c", "k9"), gone).ok());
-  Must(RunStage(store, run, "d", "k4", {{"x", File("bytes")}}));  // commits durably, and the group so far
+  Must(RunStage(store, run, "d", "k4", {{"x", File("bytes")}}));  // commits by itself, and the group so far
   EXPECT_EQ(Must(other.ListAttempts(run)).size(), 2u);
   Must(store.StartAttempt(Attempt(run, "e", "k5")));
   Must(group.End());

@@ -93,11 +93,24 @@ TEST_F(LocksTest, KeyLockIsOneAtATime) {
   Store other = Open();
   auto lock = Must(store.TryLockKey("key", "run-a"));
   ASSERT_TRUE(lock.has_value());
-  LockHolder holder;
+  std::string holder;
+  EXPECT_FALSE(Must(store.TryLockKey("key", "run-a", &holder)).has_value());
+  EXPECT_EQ(holder, "run-a");
   EXPECT_FALSE(Must(other.TryLockKey("key", "run-b", &holder)).has_value());
-  EXPECT_EQ(holder.run, "run-a");
+  EXPECT_EQ(holder, "");  // nobody says in the store that it is computing it
+  EXPECT_TRUE(Must(other.TryLockKey("another key", "run-b")).has_value());
+  const std::string run = Must(store.StartRun({"demo"}));
+  Must(store.StartAttempt(Attempt(run, "a", "key")));
+  EXPECT_FALSE(Must(other.TryLockKey("key", "run-b", &holder)).has_value());
+  EXPECT_EQ(holder, run);
   lock->Release();
-  EXPECT_TRUE(Must(other.TryLockKey("key", "run-b")).has_value());
+  lock->Release();
+  auto second = Must(other.TryLockKey("key", "run-b"));
+  ASSERT_TRUE(second.has_value());
+  KeyLock moved = std::move(*second);
+  EXPECT_FALSE(Must(store.TryLockKey("key", "run-a")).has_value());
+  moved = KeyLock();
+  EXPECT_TRUE(Must(store.TryLockKey("key", "run-a")).has_value());
 }
 
 }  // namespace

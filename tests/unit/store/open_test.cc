@@ -232,7 +232,7 @@ TEST_F(OpenTest, DeadStagingIsRemovedAndLiveStagingKept) {
   Spill(root_ / "staging/dead-1.lock", "{}");
   Spill(root_ / "staging/dead-2.lock", "{}");
   Store other = Open();
-  EXPECT_EQ(Leftovers().size(), 2u);  // the live folder and its lock
+  EXPECT_EQ(StagingNames().size(), 2u);  // the live folder and its lock
   EXPECT_EQ(Slurp(Must(live.Output("x"))), "being written");
 }
 

@@ -105,10 +105,20 @@ class StoreTest : public testing::Test {
 
   static Tree File(const std::string& content) { return {{"", content}}; }
 
+  // What stands in staging/: a folder and a lock for every open store that has staged anything.
+  std::vector<std::string> StagingNames() const {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(root_ / "staging"))
+      names.push_back(entry.path().filename().string());
+    return names;
+  }
+
+  // Files that attempts have left in staging/; the empty folders of an open store are none.
   std::vector<std::string> Leftovers() const {
     std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(root_ / "staging")) {
-      names.push_back(entry.path().filename().string());
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root_ / "staging")) {
+      if (!entry.is_directory() && entry.path().extension() != ".lock")
+        names.push_back(entry.path().lexically_relative(root_ / "staging").string());
     }
     return names;
   }
