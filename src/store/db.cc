@@ -173,6 +173,7 @@ Error Db::MakeLastError() {
           Code::kCorrupt, where + ": the store's database is damaged (" + text + ")",
           "`genflow fsck --rebuild` sets it aside and rebuilds it from the objects, which are intact; "
           "run history and metrics are lost with it");
+    case SQLITE_ERROR:  // a table or a column that is not there
     case SQLITE_CONSTRAINT:
       return MakeError(
           Code::kCorrupt, where + ": the store's database contradicts itself (" + text + ")",

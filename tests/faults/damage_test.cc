@@ -149,7 +149,7 @@ TEST_F(DamageTest, FilesOfAFolderCount) {
 
 TEST_F(DamageTest, RepairWritesSidecarsAnewRegistersObjectsAndRemovesLeftovers) {
   const std::string digest = before_.digests.at("source.text");
-  Hurt(Object(digest) / "object.json", Harm::kTruncate);
+  Hurt(Object(digest) / "object.json", Harm::kFlip);
   fs::create_directories(box_.dir() / ".genflow/staging/key-1-abc/scratch");
   box_.Write(".genflow/objects/notes.txt", "of somebody");
   const json found = Fsck({"--fast"}, 1);
