@@ -43,8 +43,8 @@ struct StoreImpl {
   // objects away. An object without a row is nobody's while it is held alone.
   std::filesystem::path ObjectsLock() const { return Locks() / "objects"; }
 
-  // Held shared by every process that has store.db open: SQLite deletes the write-ahead log by its name when it
-  // closes, whatever file has that name by then. Held alone by whoever replaces store.db.
+  // Held shared by every process that has store.db open: SQLite deletes the write-ahead log by its name when
+  // it closes, whatever file has that name by then. Held alone by whoever replaces store.db.
   std::filesystem::path UseLock() const { return Locks() / "use"; }
 
   // kInvalid when the store was opened read-only.
