@@ -17,6 +17,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/process_tree.h"
+
 extern char** environ;
 
 namespace genflow {
@@ -248,7 +250,7 @@ std::optional<ExitStatus> Process::TryWait() { return Reap(WNOHANG); }
 
 ExitStatus Process::Wait() { return *Reap(0); }
 
-Result<Guardian> Guardian::Start() {
+Result<Guardian> Guardian::Start(const std::string& mark) {
   GF_TRY(auto pipe, MakePipe());
   sigset_t all, before;
   ::sigfillset(&all);
@@ -257,7 +259,7 @@ Result<Guardian> Guardian::Start() {
   if (pid == 0) {
     // A session of its own: no terminal signal reaches it; every signal stays blocked.
     ::setsid();
-    ::prctl(PR_SET_NAME, "genflow-guard");
+    ::prctl(PR_SET_NAME, kGuardianName);
     if (::dup2(pipe.first.get(), 3) < 0) ::_exit(1);
     const int null_fd = ::open("/dev/null", O_RDWR);
     for (int fd = 0; fd <= 2; ++fd) ::dup2(null_fd, fd);
@@ -266,17 +268,21 @@ Result<Guardian> Guardian::Start() {
     static int32_t groups[kMax];
     size_t count = 0;
     int32_t message = 0;
-    // A message is one number: a group to list, or the negative of one to take off the list.
+    // A message is one number: a group to list, or the negative of one to take off the list, or 0: the owner
+    // ends in order.
+    bool in_order = false;
     while (true) {
       const ssize_t n = ::read(3, &message, sizeof message);
       if (n < 0 && errno == EINTR) continue;
       if (n != sizeof message) break;
+      in_order = message == 0;
       if (message > 0 && count < kMax) groups[count++] = message;
       for (size_t i = 0; message < 0 && i < count; ++i) {
         if (groups[i] == -message) groups[i--] = groups[--count];
       }
     }
     for (size_t i = 0; i < count; ++i) ::kill(-groups[i], SIGKILL);
+    if (!in_order && !mark.empty()) KillMarked(mark);
     ::_exit(0);
   }
   const int fork_errno = errno;
@@ -287,6 +293,7 @@ Result<Guardian> Guardian::Start() {
 
 Guardian::~Guardian() {
   if (!pipe_.valid()) return;
+  Send('+', 0);
   pipe_.Reset();
   int raw;
   while (::waitpid(pid_, &raw, 0) < 0 && errno == EINTR) {

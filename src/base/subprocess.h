@@ -77,11 +77,15 @@ std::string ReadToEnd(int fd);
 // This process's environment as "NAME=value", with `added` in the place of what has their names.
 std::vector<std::string> EnvironmentWith(const std::map<std::string, std::string>& added);
 
+inline constexpr char kGuardianName[] = "genflow-guard";
+
 // A process that outlives this one by a moment: when this one ends, however it ends, the guardian kills
-// every process group still listed. Holds no descriptor of this process but its pipe.
+// every process group still listed; when it ends without destroying the Guardian, also every process whose
+// environment holds `mark` ("NAME=value"), wherever it has gone. Holds no descriptor of this process but its
+// pipe. Start it before any other thread.
 class Guardian {
  public:
-  static Result<Guardian> Start();
+  static Result<Guardian> Start(const std::string& mark = {});
   // No effect once the guardian itself is gone.
   void Add(pid_t group) const { Send('+', group); }
   void Remove(pid_t group) const { Send('-', group); }

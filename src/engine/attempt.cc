@@ -40,6 +40,7 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
   job.id = id;
   job.stage = stage.id;
   job.cwd = pipeline.dir;
+  job.memory_limit = stage.resources.memory.value_or(0);
   job.tag = facts.run + "/" + stage.id + "/" + std::to_string(attempt.number);
   const std::string threads = std::to_string(attempt.grant.cpus);
   job.env = {{"GENFLOW_RUN_ID", facts.run},
@@ -120,6 +121,12 @@ Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int>
     return failed(MakeError(Code::kExhausted,
                             "ran longer than its timeout of " + HumanDuration(*stage.timeout),
                             "raise its `timeout:`"));
+  }
+  if (attempt.over_memory > 0) {
+    return failed(MakeError(Code::kExhausted,
+                            "was killed: its processes held " + HumanBytes(attempt.over_memory) +
+                                " of memory, more than its limit of " + HumanBytes(*stage.resources.memory),
+                            "raise `memory` in its `resources:`, or have it hold less at a time"));
   }
   if (broken) {
     return failed(MakeError(Code::kInternal, "its worker " + attempt.broken,

@@ -197,7 +197,7 @@ class Runner {
     if (!key.ok()) return FailBeforeStart(node, key.error());
     n.result.key = key->key;
     if (plan_.roles[node] != Role::kForce) {
-      GF_TRY(auto found, store_.Lookup(key->key));
+      GF_TRY(auto found, Find(node, key->key));
       if (found.hit) GF_CHECK_OK(TakeHit(node, *found.hit));
       if (IsFinal(schedule_->state(node))) return Ok();
       n.lookup_problem = found.problem;
@@ -213,6 +213,23 @@ class Runner {
           node, MakeError(Code::kUnsupported, *unfit, "lower its `resources:`, or run on a larger machine"));
     }
     return Ok();
+  }
+
+  // What the store has for the key. Without an output that the stage always writes it is no hit.
+  Result<LookupResult> Find(size_t node, const std::string& key) {
+    GF_TRY(auto found, store_.Lookup(key));
+    if (!found.hit) return found;
+    for (const auto& output : OutputsOf(pipeline_.stages[node])) {
+      const auto& has = found.hit->outputs;
+      if (output.optional ||
+          std::any_of(has.begin(), has.end(), [&](const auto& o) { return o.port == output.port; }))
+        continue;
+      GF_CHECK_OK(store_.DropKey(key));
+      found.problem = "the store has lost its output '" + output.port + "'";
+      found.hit.reset();
+      break;
+    }
+    return found;
   }
 
   // No effect when the hit was collected a moment ago: the node stays ready.
@@ -269,7 +286,7 @@ class Runner {
       }
       n.key_lock = *std::move(lock);
       if (plan_.roles[node] != Role::kForce) {  // someone may have finished it before the lock was ours
-        GF_TRY(const auto found, store_.Lookup(key.key));
+        GF_TRY(const auto found, Find(node, key.key));
         if (found.hit) {
           GF_CHECK_OK(TakeHit(node, *found.hit));
           if (IsFinal(schedule_->state(node))) return Ok();
@@ -400,6 +417,11 @@ class Runner {
 
   Status Handle(const event::Broken& e) {
     Of(e.job).broken = e.what;
+    return Ok();
+  }
+
+  Status Handle(const event::OverMemory& e) {
+    Of(e.job).over_memory = e.bytes;
     return Ok();
   }
 

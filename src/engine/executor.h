@@ -43,7 +43,8 @@ struct Job {
   std::variant<StageRequest, ExecRequest> request;
   std::map<std::string, std::string> env;  // added to this process's environment
   std::filesystem::path cwd;
-  std::string tag;  // "run/stage/attempt": marks the processes of the attempt
+  std::string tag;            // "run/stage/attempt": marks the processes of the attempt
+  uint64_t memory_limit = 0;  // bytes of all its processes; 0: none
 };
 
 // The environment variable that names a port's path: ("IN", "base-model") -> "GENFLOW_IN_BASE_MODEL".
@@ -84,6 +85,11 @@ struct Broken {
   int job = 0;
   std::string what;
 };
+// The job's processes held more than its limit; the executor has killed them, and Exited follows.
+struct OverMemory {
+  int job = 0;
+  uint64_t bytes = 0;
+};
 // The last event of a job. `outcome`: what its "done" line said; exec stages and crashes have none.
 struct Exited {
   int job = 0;
@@ -97,8 +103,9 @@ struct Worked {
 };
 }  // namespace event
 
-using Event = std::variant<event::Deadline, event::Signal, event::Progress, event::Metric, event::Log,
-                           event::Summary, event::Fail, event::Broken, event::Exited, event::Worked>;
+using Event =
+    std::variant<event::Deadline, event::Signal, event::Progress, event::Metric, event::Log, event::Summary,
+                 event::Fail, event::Broken, event::OverMemory, event::Exited, event::Worked>;
 
 class Executor {
  public:

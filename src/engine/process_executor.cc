@@ -11,6 +11,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "base/process_tree.h"
+
 namespace genflow {
 
 namespace {
@@ -20,6 +22,9 @@ constexpr int kReportFd = 3;
 constexpr double kCloseGrace = 2.0;
 // Where the kernel has no pidfd, children are looked at this often; SIGCHLD usually comes first.
 constexpr double kReapInterval = 0.1;
+// The memory of jobs that have a limit is added up this often.
+constexpr double kMemoryInterval = 0.25;
+constexpr char kMarkName[] = "GENFLOW_ENGINE";
 // Reads of 64 KiB after the end of a process; a pipe holds no more than a few.
 constexpr int kLastReads = 64;
 
@@ -67,7 +72,9 @@ Result<std::unique_ptr<ProcessExecutor>> ProcessExecutor::Create(Clock& clock,
 }
 
 ProcessExecutor::ProcessExecutor(Clock& clock, std::filesystem::path worker_binary)
-    : clock_(clock), worker_binary_(std::move(worker_binary)) {
+    : clock_(clock),
+      mark_(std::to_string(::getpid()) + "-" + std::to_string(clock.WallNow())),
+      worker_binary_(std::move(worker_binary)) {
   const sigset_t set = OurSignals();
   ::sigprocmask(SIG_BLOCK, &set, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
@@ -83,13 +90,14 @@ ProcessExecutor::~ProcessExecutor() {
 
 Status ProcessExecutor::Start(const Job& job) {
   if (!guardian_) {
-    GF_TRY(auto guardian, Guardian::Start());
+    GF_TRY(auto guardian, Guardian::Start(std::string(kMarkName) + "=" + mark_));
     guardian_.emplace(std::move(guardian));
   }
   ProcessOptions options;
   options.cwd = job.cwd;
   std::map<std::string, std::string> env = job.env;
   env["GENFLOW_JOB"] = job.tag;
+  env[kMarkName] = mark_;
 
   GF_TRY(auto output, MakeReadPipe());
   options.fds = {{output.second.get(), 1}, {output.second.get(), 2}};
@@ -121,6 +129,8 @@ Status ProcessExecutor::Start(const Job& job) {
   running.reports = std::move(reports.first);
   running.output = std::move(output.first);
   running.has_reports = running.reports.valid();
+  running.memory_limit = job.memory_limit;
+  running.memory_at = clock_.Now() + kMemoryInterval;
   running_.erase(job.id);
   running_.emplace(job.id, std::move(running));
   return Ok();
@@ -158,6 +168,16 @@ void ProcessExecutor::Break(int job, Running& running, std::string what) {
   running.broken = true;
   running.process.SignalGroup(SIGKILL);
   pending_.push_back(event::Broken{job, std::move(what)});
+}
+
+void ProcessExecutor::WatchMemory(int job, Running& running) {
+  if (running.memory_limit == 0 || clock_.Now() < running.memory_at) return;
+  running.memory_at = clock_.Now() + kMemoryInterval;
+  const uint64_t bytes = MemoryOfTree(running.process.pid());
+  if (bytes <= running.memory_limit) return;
+  running.memory_limit = 0;
+  running.process.SignalGroup(SIGKILL);
+  pending_.push_back(event::OverMemory{job, bytes});
 }
 
 void ProcessExecutor::ReadReports(int job, Running& running) {
@@ -224,6 +244,7 @@ Event ProcessExecutor::Wait(double deadline) {
       watch(running.output.get());
       watch(running.process.pidfd());
       if (running.process.pidfd() < 0) until = std::min(until, clock_.Now() + kReapInterval);
+      if (running.memory_limit > 0) until = std::min(until, running.memory_at);
       if (ClosedEarly(running)) until = std::min(until, running.reports_ended + kCloseGrace);
     }
     int timeout = -1;
@@ -250,6 +271,7 @@ Event ProcessExecutor::Wait(double deadline) {
       if (ClosedEarly(running) && clock_.Now() >= running.reports_ended + kCloseGrace) {
         Break(job, running, "closed its report pipe and went on running");
       }
+      WatchMemory(job, running);
       it = ReapIfEnded(job, running) ? running_.erase(it) : std::next(it);
     }
   }

@@ -38,6 +38,8 @@ class ProcessExecutor : public Executor {
     LineBuffer report_lines{kMaxReportLine};
     LineBuffer output_lines{kMaxOutputLine};
     std::optional<int> outcome;
+    uint64_t memory_limit = 0;
+    double memory_at = 0;  // when its memory is looked at next
     bool has_reports = false;
     bool broken = false;
     double reports_ended = 0;  // when the report pipe was closed although the worker goes on
@@ -53,10 +55,12 @@ class ProcessExecutor : public Executor {
   void ReadReports(int job, Running& running);
   void ReadOutput(int job, Running& running);
   void Break(int job, Running& running, std::string what);
+  void WatchMemory(int job, Running& running);
   bool ReapIfEnded(int job, Running& running);
   void CollectWork();
 
   Clock& clock_;
+  const std::string mark_;  // the value of GENFLOW_ENGINE in the environment of every process of a job
   std::filesystem::path worker_binary_;
   Fd signals_;
   Fd work_read_, work_write_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <csignal>
 
 #include "base/strings.h"
 #include "base/subprocess.h"
@@ -88,8 +89,13 @@ Result<Worker> StartWorker(const CheckRequest& request) {
 }
 
 Result<Answer> Finish(Worker worker, const CheckRequest& request) {
-  const std::string text = ReadToEnd(worker.answer.get());
-  const ExitStatus status = worker.process.Wait();
+  std::string text = ReadToEnd(worker.answer.get());
+  ExitStatus status = worker.process.Wait();
+  if (status.signal == SIGKILL) {  // not the plugin's doing: somebody's, or the system's for want of memory
+    GF_TRY(Worker second, StartWorker(request));
+    text = ReadToEnd(second.answer.get());
+    status = second.process.Wait();
+  }
   if (!status.Succeeded()) {
     return MakeError(Code::kInternal, "plugin " + request.plugin.string() + " ended with " +
                                           status.ToString() + " while it checked parameters");

@@ -36,7 +36,8 @@ struct CheckRequest {
 Result<std::vector<std::vector<ParamProblem>>> CheckStages(const CheckRequest& request);
 
 // The same, asked of worker processes: `workers` at most at a time, one a request; a plugin that crashes
-// takes its worker along. Results in the order of the requests.
+// takes its worker along; one that is killed by SIGKILL is replaced once. Results in the order of the
+// requests.
 std::vector<Result<std::vector<std::vector<ParamProblem>>>> CheckInWorkers(
     const std::vector<CheckRequest>& requests, size_t workers);
 

@@ -48,12 +48,15 @@ Result<AttemptHead> LoadRunningAttempt(Db& db, int64_t id) {
   return head;
 }
 
+// Seconds since the start; none where the clock has gone back since.
+double Elapsed(const AttemptHead& head, double now) { return std::max(0.0, now - head.started); }
+
 Status SaveCacheRow(Db& db, const AttemptHead& head, int64_t attempt, const AttemptEnd& end, double now,
                     const std::vector<OutputRow>& rows) {
   GF_CHECK_OK(db.Do("DELETE FROM cache WHERE key = ?", head.key));
   GF_CHECK_OK(
       db.Do("INSERT INTO cache (key, attempt, run, stage, summary, seconds, created) VALUES (?,?,?,?,?,?,?)",
-            head.key, attempt, head.run, head.stage, end.summary, now - head.started, now));
+            head.key, attempt, head.run, head.stage, end.summary, Elapsed(head, now), now));
   int seq = 0;
   for (const OutputRow& row : rows) {
     GF_CHECK_OK(db.Do("INSERT INTO cache_outputs (key, seq, port, digest, type) VALUES (?,?,?,?,?)", head.key,
@@ -128,7 +131,7 @@ Status SaveRows(StoreImpl& store, Committing* item, double now) {
     GF_CHECK_OK(
         db.Do("INSERT INTO durations (pipeline, stage, seconds) VALUES (?1, ?2, ?3) "
               "ON CONFLICT(pipeline, stage) DO UPDATE SET seconds = 0.7 * seconds + 0.3 * ?3",
-              item->head.pipeline, item->head.stage, now - item->head.started));
+              item->head.pipeline, item->head.stage, Elapsed(item->head, now)));
   }
   for (const OutputRow& row : item->rows) {
     GF_TRY(auto artifact, FindArtifact(store, row.digest));

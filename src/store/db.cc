@@ -1,5 +1,6 @@
 #include "store/db.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 
 #include <cerrno>
@@ -7,6 +8,32 @@
 namespace genflow {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+// SQLite tells that a call failed and seldom with what: errno is cleared before it is called and read after.
+// Where it cannot open a file it tries others, so that the first failure counts.
+thread_local int t_open_errno = 0;
+
+int OpenNotingErrno(const char* path, int flags, int mode) {
+  const int fd = ::open(path, flags, mode);
+  if (fd < 0 && t_open_errno == 0) t_open_errno = errno;
+  return fd;
+}
+
+void NoteOpenErrors() {
+  [[maybe_unused]] static const bool once = [] {
+    sqlite3_vfs* vfs = sqlite3_vfs_find(nullptr);
+    return vfs != nullptr && vfs->xSetSystemCall != nullptr &&
+           vfs->xSetSystemCall(vfs, "open", reinterpret_cast<sqlite3_syscall_ptr>(&OpenNotingErrno)) ==
+               SQLITE_OK;
+  }();
+}
+
+void ForgetErrno() { errno = t_open_errno = 0; }
+int LastErrno() { return t_open_errno != 0 ? t_open_errno : errno; }
+
+}  // namespace
 
 Statement::~Statement() {
   if (stmt_ == nullptr) return;
@@ -31,6 +58,7 @@ void Statement::BindOne(std::string_view value) {
 void Statement::BindOne(std::nullptr_t) { sqlite3_bind_null(stmt_, next_++); }
 
 Result<bool> Statement::Step() {
+  ForgetErrno();
   const int rc = sqlite3_step(stmt_);
   if (rc == SQLITE_ROW) return true;
   if (rc == SQLITE_DONE) return false;
@@ -83,6 +111,8 @@ Result<std::unique_ptr<Db>> Db::Open(const fs::path& path, DbMode mode, int busy
       flags |= SQLITE_OPEN_URI;
     }
   }
+  NoteOpenErrors();
+  ForgetErrno();
   if (sqlite3_open_v2(name.c_str(), &db->db_, flags, nullptr) != SQLITE_OK) return db->MakeLastError();
   sqlite3_busy_timeout(db->db_, busy_timeout_ms);
   GF_CHECK_OK(
@@ -106,6 +136,7 @@ Result<Statement> Db::Prepare(std::string_view sql) {
     return Statement(this, statement);
   }
   sqlite3_stmt* statement = nullptr;
+  ForgetErrno();
   if (sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement,
                          nullptr) != SQLITE_OK) {
     return MakeLastError();
@@ -114,6 +145,7 @@ Result<Statement> Db::Prepare(std::string_view sql) {
 }
 
 Status Db::Script(const char* sql) {
+  ForgetErrno();
   if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) return MakeLastError();
   return Ok();
 }
@@ -122,10 +154,10 @@ int64_t Db::LastRowId() const { return sqlite3_last_insert_rowid(db_); }
 int64_t Db::Changes() const { return sqlite3_changes64(db_); }
 
 Error Db::MakeLastError() {
+  const int cause = LastErrno();
   const int extended = db_ != nullptr ? sqlite3_extended_errcode(db_) : SQLITE_NOMEM;
   const char* text = db_ != nullptr ? sqlite3_errmsg(db_) : "out of memory";
   const std::string where = path_.string();
-  const int system_errno = db_ != nullptr ? sqlite3_system_errno(db_) : 0;
   switch (extended & 0xff) {
     case SQLITE_FULL:
       return MakeError(Code::kExhausted, where + ": No space left on device",
@@ -136,10 +168,16 @@ Error Db::MakeLastError() {
                        "wait for it to finish and run again");
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+      if (cause == EIO) return ErrnoError(where, EIO);  // could not be read, which SQLite takes for damage
       return MakeError(
           Code::kCorrupt, where + ": the store's database is damaged (" + text + ")",
           "`genflow fsck --rebuild` sets it aside and rebuilds it from the objects, which are intact; "
           "run history and metrics are lost with it");
+    case SQLITE_ERROR:  // a table or a column that is not there
+    case SQLITE_CONSTRAINT:
+      return MakeError(
+          Code::kCorrupt, where + ": the store's database contradicts itself (" + text + ")",
+          "`genflow fsck` says where; `genflow fsck --rebuild` makes a new one from the objects");
     case SQLITE_READONLY:
       return InvalidError(where + ": the store is read-only");
     case SQLITE_NOMEM:
@@ -148,11 +186,11 @@ Error Db::MakeLastError() {
     case SQLITE_AUTH:
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
-      if (system_errno == ENOSPC)
+      if (cause == ENOSPC)
         return MakeError(Code::kExhausted, where + ": No space left on device",
                          "free some space and run again");
-      if (system_errno == EFBIG) return MakeError(Code::kExhausted, where + ": File too large");
-      if (system_errno != 0) return ErrnoError(where, system_errno);
+      if (cause == EFBIG) return MakeError(Code::kExhausted, where + ": File too large");
+      if (cause != 0) return ErrnoError(where, cause);
       return MakeError(Code::kIo, where + ": " + text);
     default:
       return MakeError(Code::kInternal, where + ": " + text);

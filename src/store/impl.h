@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct StoreImpl {
   bool frozen = false;         // nothing here can be written, not even a lock file
   std::unique_ptr<Db> db;
   std::vector<std::string> notices;
+  std::optional<SharedLock> use;              // of UseLock, unless the store is frozen
   std::map<std::string, FileLock> live_runs;  // started here and not finished
   std::shared_ptr<KeyLocks> key_locks;        // opened when the first key is locked
   std::shared_ptr<StagingHome> home;          // made when the first attempt is staged
@@ -40,6 +42,10 @@ struct StoreImpl {
   // Held shared from the first rename into objects/ to the commit of the row; held alone by whoever takes
   // objects away. An object without a row is nobody's while it is held alone.
   std::filesystem::path ObjectsLock() const { return Locks() / "objects"; }
+
+  // Held shared by every process that has store.db open: SQLite deletes the write-ahead log by its name when
+  // it closes, whatever file has that name by then. Held alone by whoever replaces store.db.
+  std::filesystem::path UseLock() const { return Locks() / "use"; }
 
   // kInvalid when the store was opened read-only.
   Status NeedWritable() const;

@@ -189,7 +189,8 @@ Result<int64_t> InsertAttempt(StoreImpl& store, const AttemptStart& start, doubl
 
 Status EndAttempt(Db& db, int64_t attempt, const AttemptEnd& end, double now) {
   GF_CHECK_OK(db.Do(
-      "UPDATE attempts SET status = ?, finished = ?, exit_code = ?, exit_signal = ?, error_code = ?, "
+      "UPDATE attempts SET status = ?, finished = max(started, ?), exit_code = ?, exit_signal = ?, "
+      "error_code = ?, "
       "error_message = ?, error_hint = ?, summary = ?, peak_rss = ?, cpu = ?, retry_at = ? WHERE id = ? "
       "AND status = 'running'",
       AttemptStatusName(end.status), now, end.exit_code, end.exit_signal, end.error_code, end.error_message,
@@ -225,8 +226,8 @@ Status Store::FinishRun(const std::string& run, RunStatus status) {
   // The record of a run that did nothing is not worth waiting for the disk.
   const bool durable = impl_->attempts_at_risk || impl_->work_at_risk > 0;
   GF_TRY(auto transaction, Transaction::Begin(*impl_->db, durable));
-  GF_CHECK_OK(impl_->db->Do("UPDATE runs SET status = ?, finished = ? WHERE id = ?", RunStatusName(status),
-                            Now(), run));
+  GF_CHECK_OK(impl_->db->Do("UPDATE runs SET status = ?, finished = max(started, ?) WHERE id = ?",
+                            RunStatusName(status), Now(), run));
   if (impl_->db->Changes() == 0) return NoRun(run);
   GF_CHECK_OK(transaction.Commit());
   impl_->attempts_at_risk = false;

@@ -104,6 +104,10 @@ Status Initialize(StoreImpl& store) {
 }
 
 Status OpenDatabase(StoreImpl& store, const StoreOptions& options) {
+  if (!store.frozen && !store.use) {
+    GF_TRY(auto use, SharedLock::Wait(store.UseLock(), SharedLock::Mode::kShared));
+    store.use.emplace(std::move(use));
+  }
   DbMode mode = DbMode::kReadWrite;
   if (store.frozen) {
     // Without a write-ahead log the file is all there is, and needs no shared memory beside it.
@@ -244,7 +248,7 @@ Result<Store> Store::Rebuild(const fs::path& root) {
     GF_TRY(const auto alone, SharedLock::Wait(store.Locks() / "init", SharedLock::Mode::kExclusive));
     GF_TRY(const auto names, FolderNames(store.Locks()));
     for (const std::string& name : names) {
-      if (name == "init" || name == "objects" || name == "keys") continue;
+      if (name == "init" || name == "objects" || name == "use" || name == "keys") continue;
       LockHolder holder;
       GF_TRY(const auto lock, FileLock::Try(store.Locks() / name, ThisProcess("rebuilding"), &holder));
       if (!lock) {
@@ -253,6 +257,11 @@ Result<Store> Store::Rebuild(const fs::path& root) {
             store.root.string() + ": process " + std::to_string(holder.pid) + " is using the store",
             "wait for it to finish, or stop it");
       }
+    }
+    GF_TRY(const auto sole, SharedLock::Try(store.UseLock(), SharedLock::Mode::kExclusive));
+    if (!sole) {
+      return MakeError(Code::kBusy, store.root.string() + ": another process is using the store",
+                       "wait for it to finish, or stop it");
     }
     GF_CHECK_OK(SetAside(store, "store.db", suffix));
     GF_CHECK_OK(SetAside(store, "store.db-wal", suffix));

@@ -91,5 +91,14 @@ TEST(Checks, APluginThatCrashesWhileAskedIsAnError) {
       << result.err;
 }
 
+TEST(Checks, AWorkerThatSomethingKilledIsReplacedOnce) {
+  Sandbox box;
+  box.SetEnv("PICKY_LOG", (box.dir() / "asked").string());
+  box.Write("pipeline.yaml", "name: p\nstages:\n  a:\n    uses: test.picky\n    with: { high: 99 }\n");
+  const auto result = box.Genflow({"validate"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(box.Read("asked"), "asked\nasked\n");
+}
+
 }  // namespace
 }  // namespace genflow

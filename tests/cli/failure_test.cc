@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <regex>
 
 #include "base/files.h"
 #include "cli/sandbox.h"
@@ -239,6 +240,32 @@ TEST(Failure, NanMetricAndMissingFileDoNotStopTheEngine) {
   Sandbox box;
   box.Write("pipeline.yaml", "name: n\nstages:\n  a:\n    uses: test.act\n    with: { do: nan }\n");
   EXPECT_EQ(box.Genflow({"run"}).code, 0);
+}
+
+TEST(Failure, MoreMemoryThanItsLimit) {
+  Sandbox box;
+  box.Write("pipeline.yaml",
+            "name: p\nstages:\n  leaky:\n    uses: test.act\n    resources: { memory: 100M }\n"
+            "    with: { do: leak, times: 300, seconds: 60 }\n"
+            "  modest:\n    uses: test.act\n    resources: { memory: 400M }\n"
+            "    with: { do: leak, times: 20, seconds: 0.6 }\n");
+  const auto run = box.Genflow({"run", "--keep-going"});
+  EXPECT_EQ(run.code, 1);
+  const std::regex said(
+      "error: leaky: was killed: its processes held [0-9.]+ MiB of memory, more than its limit of 100 MiB\n"
+      "  hint: raise `memory` in its `resources:`, or have it hold less at a time\n");
+  EXPECT_TRUE(std::regex_search(run.err, said)) << run.err;
+  EXPECT_NE(run.err.find("modest: ran in "), std::string::npos) << run.err;
+}
+
+TEST(Failure, MemoryOfGrandchildrenCounts) {
+  Sandbox box;
+  box.Write("pipeline.yaml",
+            "name: p\nstages:\n  leaky:\n    uses: exec\n    resources: { memory: 50M }\n"
+            "    with: { run: '(head -c 200000000 /dev/zero; sleep 60) | (tail -c 200000000; true)' }\n");
+  const auto run = box.Genflow({"run"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_NE(run.err.find("error: leaky: was killed: its processes held "), std::string::npos) << run.err;
 }
 
 TEST(Failure, DaemonsOfAStageEndWithIt) {

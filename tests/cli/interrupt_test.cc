@@ -123,6 +123,20 @@ TEST(Interrupt, GrandchildrenOfExecStagesDieWithAKilledEngine) {
   EXPECT_TRUE(box.WaitForEndOf("$(cat pid)"));
 }
 
+// Also those that have left the stage's process group.
+TEST(Interrupt, DaemonsOfExecStagesDieWithAKilledEngine) {
+  Sandbox box;
+  box.Write(
+      "pipeline.yaml",
+      "name: e\nstages:\n  s:\n    uses: exec\n    with: { run: \"setsid -f bash -c 'echo $$ > pid; sleep "
+      "60 & wait'; sleep 60\" }\n");
+  auto run = box.Start({"run"});
+  ASSERT_TRUE(box.WaitFor("test -s pid"));
+  run.Signal(SIGKILL);
+  EXPECT_EQ(run.Wait().code, 137);
+  EXPECT_TRUE(box.WaitForEndOf("$(cat pid)"));
+}
+
 TEST(Interrupt, TwoRunsOfOnePipelineAtOnce) {
   Sandbox box;
   box.Write("pipeline.yaml", kSlow);

@@ -78,19 +78,23 @@ void ExpectContinuesToTheSameBytes(const Sandbox& box) {
   EXPECT_EQ(digest, UninterruptedDigest());
 }
 
-TEST(Training, CtrlCAndTheSameCommandEndInTheSameBytes) {
-  Sandbox box;
-  Prepare(box);
-  auto run = box.Start({"run"});
-  ASSERT_TRUE(WaitForCheckpoint(box));
-  run.Signal(SIGINT);
-  const auto stopped = run.Wait();
-  ASSERT_EQ(stopped.code, 75) << stopped.err;
-  EXPECT_NE(stopped.err.find("interrupted: the same command continues from here\n"), std::string::npos)
-      << stopped.err;
-  const auto log = box.Genflow({"logs", "tune"});
-  EXPECT_NE(log.out.find("stopped after step "), std::string::npos) << log.out;
-  ExpectContinuesToTheSameBytes(box);
+// Ctrl-C, and what a scheduler sends before it takes the machine away.
+TEST(Training, AskedToStopAndTheSameCommandEndInTheSameBytes) {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    SCOPED_TRACE(signal);
+    Sandbox box;
+    Prepare(box);
+    auto run = box.Start({"run"});
+    ASSERT_TRUE(WaitForCheckpoint(box));
+    run.Signal(signal);
+    const auto stopped = run.Wait();
+    ASSERT_EQ(stopped.code, 75) << stopped.err;
+    EXPECT_NE(stopped.err.find("interrupted: the same command continues from here\n"), std::string::npos)
+        << stopped.err;
+    const auto log = box.Genflow({"logs", "tune"});
+    EXPECT_NE(log.out.find("stopped after step "), std::string::npos) << log.out;
+    ExpectContinuesToTheSameBytes(box);
+  }
 }
 
 TEST(Training, KillAndTheSameCommandEndInTheSameBytes) {

@@ -79,10 +79,10 @@ struct Act {
   double seconds = 0;
   int64_t times = 0;
   void Declare(genflow::Spec& s) {
-    s.Param(
-        "do", &action, "write", "What to do.",
-        {.choices = {"write", "sleep", "hang", "invalid", "io", "crash", "kill", "exit", "garbage", "close",
-                     "nothing", "gate", "flaky", "talk", "daemon", "nan", "quiet-fail", "env", "token"}});
+    s.Param("do", &action, "write", "What to do.",
+            {.choices = {"write",  "sleep",   "hang",       "invalid", "io",    "crash", "kill",
+                         "exit",   "garbage", "close",      "nothing", "gate",  "flaky", "talk",
+                         "daemon", "nan",     "quiet-fail", "env",     "token", "leak"}});
     s.Param("text", &text, "text", "What to write.");
     s.Param("seconds", &seconds, 0.0, "How long it takes.");
     s.Param("times", &times, 2, "flaky: at which attempt it succeeds.");
@@ -155,6 +155,10 @@ struct Act {
         text += std::string(name) + "=" + (value != nullptr ? value : "") + "\n";
       }
       text += "threads=" + std::to_string(context.Threads()) + "\n";
+    } else if (action == "leak") {
+      std::vector<std::string> kept;
+      for (int64_t i = 0; i < times; ++i) kept.emplace_back(1 << 20, 'x');
+      Sleep(seconds);
     } else if (action == "token") {
       text = std::to_string(token.size());
     }
@@ -167,7 +171,8 @@ struct Act {
   }
 };
 
-// Has a word on its parameters; notes each time it is asked in $PICKY_LOG.
+// Has a word on its parameters; notes each time it is asked in $PICKY_LOG. The first to be asked about a high
+// of 99 is killed.
 struct Picky {
   static constexpr const char* kName = "test.picky";
   static constexpr const char* kVersion = TEST_PLUGIN_VERSION;
@@ -181,7 +186,9 @@ struct Picky {
     s.Output("out", "file", "Nothing much.");
   }
   std::string Check() const {
-    if (const char* log = std::getenv("PICKY_LOG")) std::ofstream(log, std::ios::app) << "asked\n";
+    const char* log = std::getenv("PICKY_LOG");
+    if (log != nullptr) std::ofstream(log, std::ios::app) << "asked\n";
+    if (log != nullptr && high == 99 && Read(log) == "asked\n") ::raise(SIGKILL);
     if (low < 0) std::abort();
     std::string out;
     if (high < low) {

@@ -161,6 +161,20 @@ TEST_F(OpenTest, RebuildWaitsForNobodyWhoUsesTheStore) {
                                             " is using the store\n  hint: wait for it to finish, or stop it");
 }
 
+// Also without a run: SQLite, closing a file that was replaced, would delete the log of the new one.
+TEST_F(OpenTest, RebuildIsRefusedWhileTheStoreIsOpen) {
+  FilledRun();
+  StoreOptions options;
+  for (const bool read_only : {false, true}) {
+    options.read_only = read_only;
+    Store store = Must(Store::Open(root_, options));
+    EXPECT_EQ(
+        Store::Rebuild(root_).error().ToString(),
+        root_.string() + ": another process is using the store\n  hint: wait for it to finish, or stop it");
+  }
+  Must(Store::Rebuild(root_));
+}
+
 TEST_F(OpenTest, ReadOnlyStoreAnswersAndRefusesChanges) {
   const std::string run = FilledRun();
   StoreOptions options;

@@ -1,0 +1,30 @@
+// Any text as a pipeline file: it gives a pipeline, or diagnostics that can be shown.
+#include <cstdlib>
+
+#include "config/pipeline.h"
+#include "unit/config/catalog.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace genflow;
+  static const Catalog catalog = TestCatalog();
+  LoadOptions options;
+  options.catalog = &catalog;
+  options.env = [](const std::string& name) -> std::optional<std::string> {
+    if (name == "HOME") return "/home/u";
+    return std::nullopt;
+  };
+  options.secrets = [](const std::string& name) -> std::optional<std::string> {
+    if (name == "TOKEN") return "hunter2";
+    return std::nullopt;
+  };
+  options.secret_salt = "salt";
+  const LoadResult result =
+      ParsePipeline(std::string(reinterpret_cast<const char*>(data), size), "flows/pipeline.yaml", options);
+  const std::string shown = RenderDiagnostics(result.diagnostics);
+  if (!result.pipeline && shown.empty()) std::abort();
+  if (shown.find("hunter2") != std::string::npos) std::abort();
+  if (result.pipeline) {
+    for (const StageSpec& stage : result.pipeline->stages) (void)KeyParams(stage);
+  }
+  return 0;
+}
