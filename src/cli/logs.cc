@@ -102,6 +102,12 @@ Error NoSuchStage(Store& store, const Asked& asked) {
             "run " + run.id + " of " + run.pipeline + " has: genflow logs " + run.id + "/" + asked.stage);
     }
   }
+  std::vector<std::string> children;
+  for (const auto& name : asked.StageNames()) {
+    if (name.starts_with(asked.stage + "[")) children.push_back(name);
+  }
+  if (!children.empty())
+    return MakeError(Code::kNotFound, message, "it has a matrix: name one of " + Join(children, ", "));
   const auto near = NearestName(asked.stage, asked.StageNames());
   return MakeError(Code::kNotFound, message,
                    near ? "did you mean '" + *near + "'?"

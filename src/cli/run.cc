@@ -49,7 +49,7 @@ bool ShowDiagnostics(const LoadResult& loaded, bool json) {
 std::vector<std::string> SplitNames(const std::vector<std::string>& texts) {
   std::vector<std::string> out;
   for (const auto& text : texts) {
-    for (const auto piece : Split(text, ',')) {
+    for (const auto& piece : SplitStageRefs(text)) {
       if (!Trim(piece).empty()) out.emplace_back(Trim(piece));
     }
   }

@@ -289,9 +289,11 @@ class Evaluator {
     if (start.text == "false") return {false, {}};
     if (start.text == "null") return {};
     if (IsSymbol("(")) return Call(start);
-    if (start.text == "params" || start.text == "env" || start.text == "secrets") return Name(start);
+    if (start.text == "params" || start.text == "env" || start.text == "secrets" || start.text == "matrix") {
+      return Name(start);
+    }
     if (start.text == "stages") return Output(start);
-    const std::vector<std::string> known = {"params", "env", "secrets", "stages"};
+    const std::vector<std::string> known = {"params", "env", "secrets", "matrix", "stages"};
     const auto near = NearestName(start.text, known);
     Fail(start, "unknown name '" + std::string(start.text) + "'",
          near ? "did you mean '" + *near + "'?"
@@ -325,19 +327,21 @@ class Evaluator {
       return {};
     }
     const auto name = key.value.get<std::string>();
-    return Finish(key, context.text == "params" ? names_.Param(name)
-                       : context.text == "env"  ? names_.Env(name)
-                                                : names_.Secret(name));
+    return Finish(key, context.text == "params"   ? names_.Param(name)
+                       : context.text == "env"    ? names_.Env(name)
+                       : context.text == "matrix" ? names_.Matrix(name)
+                                                  : names_.Secret(name));
   }
 
   ExprValue Output(const Lexeme& context) {
     Lexeme stage, outputs, port;
-    if (!IsSymbol(".") || !Subscript(&stage) || !IsSymbol(".") || !Subscript(&outputs) ||
-        outputs.text != "outputs" || !IsSymbol(".") || !Subscript(&port)) {
+    if ((!IsSymbol(".") && !IsSymbol("[")) || !Subscript(&stage) || !stage.value.is_string() ||
+        !IsSymbol(".") || !Subscript(&outputs) || outputs.text != "outputs" || !IsSymbol(".") ||
+        !Subscript(&port)) {
       Fail(context, "an output is written stages.STAGE.outputs.PORT");
       return {};
     }
-    const NameValue found = names_.Output(std::string(stage.text), std::string(port.text));
+    const NameValue found = names_.Output(stage.value.get<std::string>(), std::string(port.text));
     return Finish(found.at_port ? port : stage, found);
   }
 
@@ -375,6 +379,13 @@ class Evaluator {
 };
 
 }  // namespace
+
+NameValue ExprNames::Matrix(const std::string&) {
+  NameValue out;
+  out.state = NameValue::State::kRefused;
+  out.message = "values of a matrix cannot be used here";
+  return out;
+}
 
 std::variant<ExprValue, ExprProblem> EvaluateExpression(std::string_view text, ExprNames& names) {
   return Evaluator(text, names).Run();

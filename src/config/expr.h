@@ -1,7 +1,8 @@
 // The language inside ${{ }}: GitHub Actions' expressions, with arithmetic.
 //
 //   literals      null true false 12 0x1f 1.5e-3 'text, with '' for a quote'
-//   names         params.a.b  params['a'][0]  env.X  secrets.X  stages.S.outputs.P
+//   names         params.a.b  params['a'][0]  env.X  secrets.X  matrix.r  stages.S.outputs.P
+//                 stages['tune[r=8]'].outputs.P
 //   operators     || && == != < <= > >= + - * / % ! ( )
 //   functions     contains startsWith endsWith format join toJSON fromJSON length
 //
@@ -45,6 +46,7 @@ class ExprNames {
   virtual NameValue Env(const std::string& name) = 0;
   virtual NameValue Secret(const std::string& name) = 0;  // the value is a placeholder's text
   virtual NameValue Output(const std::string& stage, const std::string& port) = 0;  // the same
+  virtual NameValue Matrix(const std::string& name);                                // refused by default
 };
 
 // `text` is what stands between ${{ and }}. Sides that && and || leave out are still checked for names,

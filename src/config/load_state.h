@@ -17,8 +17,8 @@
 
 namespace genflow {
 
-inline const std::vector<std::string> kStageKeys = {"uses", "in",  "out",     "with",    "needs",
-                                                    "if",   "env", "retries", "timeout", "resources"};
+inline const std::vector<std::string> kStageKeys = {"uses", "in",      "out",     "with",      "needs", "if",
+                                                    "env",  "retries", "timeout", "resources", "matrix"};
 
 // The names below one level of a stage's parameters.
 struct ParamIndex {
@@ -29,6 +29,10 @@ struct ParamIndex {
 
 // What is known of a stage before its body is read: enough to check references to it.
 struct StageHead {
+  std::string id;                   // "tune", or a child's: "tune[r=16]"
+  std::vector<MatrixValue> matrix;  // of a child
+  bool is_child = false;
+  bool bad_matrix = false;  // a problem in its matrix was reported: it stands for all its children
   const YamlNode* key = nullptr;
   const YamlNode* body = nullptr;   // null: not a mapping
   const YamlNode* uses = nullptr;   // null: not given
@@ -73,7 +77,17 @@ struct LoadState {
   // `name` not as missing as well.
   bool IsMisspelt(const YamlNode& map, std::string_view name, const std::vector<std::string>& known);
 
-  const StageHead* FindHead(std::string_view id) const;
+  // What a reference names: the stage, or children of its matrix. Empty where there is none: then `problem`
+  // says why, as "there is no stage 'x'".
+  struct NamedStages {
+    std::vector<const StageHead*> heads;
+    bool single = false;  // the reference means one stage, and not all of a matrix that happens to have one
+    std::string problem, hint;
+    size_t problem_bytes = 0;  // of the text, from its start, that are at fault
+  };
+  NamedStages FindStages(std::string_view ref);
+  // Everything that children of the same matrix have, in order.
+  std::vector<std::string> MatrixNames(const StageHead& child) const;
   const ParamIndex& IndexOf(const StageInfo& info);
   // Type of an output, or nothing where the stage has no such output.
   static std::optional<std::string> OutputType(const StageHead& head, std::string_view port);
@@ -84,8 +98,8 @@ struct LoadState {
   YamlTree tree;
   std::vector<Diagnostic> diagnostics;
   std::map<std::string, ParamValue> params;
-  std::vector<StageHead> heads;  // in file order
-  std::unordered_map<std::string_view, size_t> head_index;
+  std::vector<StageHead> heads;  // in file order; the children of a matrix stand together
+  std::map<std::string, std::vector<size_t>, std::less<>> head_index;  // by the name in the file
   std::vector<std::string> stage_ids;
   // type -> the first outputs of it, "stage.port", from two stages at most: examples for messages
   std::map<std::string, std::vector<std::string>> outputs_of_type;
@@ -93,6 +107,7 @@ struct LoadState {
   std::set<std::string> missing_secrets;  // reported already
   size_t result_bytes = 0;                // of all expressions so far
   size_t suggestions_cost = 0;
+  const StageHead* current = nullptr;  // the stage that is being read: what `matrix` means
 
  private:
   std::unordered_map<const StageInfo*, ParamIndex> indexes_;
@@ -109,7 +124,7 @@ size_t FindBadUtf8(std::string_view text);
 // Evaluates the expressions of values at one kind of place.
 class Scope : public ExprNames {
  public:
-  enum Allow : unsigned { kParams = 1, kEnv = 2, kSecrets = 4, kOutputs = 8 };
+  enum Allow : unsigned { kParams = 1, kEnv = 2, kSecrets = 4, kOutputs = 8, kMatrix = 16 };
   // `place` names it for refusals: "params", "if", "run". Sinks may be null where not allowed.
   Scope(LoadState* state, unsigned allow, std::string place, std::vector<InputRef>* outputs = nullptr,
         std::set<std::string>* secrets = nullptr)
@@ -117,6 +132,8 @@ class Scope : public ExprNames {
 
   // The node itself, or a new one that holds what its expressions give; null after a reported problem.
   const YamlNode* Resolve(const YamlNode& node);
+  // The same for a reference to a stage: what expressions give is escaped as in ids.
+  const YamlNode* ResolveReference(const YamlNode& node);
   // A whole tree as JSON. False after a reported problem.
   bool ToJson(const YamlNode& node, nlohmann::json* out);
   // A condition, with or without ${{ }}; nothing after a reported problem. `text` gets what is evaluated.
@@ -128,6 +145,7 @@ class Scope : public ExprNames {
   NameValue Env(const std::string& name) override;
   NameValue Secret(const std::string& name) override;
   NameValue Output(const std::string& stage, const std::string& port) override;
+  NameValue Matrix(const std::string& name) override;
 
   LoadState& state() { return *state_; }
 
@@ -144,6 +162,7 @@ class Scope : public ExprNames {
   std::string place_;
   std::vector<InputRef>* outputs_;
   std::set<std::string>* secrets_;
+  bool escape_ = false;
   Position position_;  // of the expression that is evaluated
 };
 
@@ -155,6 +174,10 @@ bool CoerceParam(Scope& scope, const YamlNode& node, const ParamInfo& param, con
 void ReadWith(LoadState* state, const StageInfo& info, Position where, const YamlNode* with, Scope& scope,
               StageSpec* stage);
 
+// The combinations of a matrix, in the order of the product and then of `include`; nothing after a reported
+// problem.
+std::optional<std::vector<std::vector<MatrixValue>>> ReadMatrix(LoadState* state, const YamlNode& node);
+
 struct StageDefaults {
   int retries = 0;
   double retry_backoff = 1;
@@ -163,6 +186,13 @@ struct StageDefaults {
   std::map<std::string, std::string> env;
   std::set<std::string> secrets;  // used in env
 };
+// `params:` (null: not given), with what overrides them, into `state->params`.
+void ReadParams(LoadState* state, const YamlNode* params);
+// Fills `state->heads` and its indexes.
+void ReadHeads(LoadState* state, const YamlNode& stages);
+void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, StageSpec* stage);
+void ReadNeeds(LoadState* state, const YamlNode& node, StageSpec* stage);
+
 StageDefaults ReadDefaults(LoadState* state, const YamlNode* defaults);
 StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults& defaults);
 

@@ -16,185 +16,40 @@ using nlohmann::json;
 
 const std::vector<std::string> kTopKeys = {"name", "params", "defaults", "stages"};
 
-const char* KindName(const json& value) {
-  if (value.is_boolean()) return "true or false";
-  if (value.is_number_integer()) return "an integer";
-  if (value.is_number()) return "a number";
-  if (value.is_array()) return "a list";
-  return "a mapping";
-}
-
-// A `-p` value: typed as YAML; text stays text where the default is text. Nothing after a problem.
-std::optional<json> ParseOverride(LoadState* state, const std::string& name, const std::string& text,
-                                  const json& standard) {
-  const std::string shown = "-p " + name + "=" + (text.size() > 60 ? text.substr(0, 60) + "..." : text);
-  if (HasPlaceholder(text)) {
-    state->ErrorOutside(shown + ": a value cannot hold '${{'");
-    return std::nullopt;
-  }
-  if (standard.is_string()) return json(text);
-  json value;
-  if (!text.empty() && std::string_view("[{\"'").find(text[0]) != std::string_view::npos) {
-    const SourceText source("", text);
-    std::vector<Diagnostic> problems;
-    YamlTree tree;
-    const YamlNode* node = ParseYaml(source, &tree, &problems);
-    if (node == nullptr || !problems.empty()) {
-      state->ErrorOutside(shown + ": " + (problems.empty() ? "not valid YAML" : problems[0].message));
-      return std::nullopt;
+// Reads the stages and keeps of what is said about the children of a matrix what concerns them all once, and
+// of the rest for which child it is.
+void ReadStages(LoadState* state, const StageDefaults& defaults, Pipeline* out) {
+  for (const std::string& name : state->stage_ids) {
+    const std::vector<size_t>& group = state->head_index.at(name);
+    std::vector<std::vector<Diagnostic>> said;
+    std::vector<Diagnostic> before = std::move(state->diagnostics);
+    for (const size_t i : group) {
+      state->diagnostics.clear();
+      state->current = &state->heads[i];
+      out->stage_index.emplace(state->heads[i].id, out->stages.size());
+      out->stages.push_back(ReadStage(state, state->heads[i], defaults));
+      said.push_back(std::move(state->diagnostics));
     }
-    value = YamlToJson(*node);
-  } else {
-    YamlNode node;
-    ResolvePlainScalar(text, &node);
-    value = YamlToJson(node);
-  }
-  const bool fits =
-      standard.is_null() || standard.type() == value.type() || (standard.is_number() && value.is_number());
-  if (!fits) {
-    state->ErrorOutside(shown + ": expected " + KindName(standard) + ", like the default " + standard.dump() +
-                        ", got '" + text + "'");
-    return std::nullopt;
-  }
-  return value;
-}
-
-void ReadParams(LoadState* state, const YamlNode* node) {
-  std::vector<std::string> names;
-  if (node != nullptr && node->kind != YamlNode::Kind::kNull && state->ExpectMap(*node, "params")) {
-    for (const auto& entry : node->entries) names.push_back(entry.key->text);
-  }
-  std::map<std::string, std::string> last_override;
-  for (const auto& [name, value] : state->options.overrides) {
-    if (std::find(names.begin(), names.end(), name) == names.end()) {
-      state->ErrorOutside(
-          "-p " + name + ": the pipeline has no parameter '" + name + "'",
-          state->DidYouMean(name, names,
-                            names.empty() ? "it has no parameters" : "its parameters: " + Join(names, ", ")));
-    }
-    last_override[name] = value;
-  }
-  for (const auto& [name, value] : state->options.param_values) {
-    if (std::find(names.begin(), names.end(), name) == names.end()) {
-      state->ErrorOutside("the parameter file gives '" + name + "', which the pipeline does not have",
-                          state->DidYouMean(name, names));
-    }
-  }
-  if (node == nullptr || node->kind != YamlNode::Kind::kMap) return;
-
-  Scope scope(state, Scope::kParams | Scope::kEnv, "params");
-  for (const auto& entry : node->entries) {
-    const std::string& name = entry.key->text;
-    ParamValue param;
-    param.key = entry.key;
-    if (!IsIdentifier(name, true)) {
-      state->Error(*entry.key, "'" + name + "' cannot name a parameter", "use letters, digits, - and _");
-      param.bad = param.used = true;
-    }
-    if (!scope.ToJson(*entry.value, &param.value)) param.bad = true;
-    if (const auto given = state->options.param_values.find(name);
-        given != state->options.param_values.end()) {
-      param.bad = false;
-      param.value = given->second;
-      if (HasPlaceholder(param.value.dump(-1, ' ', false, json::error_handler_t::replace))) {
-        state->ErrorOutside("the parameter file gives '" + name + "' a value that holds '${{'");
-        param.bad = true;
+    state->current = nullptr;
+    state->diagnostics = std::move(before);
+    const auto same = [](const Diagnostic& a, const Diagnostic& b) {
+      return a.line == b.line && a.column == b.column && a.message == b.message;
+    };
+    std::vector<Diagnostic> kept;
+    for (size_t child = 0; child < said.size(); ++child) {
+      for (auto& d : said[child]) {
+        if (std::any_of(kept.begin(), kept.end(), [&](const auto& k) { return same(k, d); })) continue;
+        size_t count = 0;
+        for (const auto& other : said)
+          count += std::any_of(other.begin(), other.end(), [&](const auto& o) { return same(o, d); }) ? 1 : 0;
+        kept.push_back(d);
+        if (count < said.size()) {
+          d.message += " (in " + state->heads[group[child]].id +
+                       (count > 1 ? " and " + std::to_string(count - 1) + " more" : "") + ")";
+        }
+        state->diagnostics.push_back(std::move(d));
       }
     }
-    if (const auto given = last_override.find(name); given != last_override.end()) {
-      auto value = ParseOverride(state, name, given->second, param.bad ? json() : param.value);
-      param.bad = !value;
-      if (value) param.value = *std::move(value);
-    }
-    if (param.value.is_null() && !param.bad) {
-      state->Error(*entry.key, "the parameter '" + name + "' has no value",
-                   "give one here, or with -p " + name + "=VALUE");
-      param.bad = true;
-    }
-    state->params.emplace(name, std::move(param));
-  }
-}
-
-void ReadExecOutputs(LoadState* state, const YamlNode& node, StageHead* head) {
-  if (node.kind == YamlNode::Kind::kNull || !state->ExpectMap(node, "out")) return;
-  for (const auto& entry : node.entries) {
-    const std::string& port = entry.key->text;
-    if (!IsIdentifier(port, false)) {
-      state->Error(*entry.key, "'" + port + "' cannot name a port", "use letters, digits and _");
-      continue;
-    }
-    const bool known = entry.value->is_scalar() && std::find(kArtifactTypes.begin(), kArtifactTypes.end(),
-                                                             entry.value->text) != kArtifactTypes.end();
-    if (!known) {
-      state->Error(
-          *entry.value, "out." + port + ": expected an artifact type, got " + DescribeValue(*entry.value),
-          state->DidYouMean(entry.value->text, kArtifactTypes, "the types: " + Join(kArtifactTypes, ", ")));
-    }
-    head->outputs.push_back({port, known ? entry.value->text : "any"});
-  }
-}
-
-StageHead ReadHead(LoadState* state, const YamlNode::Entry& entry,
-                   const std::vector<std::string>& catalog_names) {
-  StageHead head;
-  head.key = entry.key;
-  const std::string& id = entry.key->text;
-  if (!IsIdentifier(id, true)) {
-    state->Error(*entry.key, "'" + id.substr(0, 100) + "' cannot name a stage",
-                 "use letters, digits, - and _, a letter first");
-  }
-  if (entry.value->kind != YamlNode::Kind::kMap) {
-    state->Error(*entry.value, "stage '" + id + "' expects a mapping, got " + DescribeValue(*entry.value),
-                 "for example " + id + ": { uses: data.read }");
-    return head;
-  }
-  head.body = entry.value;
-  const YamlNode* uses = head.body->Find("uses");
-  if (uses == nullptr) {
-    if (!state->IsMisspelt(*head.body, "uses", kStageKeys)) {
-      state->Error(*entry.key, "stage '" + id + "' has no 'uses'",
-                   "say which stage it is: uses: data.read, or uses: exec");
-    }
-    return head;
-  }
-  if (uses->kind != YamlNode::Kind::kString) {
-    state->Error(*uses, "uses: expected the name of a stage, got " + DescribeValue(*uses));
-    return head;
-  }
-  head.uses = uses;
-  if (uses->text == kExecStage) {
-    head.exec = true;
-    if (const YamlNode* out = head.body->Find("out"); out != nullptr) ReadExecOutputs(state, *out, &head);
-    return head;
-  }
-  head.info = state->options.catalog->Find(uses->text);
-  if (head.info != nullptr) return head;
-  if (HasPlaceholder(uses->text)) {
-    state->Error(*uses, "uses: the name of a stage cannot be an expression");
-  } else {
-    state->Error(
-        *uses, "unknown stage '" + uses->text + "'",
-        state->DidYouMean(uses->text, catalog_names, "list the stages there are with: genflow stages ls"));
-  }
-  return head;
-}
-
-void ReadHeads(LoadState* state, const YamlNode& stages) {
-  std::vector<std::string> catalog_names = state->options.catalog->Names();
-  catalog_names.emplace_back(kExecStage);
-  state->heads.reserve(stages.entries.size());
-  for (const auto& entry : stages.entries) {
-    StageHead head = ReadHead(state, entry, catalog_names);
-    const std::string_view id = entry.key->text;
-    state->head_index.emplace(id, state->heads.size());
-    state->stage_ids.emplace_back(id);
-    for (const std::string& port : LoadState::OutputNames(head)) {
-      auto& examples = state->outputs_of_type[*LoadState::OutputType(head, port)];
-      if (examples.empty() || (examples.size() == 1 && !examples[0].starts_with(std::string(id) + "."))) {
-        examples.push_back(std::string(id) + "." + port);
-      }
-    }
-    state->heads.push_back(std::move(head));
   }
 }
 
@@ -277,10 +132,7 @@ void ReadPipeline(LoadState* state, const YamlNode& root, Pipeline* out) {
   ReadHeads(state, *stages);
   const StageDefaults defaults = ReadDefaults(state, root.Find("defaults"));
   out->stages.reserve(state->heads.size());
-  for (const auto& head : state->heads) {
-    out->stage_index.emplace(head.key->text, out->stages.size());
-    out->stages.push_back(ReadStage(state, head, defaults));
-  }
+  ReadStages(state, defaults, out);
   CheckCycles(state, *out);
   for (const auto& [name, param] : state->params) {
     if (!param.used) {
@@ -302,6 +154,19 @@ std::optional<size_t> Pipeline::IndexOf(std::string_view id) const {
   const auto found = stage_index.find(id);
   if (found == stage_index.end()) return std::nullopt;
   return found->second;
+}
+
+std::vector<size_t> Pipeline::Select(std::string_view ref) const {
+  if (const auto index = IndexOf(ref)) return {*index};
+  std::vector<size_t> out;
+  const auto parsed = ParseStageRef(ref);
+  if (!parsed) return out;
+  for (size_t i = 0; i < stages.size(); ++i) {
+    if (!stages[i].parent.empty() && stages[i].parent == parsed->name &&
+        MatchesRef(*parsed, stages[i].matrix))
+      out.push_back(i);
+  }
+  return out;
 }
 
 LoadResult ParsePipeline(std::string text, const fs::path& file, const LoadOptions& options) {
@@ -350,29 +215,6 @@ LoadResult LoadPipeline(const fs::path& file, const LoadOptions& options) {
   result.diagnostics.push_back(
       FileProblem(file, std::move(message), text.error().code == Code::kNotFound ? NearbyFile(file) : ""));
   return result;
-}
-
-Result<std::map<std::string, json>> ReadParamsFile(const fs::path& file) {
-  GF_TRY(std::string text, ReadFile(file, kMaxPipelineBytes));
-  if (const size_t bad = FindBadUtf8(text); bad != std::string_view::npos) {
-    return InvalidError(file.string() + ": not UTF-8 text");
-  }
-  const SourceText source(file.string(), std::move(text));
-  YamlTree tree;
-  std::vector<Diagnostic> problems;
-  const YamlNode* root = ParseYaml(source, &tree, &problems);
-  if (!problems.empty() || root == nullptr) {
-    const Diagnostic& first = problems.front();
-    return InvalidError(file.string() + ":" + std::to_string(first.line) + ":" +
-                            std::to_string(first.column) + ": " + first.message,
-                        first.hint);
-  }
-  if (root->kind != YamlNode::Kind::kMap) {
-    return InvalidError(file.string() + ": expected a mapping of parameters, got " + DescribeValue(*root));
-  }
-  std::map<std::string, json> out;
-  for (const auto& entry : root->entries) out[entry.key->text] = YamlToJson(*entry.value);
-  return out;
 }
 
 }  // namespace genflow

@@ -15,11 +15,13 @@
 #include "base/manifest.h"
 #include "config/diagnostic.h"
 #include "config/placeholder.h"
+#include "config/stage_ref.h"
 
 namespace genflow {
 
 inline constexpr uint64_t kMaxPipelineBytes = 4u << 20;
 inline constexpr std::string_view kExecStage = "exec";
+inline constexpr size_t kMaxMatrixChildren = 1000;  // of one stage
 
 // A secret's value. Nothing prints it; Reveal() is for the request to the worker (or the environment of
 // an exec stage) alone.
@@ -42,6 +44,10 @@ struct InputRef {
   std::string source_stage, source_port;
   std::string type;  // of the artifact
   Position position;
+  // One of all the artifacts that a reference to a matrix gives to the port: the stage is told from which
+  // child each is.
+  bool collected = false;
+  std::vector<MatrixValue> matrix;  // where collected: of that child
 };
 
 struct NeedRef {
@@ -79,8 +85,10 @@ struct FileRef {
 };
 
 struct StageSpec {
-  std::string id;
-  Position position;  // of the id
+  std::string id;                   // "tune", "tune[r=16]"
+  std::string parent;               // of a child of a matrix: the stage as written, "tune"; else empty
+  std::vector<MatrixValue> matrix;  // of a child
+  Position position;                // of the id
   std::string uses;
   Position uses_position;
   const StageInfo* info = nullptr;  // null for exec; lives as long as the catalog
@@ -118,6 +126,9 @@ struct Pipeline {
   const StageSpec* Find(std::string_view id) const;
   // Index into `stages`, or nothing.
   std::optional<size_t> IndexOf(std::string_view id) const;
+  // What a reference names, in file order: a stage, all children of a matrix ("tune"), or those that have
+  // some values ("tune[r=16]"). Empty: nothing.
+  std::vector<size_t> Select(std::string_view ref) const;
 };
 
 // The value of a name, or nothing where it is not set.

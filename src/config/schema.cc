@@ -160,12 +160,14 @@ json PipelineJsonSchema(const Catalog& catalog) {
   branches.push_back({{"if", {{"required", {"uses"}}, {"properties", {{"uses", {{"const", "exec"}}}}}}},
                       {"then", ExecBranch()}});
 
+  const json scalar = {{"type", json::array({"string", "number", "boolean"})}};
   const json ref_duration = {{"$ref", "#/$defs/duration"}};
   const json defs = {
       {"reference",
        {{"type", "string"},
-        {"pattern", "^[A-Za-z_][A-Za-z0-9_-]*\\.[A-Za-z_][A-Za-z0-9_]*$"},
-        {"description", "An output, written stage.port."}}},
+        {"pattern", "^[A-Za-z_][A-Za-z0-9_-]*(\\[.*\\])?\\.[A-Za-z_][A-Za-z0-9_]*$"},
+        {"description",
+         "An output, written stage.port, or stage[axis=value].port for a child of a matrix."}}},
       {"duration",
        {{"type", json::array({"string", "number"})},
         {"description", "90s, 30m, 1h30m; a number means seconds."}}},
@@ -181,6 +183,27 @@ json PipelineJsonSchema(const Catalog& catalog) {
                                 {"properties",
                                  {{"max", {{"type", json::array({"integer", "string"})}}},
                                   {"backoff", ref_duration}}}}})}}},
+      {"matrix",
+       {{"description",
+         "Runs the stage once for each combination of its axes' values, which are ${{ matrix.AXIS }}."},
+        {"anyOf",
+         json::array(
+             {Expression(),
+              {{"type", "object"},
+               {"minProperties", 1},
+               {"properties",
+                {{"include", {{"$ref", "#/$defs/combinations"}}},
+                 {"exclude", {{"$ref", "#/$defs/combinations"}}}}},
+               {"additionalProperties",
+                {{"anyOf", json::array({Expression(),
+                                        {{"type", "array"}, {"minItems", 1}, {"items", scalar}}})}}}}})}}},
+      {"combinations",
+       {{"description", "Values of some combinations."},
+        {"anyOf",
+         json::array(
+             {Expression(),
+              {{"type", "array"},
+               {"items", {{"type", "object"}, {"minProperties", 1}, {"additionalProperties", scalar}}}}})}}},
       {"resources",
        {{"type", "object"},
         {"additionalProperties", false},
@@ -207,6 +230,7 @@ json PipelineJsonSchema(const Catalog& catalog) {
           {"if",
            {{"type", json::array({"string", "boolean"})},
             {"description", "The stage is skipped where this is false."}}},
+          {"matrix", {{"$ref", "#/$defs/matrix"}}},
           {"env", {{"$ref", "#/$defs/env"}}},
           {"retries", {{"$ref", "#/$defs/retries"}}},
           {"timeout", ref_duration},

@@ -128,125 +128,6 @@ void ReadEnv(Scope& scope, const YamlNode& node, std::map<std::string, std::stri
   }
 }
 
-// A reference "stage.port" to an artifact; nothing after a problem. `type` is what the port wants, or
-// "any".
-std::optional<InputRef> ReadReference(LoadState* state, const YamlNode& node, const std::string& port,
-                                      const std::string& type) {
-  const std::string what = "in." + port;
-  if (node.kind != YamlNode::Kind::kString) {
-    state->Error(node, what + ": expected an output such as stage.port, got " + DescribeValue(node));
-    return std::nullopt;
-  }
-  const std::string& text = node.text;
-  if (HasPlaceholder(text)) {
-    state->Error(node, what + ": an edge cannot be an expression", "write stage.port");
-    return std::nullopt;
-  }
-  const size_t dot = text.find('.');
-  const std::string stage = text.substr(0, dot);
-  const StageHead* head = state->FindHead(stage);
-  if (head == nullptr) {
-    state->Error(state->PartOf(node, 0, stage.size()), what + ": there is no stage '" + stage + "'",
-                 state->DidYouMean(stage, state->stage_ids));
-    return std::nullopt;
-  }
-  const std::vector<std::string> outputs = LoadState::OutputNames(*head);
-  if (dot == std::string::npos) {
-    state->Error(node, what + ": expected an output such as stage.port, got '" + text + "'",
-                 outputs.size() == 1 ? "did you mean '" + stage + "." + outputs[0] + "'?"
-                 : outputs.empty()   ? ""
-                                     : "the outputs of '" + stage + "': " + Join(outputs, ", "));
-    return std::nullopt;
-  }
-  const std::string source_port = text.substr(dot + 1);
-  InputRef out{port, stage, source_port, "", state->PositionOf(node)};
-  if (!head->known()) return out;
-  const auto found = LoadState::OutputType(*head, source_port);
-  if (!found) {
-    state->Error(
-        state->PartOf(node, dot + 1, source_port.size()),
-        what + ": stage '" + stage + "' has no output '" + source_port + "'",
-        state->DidYouMean(source_port, outputs,
-                          outputs.empty() ? "it has no outputs" : "its outputs: " + Join(outputs, ", ")));
-    return std::nullopt;
-  }
-  out.type = *found;
-  if (type != "any" && type != out.type) {
-    state->Error(node,
-                 what + " expects " + WithArticle(type) + ", but " + text + " is " + WithArticle(out.type));
-    return std::nullopt;
-  }
-  return out;
-}
-
-void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, StageSpec* stage) {
-  std::set<std::string> given;
-  if (in != nullptr && in->kind != YamlNode::Kind::kNull) {
-    if (!state->ExpectMap(*in, "in")) return;
-    for (const auto& entry : in->entries) {
-      const std::string& port = entry.key->text;
-      const PortInfo* info = head.info == nullptr ? nullptr : head.info->FindInput(port);
-      if (head.info != nullptr && info == nullptr) {
-        std::vector<std::string> names;
-        for (const auto& p : head.info->inputs) names.push_back(p.name);
-        state->Error(
-            *entry.key, "'" + head.info->name + "' has no input '" + port + "'",
-            state->DidYouMean(port, names,
-                              names.empty() ? "it has no inputs" : "its inputs: " + Join(names, ", ")));
-        // What was probably meant is not reported as missing as well.
-        if (auto near = state->Nearest(port, names)) given.insert(*std::move(near));
-        continue;
-      }
-      if (head.exec && !IsIdentifier(port, false)) {
-        state->Error(*entry.key, "'" + port + "' cannot name a port", "use letters, digits and _");
-        continue;
-      }
-      given.insert(port);
-      const std::string type = info == nullptr ? "any" : info->type;
-      const bool list = entry.value->kind == YamlNode::Kind::kList;
-      if (list && head.known() && (info == nullptr || !info->many)) {
-        state->Error(*entry.value, "in." + port + " takes one artifact, not a list",
-                     head.exec ? "give each artifact a port of its own" : "");
-        continue;
-      }
-      if (list && entry.value->items.empty()) {
-        state->Error(*entry.value, "in." + port + ": the list is empty");
-        continue;
-      }
-      for (const YamlNode* item : list ? entry.value->items : std::vector<const YamlNode*>{entry.value}) {
-        if (auto ref = ReadReference(state, *item, port, type)) stage->inputs.push_back(*std::move(ref));
-      }
-    }
-  }
-  if (head.info == nullptr) return;
-  for (const auto& port : head.info->inputs) {
-    if (port.optional || given.count(port.name) > 0) continue;
-    std::string hint;
-    for (const std::string& example : state->outputs_of_type[port.type]) {
-      if (hint.empty() && !example.starts_with(stage->id + "."))
-        hint = "for example, in: { " + port.name + ": " + example + " }";
-    }
-    state->Error(*head.key,
-                 "stage '" + stage->id + "' needs the input '" + port.name + "' of " + head.info->name +
-                     (port.type == "any" ? "" : ", " + WithArticle(port.type)),
-                 std::move(hint));
-  }
-}
-
-void ReadNeeds(LoadState* state, const YamlNode& node, StageSpec* stage) {
-  const bool list = node.kind == YamlNode::Kind::kList;
-  for (const YamlNode* item : list ? node.items : std::vector<const YamlNode*>{&node}) {
-    if (item->kind != YamlNode::Kind::kString) {
-      state->Error(*item, "needs: expected the name of a stage, got " + DescribeValue(*item));
-    } else if (state->FindHead(item->text) == nullptr) {
-      state->Error(*item, "needs: there is no stage '" + item->text + "'",
-                   state->DidYouMean(item->text, state->stage_ids));
-    } else {
-      stage->needs.push_back({item->text, state->PositionOf(*item)});
-    }
-  }
-}
-
 void ReadExec(LoadState* state, const StageHead& head, const YamlNode* with, Scope& scope, StageSpec* stage) {
   ExecSpec exec;
   exec.outputs = head.outputs;
@@ -269,11 +150,12 @@ void ReadExec(LoadState* state, const StageHead& head, const YamlNode* with, Sco
   }
   if (run == nullptr) {
     if (!misspelt) {
-      state->Error(*head.key, "stage '" + stage->id + "' needs the parameter 'run' of exec",
+      state->Error(*head.key, "stage '" + head.key->text + "' needs the parameter 'run' of exec",
                    "with: { run: \"shell text\" }");
     }
   } else {
-    Scope shell(state, Scope::kParams | Scope::kEnv | Scope::kOutputs, "run", &stage->expression_inputs);
+    Scope shell(state, Scope::kParams | Scope::kEnv | Scope::kMatrix | Scope::kOutputs, "run",
+                &stage->expression_inputs);
     stage->with_positions["run"] = state->PositionOf(*run);
     const auto text = shell.Text(*run, "with.run");
     if (text && Trim(*text).empty())
@@ -321,7 +203,9 @@ StageDefaults ReadDefaults(LoadState* state, const YamlNode* node) {
 
 StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults& defaults) {
   StageSpec stage;
-  stage.id = head.key->text;
+  stage.id = head.id;
+  if (head.is_child) stage.parent = head.key->text;
+  stage.matrix = head.matrix;
   stage.position = state->PositionOf(*head.key);
   stage.info = head.info;
   stage.retries = defaults.retries;
@@ -335,14 +219,14 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
     stage.uses_position = state->PositionOf(*head.uses);
   }
   std::set<std::string> secrets = defaults.secrets;
-  Scope plain(state, Scope::kParams | Scope::kEnv, "stage settings");
-  Scope values(state, Scope::kParams | Scope::kEnv | Scope::kSecrets | Scope::kOutputs, "with",
-               &stage.expression_inputs, &secrets);
+  Scope plain(state, Scope::kParams | Scope::kEnv | Scope::kMatrix, "stage settings");
+  Scope values(state, Scope::kParams | Scope::kEnv | Scope::kMatrix | Scope::kSecrets | Scope::kOutputs,
+               "with", &stage.expression_inputs, &secrets);
   const YamlNode *with = nullptr, *in = nullptr, *out = nullptr;
   for (const auto& entry : head.body->entries) {
     const std::string& key = entry.key->text;
     const YamlNode& value = *entry.value;
-    if (key == "uses") continue;
+    if (key == "uses" || key == "matrix") continue;
     if (key == "with")
       with = &value;
     else if (key == "in")
@@ -360,11 +244,11 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
     } else if (key == "resources")
       ReadResources(plain, value, &stage.resources);
     else if (key == "if") {
-      Scope condition(state, Scope::kParams | Scope::kEnv, "if");
+      Scope condition(state, Scope::kParams | Scope::kEnv | Scope::kMatrix, "if");
       if (const auto yes = condition.Condition(value, &stage.condition)) stage.enabled = *yes;
     } else {
       const bool exec_key = key == "run" || key == "files";
-      state->Error(*entry.key, "unknown key '" + key + "' in stage '" + stage.id + "'",
+      state->Error(*entry.key, "unknown key '" + key + "' in stage '" + head.key->text + "'",
                    exec_key ? "put it under with:, beside uses: exec"
                             : state->DidYouMean(key, kStageKeys, "known keys: " + Join(kStageKeys, ", ")));
     }

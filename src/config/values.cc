@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/sha256.h"
@@ -128,13 +129,39 @@ NameValue Scope::Secret(const std::string& name) {
   return out;
 }
 
+NameValue Scope::Matrix(const std::string& name) {
+  if ((allow_ & kMatrix) == 0) return Refuse("values of a matrix");
+  const StageHead* stage = state_->current;
+  if (stage == nullptr || !(stage->is_child || stage->bad_matrix))
+    return Refused("the stage has no matrix", "give it one: matrix: { " + name + ": [1, 2] }");
+  if (stage->bad_matrix) return Refused("");
+  NameValue out;
+  for (const auto& value : stage->matrix) {
+    if (value.name != name) continue;
+    out.value = value.value;
+    return out;
+  }
+  std::vector<std::string> names;
+  for (const auto& value : state_->MatrixNames(*stage)) names.push_back(value);
+  if (std::find(names.begin(), names.end(), name) == names.end())
+    return Refused("the matrix has no '" + name + "'",
+                   state_->DidYouMean(name, names, "it has " + Join(names, ", ")));
+  out.state = NameValue::State::kUnset;
+  out.message = "the combination " + MatrixSuffix(stage->matrix) + " has no '" + name + "'";
+  return out;
+}
+
 NameValue Scope::Output(const std::string& stage, const std::string& port) {
   if ((allow_ & kOutputs) == 0) return Refuse("outputs of stages");
-  const StageHead* head = state_->FindHead(stage);
-  if (head == nullptr) {
-    return Refused("there is no stage '" + stage + "'", state_->DidYouMean(stage, state_->stage_ids));
+  const auto named = state_->FindStages(stage);
+  if (named.heads.empty()) return Refused(named.problem, named.hint);
+  const StageHead* head = named.heads.front();
+  if (named.heads.size() > 1) {
+    return Refused(
+        "'" + stage + "' is " + std::to_string(named.heads.size()) + " stages of a matrix",
+        "name one: stages['" + head->id + "'].outputs." + port + ", or take them all at an input port");
   }
-  if (!head->known()) return Refused("");
+  if (!head->known() || head->bad_matrix) return Refused("");
   const auto type = LoadState::OutputType(*head, port);
   if (!type) {
     const auto names = LoadState::OutputNames(*head);
@@ -145,9 +172,9 @@ NameValue Scope::Output(const std::string& stage, const std::string& port) {
     out.at_port = true;
     return out;
   }
-  if (outputs_ != nullptr) outputs_->push_back({"", stage, port, *type, position_});
+  if (outputs_ != nullptr) outputs_->push_back({"", head->id, port, *type, position_});
   Placeholder placeholder;
-  placeholder.stage = stage;
+  placeholder.stage = head->id;
   placeholder.port = port;
   NameValue out;
   out.value = placeholder.ToText();
@@ -248,7 +275,7 @@ const YamlNode* Scope::Resolve(const YamlNode& node) {
       return nullptr;
     }
     auto value = Evaluate(node, start, end, written, false);
-    if (value && open == 0 && end + 2 == text.size()) return FromJson(*value, node);
+    if (value && open == 0 && end + 2 == text.size() && !escape_) return FromJson(*value, node);
     std::string piece;
     if (!value) {
       failed = true;
@@ -258,6 +285,7 @@ const YamlNode* Scope::Resolve(const YamlNode& node) {
                     "use toJSON() or join()");
       failed = true;
     }
+    if (escape_) piece = EscapeMatrixValue(piece);
     placeholders += CountPlaceholders(piece);
     out.append(text.substr(at, open - at)).append(piece);
     at = end + 2;
@@ -270,6 +298,13 @@ const YamlNode* Scope::Resolve(const YamlNode& node) {
     return nullptr;
   }
   return FromJson(json(std::move(out)), node);
+}
+
+const YamlNode* Scope::ResolveReference(const YamlNode& node) {
+  escape_ = true;
+  const YamlNode* out = Resolve(node);
+  escape_ = false;
+  return out;
 }
 
 bool Scope::ToJson(const YamlNode& node, json* out) {

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "config/placeholder.h"
+#include "engine/fan_in.h"
 #include "engine/resources.h"
 #include "genflow/plugin.h"
 
@@ -62,12 +63,19 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
   if (stage.exec) {
     ExecRequest request;
     GF_TRY(request.run, SubstitutePlaceholders(std::string_view(stage.exec->run), lookup));
+    std::map<std::string, std::vector<FanInEntry>> collected;
     for (const auto& input : stage.inputs) {
       const auto it = known.find(input.source_stage + "." + input.source_port);
       if (it == known.end()) continue;
-      std::string& value = request.inputs[input.port];
-      if (!value.empty()) value += '\n';
-      value += it->second.path.string();
+      if (input.collected)
+        collected[input.port].push_back({input.source_stage, input.matrix, it->second});
+      else
+        request.inputs[input.port] = it->second.path.string();
+    }
+    for (const auto& [port, entries] : collected) {
+      const fs::path folder = attempt.staging->scratch().parent_path() / "in" / port;
+      GF_CHECK_OK(MakeFanIn(folder, entries));
+      request.inputs[port] = folder.string();
     }
     request.outputs = attempt.output_paths;
     request.state_dir = attempt.state_dir;

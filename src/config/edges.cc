@@ -1,0 +1,166 @@
+// `in:` and `needs:`: what a stage reads and waits for.
+#include "base/strings.h"
+#include "config/load_state.h"
+
+namespace genflow {
+
+namespace {
+
+// A text that names stages, its expressions (values of the stage's own matrix) filled in; null after a
+// reported problem.
+const YamlNode* ReferenceText(LoadState* state, const YamlNode& node, const std::string& what) {
+  if (!HasPlaceholder(node.text)) return &node;
+  if (state->current == nullptr || !(state->current->is_child || state->current->bad_matrix)) {
+    state->Error(node, what + ": an edge cannot be an expression",
+                 what == "needs" ? "write the name of a stage" : "write stage.port");
+    return nullptr;
+  }
+  Scope scope(state, Scope::kMatrix, "an edge");
+  return scope.ResolveReference(node);
+}
+
+// What "stage.port" names: one artifact, or one of each child where it names several children of a matrix.
+// Empty after a problem. `type` is what the port wants, or "any".
+std::vector<InputRef> ReadReference(LoadState* state, const YamlNode& written, const std::string& port,
+                                    const std::string& type) {
+  const std::string what = "in." + port;
+  if (written.kind != YamlNode::Kind::kString) {
+    state->Error(written, what + ": expected an output such as stage.port, got " + DescribeValue(written));
+    return {};
+  }
+  const YamlNode* resolved = ReferenceText(state, written, what);
+  if (resolved == nullptr) return {};
+  const YamlNode& node = *resolved;
+  const std::string& text = node.text;
+  const size_t dot = FindPortDot(text);
+  const std::string stage = text.substr(0, dot);
+  const auto named = state->FindStages(stage);
+  if (named.heads.empty()) {
+    state->Error(state->PartOf(node, 0, named.problem_bytes), what + ": " + named.problem, named.hint);
+    return {};
+  }
+  const StageHead* head = named.heads.front();
+  const std::vector<std::string> outputs = LoadState::OutputNames(*head);
+  if (dot == std::string::npos) {
+    state->Error(node, what + ": expected an output such as stage.port, got '" + text + "'",
+                 outputs.size() == 1 ? "did you mean '" + stage + "." + outputs[0] + "'?"
+                 : outputs.empty()   ? ""
+                                     : "the outputs of '" + stage + "': " + Join(outputs, ", "));
+    return {};
+  }
+  const std::string source_port = text.substr(dot + 1);
+  std::string source_type;
+  if (head->known()) {
+    const auto found = LoadState::OutputType(*head, source_port);
+    if (!found) {
+      state->Error(
+          state->PartOf(node, dot + 1, source_port.size()),
+          what + ": stage '" + stage + "' has no output '" + source_port + "'",
+          state->DidYouMean(source_port, outputs,
+                            outputs.empty() ? "it has no outputs" : "its outputs: " + Join(outputs, ", ")));
+      return {};
+    }
+    source_type = *found;
+    if (type != "any" && type != source_type) {
+      state->Error(
+          node, what + " expects " + WithArticle(type) + ", but " + text + " is " + WithArticle(source_type));
+      return {};
+    }
+  }
+  std::vector<InputRef> out;
+  for (const StageHead* source : named.heads) {
+    out.push_back({port, source->id, source_port, source_type, state->PositionOf(node), !named.single, {}});
+    if (!named.single) out.back().matrix = source->matrix;
+  }
+  return out;
+}
+
+}  // namespace
+
+void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, StageSpec* stage) {
+  std::set<std::string> given;
+  if (in != nullptr && in->kind != YamlNode::Kind::kNull) {
+    if (!state->ExpectMap(*in, "in")) return;
+    for (const auto& entry : in->entries) {
+      const std::string& port = entry.key->text;
+      const PortInfo* info = head.info == nullptr ? nullptr : head.info->FindInput(port);
+      if (head.info != nullptr && info == nullptr) {
+        std::vector<std::string> names;
+        for (const auto& p : head.info->inputs) names.push_back(p.name);
+        state->Error(
+            *entry.key, "'" + head.info->name + "' has no input '" + port + "'",
+            state->DidYouMean(port, names,
+                              names.empty() ? "it has no inputs" : "its inputs: " + Join(names, ", ")));
+        // What was probably meant is not reported as missing as well.
+        if (auto near = state->Nearest(port, names)) given.insert(*std::move(near));
+        continue;
+      }
+      if (head.exec && !IsIdentifier(port, false)) {
+        state->Error(*entry.key, "'" + port + "' cannot name a port", "use letters, digits and _");
+        continue;
+      }
+      given.insert(port);
+      const std::string type = info == nullptr ? "any" : info->type;
+      const bool list = entry.value->kind == YamlNode::Kind::kList;
+      if (list && head.known() && (info == nullptr || !info->many)) {
+        state->Error(*entry.value, "in." + port + " takes one artifact, not a list",
+                     head.exec ? "give each artifact a port of its own" : "");
+        continue;
+      }
+      if (list && entry.value->items.empty()) {
+        state->Error(*entry.value, "in." + port + ": the list is empty");
+        continue;
+      }
+      for (const YamlNode* item : list ? entry.value->items : std::vector<const YamlNode*>{entry.value}) {
+        std::vector<InputRef> refs = ReadReference(state, *item, port, type);
+        if (info != nullptr && !info->many) {
+          if (refs.size() > 1) {
+            const std::string& text = item->text;
+            state->Error(*item,
+                         "in." + port + " takes one artifact, but " + text + " is " +
+                             std::to_string(refs.size()) + ", one of each child of the matrix",
+                         "name one: " + refs[0].source_stage + "." + refs[0].source_port);
+            continue;
+          }
+          for (auto& ref : refs) {
+            ref.collected = false;
+            ref.matrix.clear();
+          }
+        }
+        stage->inputs.insert(stage->inputs.end(), refs.begin(), refs.end());
+      }
+    }
+  }
+  if (head.info == nullptr) return;
+  for (const auto& port : head.info->inputs) {
+    if (port.optional || given.count(port.name) > 0) continue;
+    std::string hint;
+    for (const std::string& example : state->outputs_of_type[port.type]) {
+      if (hint.empty() && !example.starts_with(head.key->text + "."))
+        hint = "for example, in: { " + port.name + ": " + example + " }";
+    }
+    state->Error(*head.key,
+                 "stage '" + head.key->text + "' needs the input '" + port.name + "' of " + head.info->name +
+                     (port.type == "any" ? "" : ", " + WithArticle(port.type)),
+                 std::move(hint));
+  }
+}
+
+void ReadNeeds(LoadState* state, const YamlNode& node, StageSpec* stage) {
+  const bool list = node.kind == YamlNode::Kind::kList;
+  for (const YamlNode* item : list ? node.items : std::vector<const YamlNode*>{&node}) {
+    if (item->kind != YamlNode::Kind::kString) {
+      state->Error(*item, "needs: expected the name of a stage, got " + DescribeValue(*item));
+      continue;
+    }
+    const YamlNode* resolved = ReferenceText(state, *item, "needs");
+    if (resolved == nullptr) continue;
+    const auto named = state->FindStages(resolved->text);
+    if (named.heads.empty()) {
+      state->Error(state->PartOf(*resolved, 0, named.problem_bytes), "needs: " + named.problem, named.hint);
+    }
+    for (const StageHead* head : named.heads) stage->needs.push_back({head->id, state->PositionOf(*item)});
+  }
+}
+
+}  // namespace genflow
