@@ -124,11 +124,17 @@ size_t FindBadUtf8(std::string_view text);
 // Evaluates the expressions of values at one kind of place.
 class Scope : public ExprNames {
  public:
-  enum Allow : unsigned { kParams = 1, kEnv = 2, kSecrets = 4, kOutputs = 8, kMatrix = 16 };
+  enum Allow : unsigned { kParams = 1, kEnv = 2, kSecrets = 4, kOutputs = 8, kMatrix = 16, kRun = 32 };
   // `place` names it for refusals: "params", "if", "run". Sinks may be null where not allowed.
   Scope(LoadState* state, unsigned allow, std::string place, std::vector<InputRef>* outputs = nullptr,
         std::set<std::string>* secrets = nullptr)
       : state_(state), allow_(allow), place_(std::move(place)), outputs_(outputs), secrets_(secrets) {}
+  // Of an `if`: what it asks of the run is put into `condition` and `needs`.
+  Scope(LoadState* state, RunCondition* condition, std::vector<NeedRef>* needs)
+      : Scope(state, kParams | kEnv | kMatrix | kRun, "if") {
+    condition_ = condition;
+    needs_ = needs;
+  }
 
   // The node itself, or a new one that holds what its expressions give; null after a reported problem.
   const YamlNode* Resolve(const YamlNode& node);
@@ -137,7 +143,9 @@ class Scope : public ExprNames {
   // A whole tree as JSON. False after a reported problem.
   bool ToJson(const YamlNode& node, nlohmann::json* out);
   // A condition, with or without ${{ }}; nothing after a reported problem. `text` gets what is evaluated.
+  // Then `unknown()` says whether only the run can tell.
   std::optional<bool> Condition(const YamlNode& node, std::string* text);
+  bool unknown() const { return unknown_; }
   // A scalar as text; nothing after a reported problem. `what` names it: "env.HOME".
   std::optional<std::string> Text(const YamlNode& node, std::string_view what);
 
@@ -146,11 +154,18 @@ class Scope : public ExprNames {
   NameValue Secret(const std::string& name) override;
   NameValue Output(const std::string& stage, const std::string& port) override;
   NameValue Matrix(const std::string& name) override;
+  NameValue StageOutcome(const std::string& stage) override;
+  NameValue StageMetric(const std::string& stage, const std::string& name) override;
+  NameValue Status(const std::string& function) override;
 
   LoadState& state() { return *state_; }
 
  private:
-  NameValue Refuse(const char* what) const;
+  NameValue Refuse(const std::string& what) const;
+  // Remembers what a name stands for, where a condition is read.
+  NameValue Captured(const std::string& name, NameValue value);
+  // The stages of a condition, which wait for them; `reads`: their metrics or outputs. Empty: `problem`.
+  std::vector<const StageHead*> ConditionStages(const std::string& stage, bool reads, NameValue* problem);
   // Evaluates text[start, end) of a node; nothing after a problem. `opener` is where its "${{" probably
   // stands in the source; an expression without one has `start` 0.
   std::optional<nlohmann::json> Evaluate(const YamlNode& node, size_t start, size_t end, size_t opener,
@@ -162,7 +177,9 @@ class Scope : public ExprNames {
   std::string place_;
   std::vector<InputRef>* outputs_;
   std::set<std::string>* secrets_;
-  bool escape_ = false;
+  RunCondition* condition_ = nullptr;
+  std::vector<NeedRef>* needs_ = nullptr;
+  bool escape_ = false, unknown_ = false;
   Position position_;  // of the expression that is evaluated
 };
 
@@ -180,12 +197,26 @@ std::optional<std::vector<std::vector<MatrixValue>>> ReadMatrix(LoadState* state
 
 struct StageDefaults {
   int retries = 0;
-  double retry_backoff = 1;
+  double retry_backoff = 1, retry_factor = 2, retry_jitter = 0;
+  std::vector<std::string> retry_on;
   std::optional<double> timeout;
   ResourceSpec resources;
   std::map<std::string, std::string> env;
   std::set<std::string> secrets;  // used in env
 };
+
+// Reads `if`.
+void ReadCondition(LoadState* state, const YamlNode& node, StageSpec* stage);
+// Refuses inputs of a stage that may run although what gives them did not succeed.
+void CheckReaction(LoadState* state, const StageHead& head, const StageSpec& stage);
+// `retries:`, a number or a mapping.
+void ReadRetries(Scope& scope, const YamlNode& node, StageDefaults* out);
+// "90s"; nothing after a reported problem. `what` names it.
+std::optional<double> ReadDuration(Scope& scope, const YamlNode& node, std::string_view what,
+                                   bool zero_is_fine);
+// A whole number in decimal.
+std::optional<int64_t> WholeNumber(std::string_view text);
+
 // `params:` (null: not given), with what overrides them, into `state->params`.
 void ReadParams(LoadState* state, const YamlNode* params);
 // Fills `state->heads` and its indexes.

@@ -53,6 +53,16 @@ struct InputRef {
 struct NeedRef {
   std::string stage;
   Position position;
+  bool reads = false;  // its metrics or outputs, in a condition
+};
+
+// An `if` that asks how other stages went.
+struct RunCondition {
+  std::string text;                              // without ${{ }}
+  std::map<std::string, nlohmann::json> values;  // of the other names in it: "params.x", "env.X", "matrix.r"
+  std::map<std::string, std::vector<std::string>> stages;  // what it calls them -> ids
+  bool asks_status = false;  // failure(), always(), cancelled() or an outcome: no implicit success()
+  bool reacts = false;       // failure(), always() or cancelled()
 };
 
 struct IntRange {
@@ -101,12 +111,16 @@ struct StageSpec {
   std::vector<InputRef> inputs;             // in file order; those of a many port stand together
   std::vector<InputRef> expression_inputs;  // artifacts named in expressions; `port` is empty
   std::vector<NeedRef> needs;
-  int retries = 0;                // further attempts after the first
-  double retry_backoff = 1;       // seconds before the first retry; doubled each time
-  std::optional<double> timeout;  // seconds an attempt may take
+  int retries = 0;                    // further attempts after the first
+  double retry_backoff = 1;           // seconds before the first retry
+  double retry_factor = 2;            // each further wait is this much longer
+  double retry_jitter = 0;            // share of a wait, 0 to 1, by which it is made longer or shorter
+  std::vector<std::string> retry_on;  // what is tried again: crash, timeout, memory, error, exit, exit:N
+  std::optional<double> timeout;      // seconds an attempt may take
   ResourceSpec resources;
   std::string condition;                   // text of `if`, without ${{ }}; empty: none
-  bool enabled = true;                     // what `condition` says, given the parameters
+  bool enabled = true;                     // what `condition` says, as far as it is known before a run
+  std::vector<RunCondition> conditions;    // decided in the run; all must hold
   std::map<std::string, std::string> env;  // added to the environment; values may hold placeholders
   std::optional<ExecSpec> exec;
   std::vector<std::string> secrets;  // names used, sorted

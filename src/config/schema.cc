@@ -160,6 +160,10 @@ json PipelineJsonSchema(const Catalog& catalog) {
   branches.push_back({{"if", {{"required", {"uses"}}, {"properties", {{"uses", {{"const", "exec"}}}}}}},
                       {"then", ExecBranch()}});
 
+  const json cause = {{"type", "string"}, {"pattern", "^(crash|timeout|memory|error|exit(:[0-9]+)?)$"}};
+  const json causes = {
+      {"description", "What is tried again; everything without it."},
+      {"anyOf", json::array({cause, {{"type", "array"}, {"minItems", 1}, {"items", cause}}})}};
   const json scalar = {{"type", json::array({"string", "number", "boolean"})}};
   const json ref_duration = {{"$ref", "#/$defs/duration"}};
   const json defs = {
@@ -182,7 +186,10 @@ json PipelineJsonSchema(const Catalog& catalog) {
                                 {"required", {"max"}},
                                 {"properties",
                                  {{"max", {{"type", json::array({"integer", "string"})}}},
-                                  {"backoff", ref_duration}}}}})}}},
+                                  {"backoff", ref_duration},
+                                  {"factor", {{"type", json::array({"number", "string"})}}},
+                                  {"jitter", {{"type", json::array({"number", "string"})}}},
+                                  {"on", causes}}}}})}}},
       {"matrix",
        {{"description",
          "Runs the stage once for each combination of its axes' values, which are ${{ matrix.AXIS }}."},

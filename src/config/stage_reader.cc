@@ -10,56 +10,9 @@ namespace genflow {
 
 namespace {
 
-constexpr int64_t kMaxRetries = 100;
 constexpr int64_t kMaxUnits = 4096;
 
-const std::vector<std::string> kRetryKeys = {"max", "backoff"};
 const std::vector<std::string> kExecParams = {"run", "files"};
-
-std::optional<int64_t> WholeNumber(std::string_view text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-std::optional<double> ReadDuration(Scope& scope, const YamlNode& node, std::string_view what,
-                                   bool zero_is_fine) {
-  const YamlNode* value = scope.Resolve(node);
-  if (value == nullptr) return std::nullopt;
-  std::optional<double> seconds;
-  if (value->is_scalar() && value->kind != YamlNode::Kind::kBool) seconds = ParseDuration(value->text);
-  if (!seconds || !std::isfinite(*seconds) || *seconds < 0 || (*seconds == 0 && !zero_is_fine)) {
-    scope.state().Error(
-        node, std::string(what) + ": expected a duration such as 90s or 1h30m, got " + DescribeValue(*value));
-    return std::nullopt;
-  }
-  return seconds;
-}
-
-void ReadRetries(Scope& scope, const YamlNode& node, int* retries, double* backoff) {
-  LoadState& state = scope.state();
-  auto count = [&](const YamlNode& at, std::string_view what) {
-    const YamlNode* value = scope.Resolve(at);
-    if (value == nullptr) return;
-    const auto number = value->is_scalar() ? WholeNumber(value->text) : std::nullopt;
-    if (!number || *number < 0 || *number > kMaxRetries) {
-      state.Error(at, std::string(what) + ": expected an integer between 0 and " +
-                          std::to_string(kMaxRetries) + ", got " + DescribeValue(*value));
-      return;
-    }
-    *retries = static_cast<int>(*number);
-  };
-  if (node.kind != YamlNode::Kind::kMap) return count(node, "retries");
-  state.CheckKeys(node, "retries", kRetryKeys);
-  if (const YamlNode* max = node.Find("max"); max != nullptr)
-    count(*max, "retries.max");
-  else if (!state.IsMisspelt(node, "max", kRetryKeys))
-    state.Error(node, "retries needs the key 'max'", "for example retries: { max: 2, backoff: 10s }");
-  if (const YamlNode* wait = node.Find("backoff"); wait != nullptr) {
-    if (const auto seconds = ReadDuration(scope, *wait, "retries.backoff", true)) *backoff = *seconds;
-  }
-}
 
 std::optional<IntRange> ReadRange(Scope& scope, const YamlNode& node, const std::string& what,
                                   int64_t least) {
@@ -189,8 +142,7 @@ StageDefaults ReadDefaults(LoadState* state, const YamlNode* node) {
     return out;
   state->CheckKeys(*node, "defaults", {"retries", "timeout", "resources", "env"});
   Scope scope(state, Scope::kParams | Scope::kEnv, "defaults");
-  if (const YamlNode* at = node->Find("retries"); at != nullptr)
-    ReadRetries(scope, *at, &out.retries, &out.retry_backoff);
+  if (const YamlNode* at = node->Find("retries"); at != nullptr) ReadRetries(scope, *at, &out);
   if (const YamlNode* at = node->Find("timeout"); at != nullptr)
     out.timeout = ReadDuration(scope, *at, "timeout", false);
   if (const YamlNode* at = node->Find("resources"); at != nullptr) ReadResources(scope, *at, &out.resources);
@@ -208,8 +160,6 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
   stage.matrix = head.matrix;
   stage.position = state->PositionOf(*head.key);
   stage.info = head.info;
-  stage.retries = defaults.retries;
-  stage.retry_backoff = defaults.retry_backoff;
   stage.timeout = defaults.timeout;
   stage.resources = defaults.resources;
   stage.env = defaults.env;
@@ -222,6 +172,7 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
   Scope plain(state, Scope::kParams | Scope::kEnv | Scope::kMatrix, "stage settings");
   Scope values(state, Scope::kParams | Scope::kEnv | Scope::kMatrix | Scope::kSecrets | Scope::kOutputs,
                "with", &stage.expression_inputs, &secrets);
+  StageDefaults own = defaults;
   const YamlNode *with = nullptr, *in = nullptr, *out = nullptr;
   for (const auto& entry : head.body->entries) {
     const std::string& key = entry.key->text;
@@ -238,21 +189,25 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
     else if (key == "env")
       ReadEnv(values, value, &stage.env);
     else if (key == "retries")
-      ReadRetries(plain, value, &stage.retries, &stage.retry_backoff);
+      ReadRetries(plain, value, &own);
     else if (key == "timeout") {
       if (const auto t = ReadDuration(plain, value, "timeout", false)) stage.timeout = t;
     } else if (key == "resources")
       ReadResources(plain, value, &stage.resources);
-    else if (key == "if") {
-      Scope condition(state, Scope::kParams | Scope::kEnv | Scope::kMatrix, "if");
-      if (const auto yes = condition.Condition(value, &stage.condition)) stage.enabled = *yes;
-    } else {
+    else if (key == "if")
+      ReadCondition(state, value, &stage);
+    else {
       const bool exec_key = key == "run" || key == "files";
       state->Error(*entry.key, "unknown key '" + key + "' in stage '" + head.key->text + "'",
                    exec_key ? "put it under with:, beside uses: exec"
                             : state->DidYouMean(key, kStageKeys, "known keys: " + Join(kStageKeys, ", ")));
     }
   }
+  stage.retries = own.retries;
+  stage.retry_backoff = own.retry_backoff;
+  stage.retry_factor = own.retry_factor;
+  stage.retry_jitter = own.retry_jitter;
+  stage.retry_on = own.retry_on;
   ReadInputs(state, head, in, &stage);
   if (head.exec) {
     CheckExecPorts(state, in, "in");
@@ -270,6 +225,7 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
     nlohmann::json ignored;
     values.ToJson(*with, &ignored);
   }
+  CheckReaction(state, head, stage);
   stage.secrets.assign(secrets.begin(), secrets.end());
   return stage;
 }

@@ -39,8 +39,8 @@ NameValue Refused(std::string message, std::string hint = {}) {
 
 }  // namespace
 
-NameValue Scope::Refuse(const char* what) const {
-  return Refused(std::string(what) + " cannot be used in " + place_,
+NameValue Scope::Refuse(const std::string& what) const {
+  return Refused(what + " cannot be used in " + place_,
                  place_ == "run" ? "pass it through env: and use the variable" : "");
 }
 
@@ -64,7 +64,7 @@ NameValue Scope::Param(const std::string& name) {
   if (found->second.bad) return Refused("");
   NameValue out;
   out.value = found->second.value;
-  return out;
+  return Captured("params." + name, std::move(out));
 }
 
 NameValue Scope::Env(const std::string& name) {
@@ -84,7 +84,7 @@ NameValue Scope::Env(const std::string& name) {
   } else {
     out.value = *std::move(value);
   }
-  return out;
+  return Captured("env." + name, std::move(out));
 }
 
 NameValue Scope::Secret(const std::string& name) {
@@ -139,7 +139,7 @@ NameValue Scope::Matrix(const std::string& name) {
   for (const auto& value : stage->matrix) {
     if (value.name != name) continue;
     out.value = value.value;
-    return out;
+    return Captured("matrix." + name, std::move(out));
   }
   std::vector<std::string> names;
   for (const auto& value : state_->MatrixNames(*stage)) names.push_back(value);
@@ -152,7 +152,7 @@ NameValue Scope::Matrix(const std::string& name) {
 }
 
 NameValue Scope::Output(const std::string& stage, const std::string& port) {
-  if ((allow_ & kOutputs) == 0) return Refuse("outputs of stages");
+  if ((allow_ & (kOutputs | kRun)) == 0) return Refuse("outputs of stages");
   const auto named = state_->FindStages(stage);
   if (named.heads.empty()) return Refused(named.problem, named.hint);
   const StageHead* head = named.heads.front();
@@ -170,6 +170,12 @@ NameValue Scope::Output(const std::string& stage, const std::string& port) {
                 state_->DidYouMean(
                     port, names, names.empty() ? "it has no outputs" : "its outputs: " + Join(names, ", ")));
     out.at_port = true;
+    return out;
+  }
+  if ((allow_ & kRun) != 0) {
+    NameValue out;
+    out.state = NameValue::State::kUnknown;
+    ConditionStages(stage, true, &out);
     return out;
   }
   if (outputs_ != nullptr) outputs_->push_back({"", head->id, port, *type, position_});
@@ -209,6 +215,7 @@ std::optional<json> Scope::Evaluate(const YamlNode& node, size_t start, size_t e
     return std::nullopt;
   }
   auto& value = std::get<ExprValue>(result);
+  unknown_ = value.unknown;
   if (value.value.is_null() && !value.unset.empty() && !null_is_fine) {
     state_->Error(position_, value.unset, "give a default: ${{ " + std::string(trimmed) + " || 'value' }}");
     return std::nullopt;
@@ -324,32 +331,6 @@ bool Scope::ToJson(const YamlNode& node, json* out) {
   if (value == nullptr) return false;
   *out = YamlToJson(*value);
   return true;
-}
-
-std::optional<bool> Scope::Condition(const YamlNode& node, std::string* text) {
-  if (node.kind == YamlNode::Kind::kBool) {
-    *text = node.text;
-    return node.boolean;
-  }
-  if (node.kind != YamlNode::Kind::kString) {
-    state_->Error(node, "if expects a condition, got " + DescribeValue(node),
-                  "for example if: ${{ params.full }}");
-    return std::nullopt;
-  }
-  size_t start = 0, end = node.text.size();
-  if (const size_t open = node.text.find(kOpen); open != std::string::npos) {
-    start = kOpen.size();
-    end = FindExpressionEnd(node.text, open + start);
-    if (open != 0 || end == std::string::npos || end + 2 != node.text.size()) {
-      state_->Error(node, "if expects one condition, with nothing around its ${{ }}");
-      return std::nullopt;
-    }
-  }
-  *text = Trim(std::string_view(node.text).substr(start, end - start));
-  const size_t written = std::min(state_->source->text().find(kOpen, node.offset), node.offset + node.bytes);
-  const auto value = Evaluate(node, start, end, written, true);
-  if (!value) return std::nullopt;
-  return IsTruthy(*value);
 }
 
 std::optional<std::string> Scope::Text(const YamlNode& node, std::string_view what) {

@@ -111,8 +111,8 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
 
 Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int> outcome) {
   using Kind = Verdict::Kind;
-  const auto failed = [](Error error, bool retry = true) {
-    return Verdict{Kind::kFailed, std::move(error), retry};
+  const auto failed = [](FailureCause cause, Error error, bool retry = true) {
+    return Verdict{Kind::kFailed, std::move(error), retry, cause};
   };
   const ExitStatus& exit = attempt.exit;
   const bool broken = !attempt.broken.empty();
@@ -125,33 +125,42 @@ Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int>
   }
   if (attempt.stop_asked) return {Kind::kInterrupted, {}, false};
   if (attempt.timed_out) {
-    return failed(MakeError(Code::kExhausted,
-                            "ran longer than its timeout of " + HumanDuration(*stage.timeout),
-                            "raise its `timeout:`"));
+    return failed(
+        FailureCause::kTimeout,
+        MakeError(Code::kExhausted, "ran longer than its timeout of " + HumanDuration(*stage.timeout),
+                  "raise its `timeout:`"));
   }
   if (broken) {
-    return failed(MakeError(Code::kInternal, "its worker " + attempt.broken,
+    return failed(FailureCause::kCrash,
+                  MakeError(Code::kInternal, "its worker " + attempt.broken,
                             "a plugin must leave descriptor 3 alone; the log may say more"));
   }
   if (exit.signal == SIGKILL) {
-    return failed(MakeError(
-        Code::kExhausted, "was killed by signal 9 (Killed)",
-        "the system does that when memory runs out; its peak was " + HumanBytes(exit.peak_rss_bytes)));
+    return failed(FailureCause::kMemory,
+                  MakeError(Code::kExhausted, "was killed by signal 9 (Killed)",
+                            "the system does that when memory runs out; its peak was " +
+                                HumanBytes(exit.peak_rss_bytes)));
   }
-  if (exit.signal != 0) return failed(MakeError(Code::kInternal, "crashed: " + exit.ToString()));
-  if (stage.exec) return failed(MakeError(Code::kInvalid, "its command ended with " + exit.ToString()));
+  if (exit.signal != 0)
+    return failed(FailureCause::kCrash, MakeError(Code::kInternal, "crashed: " + exit.ToString()));
+  if (stage.exec)
+    return failed(FailureCause::kExit,
+                  MakeError(Code::kInvalid, "its command ended with " + exit.ToString()));
   if (!outcome) {
-    return failed(MakeError(Code::kInternal,
-                            "ended with " + exit.ToString() + " before it reported how it went",
-                            "a stage returns from run(); it must not call exit()"));
+    return failed(
+        FailureCause::kCrash,
+        MakeError(Code::kInternal, "ended with " + exit.ToString() + " before it reported how it went",
+                  "a stage returns from run(); it must not call exit()"));
   }
   if (outcome == GF_INTERRUPTED) return {Kind::kInterrupted, {}, false};
   if (outcome == GF_OK || outcome == GF_GATE) {
-    return failed(MakeError(Code::kInternal, "ended with " + exit.ToString() + " after it reported success"));
+    return failed(FailureCause::kCrash,
+                  MakeError(Code::kInternal, "ended with " + exit.ToString() + " after it reported success"));
   }
   Error error = attempt.failure.value_or(MakeError(Code::kInternal, "failed without saying why"));
   const bool retry = error.code != Code::kInvalid && error.code != Code::kUnsupported;
-  return failed(std::move(error), retry);
+  const auto cause = error.code == Code::kExhausted ? FailureCause::kMemory : FailureCause::kError;
+  return failed(cause, std::move(error), retry);
 }
 
 Status CheckOutputs(const StageSpec& stage, const Attempt& attempt) {

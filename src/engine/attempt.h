@@ -10,6 +10,7 @@
 #include "config/pipeline.h"
 #include "engine/executor.h"
 #include "engine/log_file.h"
+#include "engine/retry.h"
 #include "engine/stage_key.h"
 #include "graph/schedule.h"
 #include "store/store.h"
@@ -21,8 +22,9 @@ inline constexpr double kNever = std::numeric_limits<double>::infinity();
 // How an attempt ended. Messages speak of the stage without naming it: "did not write its output 'model'".
 struct Verdict {
   enum class Kind { kSucceeded, kGated, kFailed, kInterrupted } kind = Kind::kFailed;
-  Error error;                 // kFailed, kGated
-  bool retry_may_help = true;  // kFailed
+  Error error;                                // kFailed, kGated
+  bool retry_may_help = true;                 // kFailed
+  FailureCause cause = FailureCause::kError;  // kFailed
 };
 
 // What is known of an attempt while it runs.

@@ -58,7 +58,10 @@ PipelineGraphs BuildGraphs(const Pipeline& pipeline) {
       }
     }
     for (const auto& need : stage.needs) {
-      if (const auto source = pipeline.IndexOf(need.stage)) graphs.order.AddEdge(*source, node);
+      const auto source = pipeline.IndexOf(need.stage);
+      if (!source) continue;
+      graphs.order.AddEdge(*source, node);
+      if (need.reads) graphs.artifacts.AddEdge(*source, node);
     }
   }
   return graphs;

@@ -53,7 +53,8 @@ class Names : public ExprNames {
 
   NameValue Output(const std::string& stage, const std::string& port) override {
     const auto* ids = Find(stage);
-    if (ids == nullptr || knowledge_.outcome(ids->front()) != StageOutcome::kSuccess) return NotThere(stage, ids);
+    if (ids == nullptr || knowledge_.outcome(ids->front()) != StageOutcome::kSuccess)
+      return NotThere(stage, ids);
     const auto path = knowledge_.output(ids->front(), port);
     return Found(path ? json(*path) : json());
   }
@@ -170,7 +171,8 @@ Result<Decision> Decide(const std::vector<RunCondition>& conditions, const RunKn
   return out;
 }
 
-Result<std::map<std::string, double>> MetricsOf(Store& store, const std::string& run, const std::string& stage,
+Result<std::map<std::string, double>> MetricsOf(Store& store, const std::string& run,
+                                                const std::string& stage,
                                                 const std::vector<PortArtifact>& outputs) {
   std::map<std::string, double> out;
   for (const auto& output : outputs) {

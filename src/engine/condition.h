@@ -44,7 +44,8 @@ Result<Decision> Decide(const std::vector<RunCondition>& conditions, const RunKn
 
 // What `stages.S.metrics` sees: the metrics in report.json of each output of type report, and for names that
 // none has the last value that the stage reported while it ran, in run `run` as stage `stage`.
-Result<std::map<std::string, double>> MetricsOf(Store& store, const std::string& run, const std::string& stage,
+Result<std::map<std::string, double>> MetricsOf(Store& store, const std::string& run,
+                                                const std::string& stage,
                                                 const std::vector<PortArtifact>& outputs);
 
 // Conditions that ask for more than success(): such a stage is not skipped when something it needs fails.

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "engine/attempt.h"
 #include "engine/cache_view.h"
+#include "engine/condition.h"
 #include "engine/resources.h"
 
 namespace genflow {
@@ -41,6 +42,11 @@ struct Node {
   std::string lookup_problem;
   double wake_at = kNever;  // end of a backoff, or the next look at a key
   int attempts = 0;
+  bool decided = false;                    // its `if`
+  bool reacts = false;                     // to how others went: it runs whatever the cache has
+  std::string why_not;                     // its `if` said no
+  std::string made_by_run, made_by_stage;  // of its outputs
+  std::optional<std::map<std::string, double>> known_metrics;
   FileLock key_lock;
   std::unique_ptr<Attempt> attempt;
   StageResult result;
@@ -104,6 +110,7 @@ class Runner {
     demands_ = demands;
     ScheduleOptions schedule_options;
     schedule_options.keep_going = options_.keep_going;
+    for (const auto& stage : pipeline_.stages) schedule_options.tolerant.push_back(AsksHowItWent(stage));
     if (options_.jobs) schedule_options.max_running = *options_.jobs;
     schedule_.emplace(graphs_.order, plan_, std::move(demands), options_.pools, schedule_options);
 
@@ -152,6 +159,7 @@ class Runner {
       Store::WriteGroup group(store_);
       for (size_t i = 0; i < ready.size(); ++i) {
         if (schedule_->state(ready[i]) != NodeState::kReady) continue;
+        GF_CHECK_OK(DecideIf(ready[i]));
         GF_CHECK_OK(TakeFromCache(ready[i]));
         if (schedule_->state(ready[i]) != NodeState::kReady) {
           changed = true;  // its dependents may be ready now
@@ -177,16 +185,82 @@ class Runner {
     return std::max(part, free - others);
   }
 
+  // --- Conditions --------------------------------------------------------------------------------------
+
+  // Skips a ready node whose `if` is false now that all it needs has ended.
+  Status DecideIf(size_t node) {
+    Node& n = nodes_[node];
+    const auto& stage = pipeline_.stages[node];
+    if (stage.conditions.empty() || plan_.roles[node] == Role::kReuse || std::exchange(n.decided, true))
+      return Ok();
+    const RunKnowledge knowledge = KnowledgeOf(node);
+    const auto decision = Decide(stage.conditions, knowledge);
+    if (!decision.ok()) return FailBeforeStart(node, decision.error());
+    n.reacts = IsReaction(stage) || !knowledge.needs_succeeded;
+    if (decision->yes) return Ok();
+    n.why_not = decision->Reason();
+    const std::vector<size_t> skipped = schedule_->Skip(node);
+    GF_CHECK_OK(ReportSkipped({node}));
+    return ReportSkipped(skipped);
+  }
+
+  StageOutcome OutcomeOf(size_t node) const {
+    switch (schedule_->state(node)) {
+      case NodeState::kSucceeded:
+      case NodeState::kCached:
+        return StageOutcome::kSuccess;
+      case NodeState::kFailed:
+      case NodeState::kGateFailed:
+        return StageOutcome::kFailure;
+      case NodeState::kInterrupted:
+      case NodeState::kCancelled:
+        return StageOutcome::kCancelled;
+      default:
+        return StageOutcome::kSkipped;
+    }
+  }
+
+  RunKnowledge KnowledgeOf(size_t node) {
+    RunKnowledge out;
+    for (const size_t before : graphs_.order.Predecessors(node)) {
+      if (schedule_->state(before) != NodeState::kIgnored)
+        out.needs_succeeded &= OutcomeOf(before) == StageOutcome::kSuccess;
+    }
+    const std::vector<bool> ancestors = graphs_.order.Ancestors({node});
+    for (size_t other = 0; other < ancestors.size(); ++other) {
+      if (ancestors[other] && other != node)
+        out.ancestor_failed |= OutcomeOf(other) == StageOutcome::kFailure;
+    }
+    out.cancelled = signal_ != 0;
+    out.outcome = [this](const std::string& id) { return OutcomeOf(*pipeline_.IndexOf(id)); };
+    out.output = [this](const std::string& id, const std::string& port) -> std::optional<std::string> {
+      const auto found = cache_.outputs().find(id + "." + port);
+      return found == cache_.outputs().end() ? std::nullopt : std::optional(found->second.path.string());
+    };
+    out.metrics = [this](const std::string& id) -> Result<std::map<std::string, double>> {
+      Node& n = nodes_[*pipeline_.IndexOf(id)];
+      if (!n.known_metrics) {
+        GF_TRY(n.known_metrics, MetricsOf(store_, n.made_by_run, n.made_by_stage, n.result.outputs));
+      }
+      return *n.known_metrics;
+    };
+    return out;
+  }
+
+  bool IsForced(size_t node) const { return plan_.roles[node] == Role::kForce || nodes_[node].reacts; }
+
+  // --- The cache ---------------------------------------------------------------------------------------
+
   // Finishes a ready node whose answer is in the store, or that cannot be run at all.
   Status TakeFromCache(size_t node) {
     Node& n = nodes_[node];
-    if (n.looked_up) return Ok();
+    if (n.looked_up || schedule_->state(node) != NodeState::kReady) return Ok();
     n.looked_up = true;
     const auto& stage = pipeline_.stages[node];
     auto key = cache_.Key(node);
     if (!key.ok()) return FailBeforeStart(node, key.error());
     n.result.key = key->key;
-    if (plan_.roles[node] != Role::kForce) {
+    if (!IsForced(node)) {
       GF_TRY(auto found, store_.Lookup(key->key));
       if (found.hit) GF_CHECK_OK(TakeHit(node, *found.hit));
       if (IsFinal(schedule_->state(node))) return Ok();
@@ -217,6 +291,8 @@ class Runner {
     n.result.outputs = hit.outputs;
     n.result.seconds = hit.seconds;
     n.result.reason = hit.run;
+    n.made_by_run = hit.run;
+    n.made_by_stage = hit.stage;
     cache_.SetOutputs(node, hit.outputs);
     n.key_lock.Release();
     return Complete(node, StageStatus::kCached, Finished::kCached);
@@ -247,7 +323,7 @@ class Runner {
       if (!lock) {
         schedule_->Retry(node);
         n.wake_at = clock_.Now() + kKeyPoll;
-        n.looked_up = plan_.roles[node] == Role::kForce;
+        n.looked_up = IsForced(node);
         if (!std::exchange(n.announced_wait, true)) {
           observer_.StageWaits(stage.id,
                                holder.run == facts_.run ? "the same stage of this run" : "run " + holder.run,
@@ -256,7 +332,7 @@ class Runner {
         return Ok();
       }
       n.key_lock = *std::move(lock);
-      if (plan_.roles[node] != Role::kForce) {  // someone may have finished it before the lock was ours
+      if (!IsForced(node)) {  // someone may have finished it before the lock was ours
         GF_TRY(const auto found, store_.Lookup(key.key));
         if (found.hit) {
           GF_CHECK_OK(TakeHit(node, *found.hit));
@@ -264,10 +340,10 @@ class Runner {
         }
       }
     }
-    std::string reason = n.attempts > 0 ? "attempt " + std::to_string(n.attempts + 1)
-                         : plan_.roles[node] == Role::kForce
-                             ? "forced"
-                             : JoinFirst(cache_.WhyNotCached(node, n.lookup_problem), kReasonsShown);
+    std::string reason = n.attempts > 0                      ? "attempt " + std::to_string(n.attempts + 1)
+                         : plan_.roles[node] == Role::kForce ? "forced"
+                         : n.reacts                          ? "its `if` is true: " + stage.condition
+                                    : JoinFirst(cache_.WhyNotCached(node, n.lookup_problem), kReasonsShown);
     n.attempts += 1;
     n.result.attempts = n.attempts;
     n.wake_at = kNever;
@@ -353,7 +429,7 @@ class Runner {
       executor_.Stop(static_cast<int>(node), forced ? StopKind::kKill : StopKind::kAsk);
       a->kill_at = forced ? kNever : std::min(a->kill_at, now + options_.grace);
     }
-    return ReportSkipped(schedule_->Stop());
+    return ReportSkipped(schedule_->Stop(forced));
   }
 
   Status Handle(const event::Progress& e) {
@@ -480,6 +556,8 @@ class Runner {
     const Error said = n.attempt->verdict.error;
     Account(node);
     n.result.outputs = *std::move(committed);
+    n.made_by_run = facts_.run;
+    n.made_by_stage = n.result.stage;
     cache_.SetOutputs(node, n.result.outputs);
     n.attempt.reset();
     n.key_lock.Release();
@@ -495,9 +573,10 @@ class Runner {
     a.staging.reset();  // on a full disk this makes room for what follows
     const bool interrupted = verdict.kind == Verdict::Kind::kInterrupted;
     const auto& stage = pipeline_.stages[node];
-    const bool retries =
-        !interrupted && verdict.retry_may_help && n.attempts <= stage.retries && !schedule_->stopped();
-    const double delay = stage.retry_backoff * static_cast<double>(1ull << std::min(n.attempts - 1, 20));
+    const bool retries = !interrupted && verdict.retry_may_help &&
+                         RetriesOn(stage, verdict.cause, a.exit.code) && n.attempts <= stage.retries &&
+                         !schedule_->stopped(node);
+    const double delay = RetryDelay(stage, facts_.run, n.attempts);
     GF_CHECK_OK(FlushMetrics(node));
     if (a.log) {  // whole before the end is recorded: who follows it stops there
       if (!interrupted) a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, verdict.error.ToString());
@@ -552,7 +631,9 @@ class Runner {
     const auto cause = schedule_->cause(node);
     if (!cause) return "the run was stopped";
     const std::string name = "'" + pipeline_.stages[*cause].id + "'";
-    if (*cause == node) return "its `if` is false: " + pipeline_.stages[node].condition;
+    if (*cause == node)
+      return nodes_[node].why_not.empty() ? "its `if` is false: " + pipeline_.stages[node].condition
+                                          : nodes_[node].why_not;
     const bool needs = schedule_->state(node) == NodeState::kSkipped;
     const std::string start = needs ? "needs " + name + ", which " : "not started, because " + name + " ";
     switch (schedule_->state(*cause)) {

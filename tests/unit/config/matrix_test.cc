@@ -41,7 +41,7 @@ TEST(Matrix, AxesMayComeFromParameters) {
       Children("{ r: '${{ params.ranks }}', s: ['${{ params.two }}'], include: '${{ params.more }}' }",
                "params: { ranks: [4, 8], two: 2, more: [{ r: 64 }] }\n"),
       ElementsAre("t[r=4,s=2]", "t[r=8,s=2]", "t[r=64]"));
-  EXPECT_THAT(Children("${{ fromJSON('{\"a\": [1], \"b\": [true]}') }}"), ElementsAre("t[a=1,b=true]"));
+  EXPECT_THAT(Children("${{ fromJSON('{\"a\":[1],\"b\":[true]}') }}"), ElementsAre("t[a=1,b=true]"));
 }
 
 TEST(Matrix, EscapesWhatCannotStandInAnId) {
