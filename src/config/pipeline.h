@@ -22,6 +22,7 @@ namespace genflow {
 inline constexpr uint64_t kMaxPipelineBytes = 4u << 20;
 inline constexpr std::string_view kExecStage = "exec";
 inline constexpr size_t kMaxMatrixChildren = 1000;  // of one stage
+inline constexpr size_t kMinMasked = 3;             // bytes of a secret that can be masked
 
 // A secret's value. Nothing prints it; Reveal() is for the request to the worker (or the environment of
 // an exec stage) alone.

@@ -108,6 +108,10 @@ NameValue Scope::Secret(const std::string& name) {
       state_->Warn(position_, "the secret '" + name + "' is not set",
                    "a run needs the environment variable " + variable);
     }
+    if (value && value->size() < kMinMasked && state_->options.require_secrets) {
+      state_->Warn(position_, "the secret '" + name + "' is too short to be masked in what stages say",
+                   "take one of at least " + std::to_string(kMinMasked) + " characters");
+    }
     std::string digest = "unset";
     if (value) {
       Sha256 hash;

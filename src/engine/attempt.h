@@ -10,6 +10,7 @@
 #include "config/pipeline.h"
 #include "engine/executor.h"
 #include "engine/log_file.h"
+#include "engine/masker.h"
 #include "engine/retry.h"
 #include "engine/stage_key.h"
 #include "graph/schedule.h"
@@ -45,6 +46,7 @@ struct Attempt {
   std::optional<Error> failure;
   std::string broken;  // what the worker did against the protocol
   std::string summary;
+  std::optional<OutputMasker> output;
   std::vector<MetricPoint> metrics;  // not yet in the store
   ExitStatus exit;
   Verdict verdict;  // once its outputs are being sealed

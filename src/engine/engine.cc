@@ -64,6 +64,7 @@ class Runner {
         observer_(observer),
         graphs_(BuildGraphs(pipeline)),
         cache_(pipeline, store),
+        masker_(pipeline),
         nodes_(pipeline.stages.size()) {}
 
   Result<RunReport> Run() {
@@ -93,8 +94,8 @@ class Runner {
     GF_TRY(pipeline_lock_, store_.LockPipeline(file));
     RunHeader header{{}, pipeline_.name, store_.root(), {}};
     for (const size_t node : plan_.order) header.stages.push_back(pipeline_.stages[node].id);
-    GF_TRY(facts_.run, store_.StartRun({pipeline_.name, file, pipeline_.params.dump(), options_.argv,
-                                        GENFLOW_VERSION, header.stages}));
+    GF_TRY(facts_.run, store_.StartRun({pipeline_.name, file, masker_.Mask(pipeline_.params.dump()),
+                                        MaskedArguments(), GENFLOW_VERSION, header.stages}));
     header.run = facts_.run;
     GF_CHECK_OK(store_.DescribePipelineLock(pipeline_lock_, file, facts_.run));
     facts_.pipeline = &pipeline_;
@@ -116,6 +117,12 @@ class Runner {
 
     observer_.RunStarted(header, started_);
     return ReportSkipped(schedule_->initially_skipped());
+  }
+
+  std::vector<std::string> MaskedArguments() const {
+    std::vector<std::string> out;
+    for (const auto& argument : options_.argv) out.push_back(masker_.Mask(argument));
+    return out;
   }
 
   Result<RunReport> End() {
@@ -298,7 +305,8 @@ class Runner {
     return Complete(node, StageStatus::kCached, Finished::kCached);
   }
 
-  Status FailBeforeStart(size_t node, const Error& error) {
+  Status FailBeforeStart(size_t node, const Error& why) {
+    const Error error = masker_.Mask(why);
     Node& n = nodes_[node];
     AttemptEnd end;
     end.status = AttemptStatus::kFailed;
@@ -352,6 +360,7 @@ class Runner {
     a.number = n.attempts;
     a.grant = std::move(grant);
     a.started = clock_.Now();
+    a.output.emplace(masker_);
     a.outputs = OutputsOf(stage);
     GF_TRY(const auto log_path, store_.LogPath(facts_.run, stage.id, a.number));
     AttemptStart start = Describe(node, a.number);
@@ -433,36 +442,44 @@ class Runner {
   }
 
   Status Handle(const event::Progress& e) {
-    observer_.Progress({Id(e.job), e.done, e.total, e.unit, e.message}, clock_.Now());
+    observer_.Progress({Id(e.job), e.done, e.total, masker_.Mask(e.unit), masker_.Mask(e.message)},
+                       clock_.Now());
     return Ok();
   }
 
   Status Handle(const event::Metric& e) {
     auto& metrics = Of(e.job).metrics;
-    metrics.push_back({e.name, e.value, e.step, clock_.WallNow()});
-    observer_.Metric({Id(e.job), e.name, e.value, e.step}, clock_.Now());
+    const std::string name = masker_.Mask(e.name);
+    metrics.push_back({name, e.value, e.step, clock_.WallNow()});
+    observer_.Metric({Id(e.job), name, e.value, e.step}, clock_.Now());
     if (metrics_since_ == kNever) metrics_since_ = clock_.Now();
     return metrics.size() >= kMetricsBatch ? FlushMetrics(static_cast<size_t>(e.job)) : Ok();
   }
 
   Status Handle(const event::Log& e) {
-    Of(e.job).log->Write(clock_.WallNow(), e.level, e.text);
-    observer_.Log({Id(e.job), e.level, e.text}, clock_.Now());
+    const bool output = e.level == LogFile::kOutputLevel;
+    ShowLog(e.job, masker_.Mask(e.level),
+            output ? Of(e.job).output->Add(e.text, e.text.size() >= kMaxOutputLine) : masker_.Mask(e.text));
     return Ok();
   }
 
+  void ShowLog(int job, const std::string& level, const std::string& text) {
+    Of(job).log->Write(clock_.WallNow(), level, text);
+    observer_.Log({Id(job), level, text}, clock_.Now());
+  }
+
   Status Handle(const event::Summary& e) {
-    Of(e.job).summary = e.text;
+    Of(e.job).summary = masker_.Mask(e.text);
     return Ok();
   }
 
   Status Handle(const event::Fail& e) {
-    Of(e.job).failure = e.error;
+    Of(e.job).failure = masker_.Mask(e.error);
     return Ok();
   }
 
   Status Handle(const event::Broken& e) {
-    Of(e.job).broken = e.what;
+    Of(e.job).broken = masker_.Mask(e.what);
     return Ok();
   }
 
@@ -471,6 +488,8 @@ class Runner {
     Attempt& a = Of(e.job);
     a.exit = e.status;
     a.timeout_at = a.kill_at = kNever;
+    if (const std::string rest = a.output->Rest(); !rest.empty())
+      ShowLog(e.job, std::string(LogFile::kOutputLevel), rest);
     const Verdict verdict = Judge(pipeline_.stages[node], a, e.outcome);
     a.log->Write(clock_.WallNow(), LogFile::kEngineLevel,
                  "ended: " + e.status.ToString() + " after " + HumanDuration(clock_.Now() - a.started) +
@@ -570,6 +589,7 @@ class Runner {
   Status EndAttempt(size_t node, Verdict verdict) {
     Node& n = nodes_[node];
     Attempt& a = *n.attempt;
+    verdict.error = masker_.Mask(std::move(verdict.error));
     a.staging.reset();  // on a full disk this makes room for what follows
     const bool interrupted = verdict.kind == Verdict::Kind::kInterrupted;
     const auto& stage = pipeline_.stages[node];
@@ -709,6 +729,7 @@ class Runner {
   Observer& observer_;
   PipelineGraphs graphs_;
   CacheView cache_;
+  const Masker masker_;
   Plan plan_;
   RunFacts facts_;
   FileLock pipeline_lock_;
