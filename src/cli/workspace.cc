@@ -154,8 +154,12 @@ Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& fi
     }
     load.overrides.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
-  if (!options.params_file.empty()) {
-    GF_TRY(load.param_values, ReadParamsFile(options.params_file));
+  for (const auto& params : options.params_files) {
+    GF_TRY(auto read, LoadParamsFile(params));
+    load.param_files.push_back(std::move(read));
+  }
+  for (const auto& names : options.profiles) {
+    for (const auto name : Split(names, ',')) load.profiles.emplace_back(Trim(name));
   }
   GF_TRY(load.secrets, SecretsOf(options.secrets_file));
   if (store != nullptr) {

@@ -20,6 +20,9 @@ namespace genflow {
 inline const std::vector<std::string> kStageKeys = {"uses", "in",      "out",     "with",      "needs", "if",
                                                     "env",  "retries", "timeout", "resources", "matrix"};
 
+// What `defaults`, stages and profiles may set.
+inline const std::vector<std::string> kSettingKeys = {"retries", "timeout", "resources", "env"};
+
 // The names below one level of a stage's parameters.
 struct ParamIndex {
   std::unordered_map<std::string_view, const ParamInfo*> params;  // by dotted name
@@ -98,7 +101,8 @@ struct LoadState {
   YamlTree tree;
   std::vector<Diagnostic> diagnostics;
   std::map<std::string, ParamValue> params;
-  std::vector<StageHead> heads;  // in file order; the children of a matrix stand together
+  std::vector<const YamlNode*> profiles;  // those in force, later ones win
+  std::vector<StageHead> heads;           // in file order; the children of a matrix stand together
   std::map<std::string, std::vector<size_t>, std::less<>> head_index;  // by the name in the file
   std::vector<std::string> stage_ids;
   // type -> the first outputs of it, "stage.port", from two stages at most: examples for messages
@@ -224,7 +228,17 @@ void ReadHeads(LoadState* state, const YamlNode& stages);
 void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, StageSpec* stage);
 void ReadNeeds(LoadState* state, const YamlNode& node, StageSpec* stage);
 
-StageDefaults ReadDefaults(LoadState* state, const YamlNode* defaults);
+// Checks `profiles:` and finds those in force.
+void ReadProfiles(LoadState* state, const YamlNode& root);
+// profile.KEY, or profile.KEY.INNER; null where it is not there.
+const YamlNode* InProfile(const YamlNode& profile, std::string_view key, std::string_view inner = {});
+// What profiles mention counts as used.
+void MarkProfilesUsed(LoadState* state, const YamlNode& root);
+
+// The keys of kSettingKeys in `map` (others are skipped) override what `out` has.
+void ReadSettings(LoadState* state, const YamlNode& map, const std::string& place, StageDefaults* out);
+// The pipeline's `env` and `defaults`, each with what profiles say.
+StageDefaults ReadDefaults(LoadState* state, const YamlNode& root);
 StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults& defaults);
 
 }  // namespace genflow

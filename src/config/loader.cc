@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-const std::vector<std::string> kTopKeys = {"name", "params", "defaults", "stages"};
+const std::vector<std::string> kTopKeys = {"name", "params", "env", "defaults", "profiles", "stages"};
 
 // Reads the stages and keeps of what is said about the children of a matrix what concerns them all once, and
 // of the rest for which child it is.
@@ -119,7 +119,9 @@ void ReadPipeline(LoadState* state, const YamlNode& root, Pipeline* out) {
       out->name = name->text;
     }
   }
+  ReadProfiles(state, root);
   ReadParams(state, root.Find("params"));
+  MarkProfilesUsed(state, root);
   const YamlNode* stages = root.Find("stages");
   if (stages == nullptr || stages->kind == YamlNode::Kind::kNull ||
       (stages->kind == YamlNode::Kind::kMap && stages->entries.empty())) {
@@ -130,7 +132,7 @@ void ReadPipeline(LoadState* state, const YamlNode& root, Pipeline* out) {
   }
   if (!state->ExpectMap(*stages, "stages")) return;
   ReadHeads(state, *stages);
-  const StageDefaults defaults = ReadDefaults(state, root.Find("defaults"));
+  const StageDefaults defaults = ReadDefaults(state, root);
   out->stages.reserve(state->heads.size());
   ReadStages(state, defaults, out);
   CheckCycles(state, *out);

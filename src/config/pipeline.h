@@ -149,14 +149,23 @@ struct Pipeline {
 // The value of a name, or nothing where it is not set.
 using NameLookup = std::function<std::optional<std::string>(const std::string&)>;
 
+// Values for parameters, and where each stands.
+struct ParamsFile {
+  std::shared_ptr<const SourceText> source;
+  std::map<std::string, nlohmann::json> values;
+  std::map<std::string, Position> names, places;  // of each name and of its value
+};
+
 struct LoadOptions {
   const Catalog* catalog = nullptr;  // required for a pipeline, which it must outlive
   // `-p name=value`, in order: values are read as YAML scalars, later ones win.
   std::vector<std::pair<std::string, std::string>> overrides;
   // Values of a parameter file; `overrides` win over them.
   std::map<std::string, nlohmann::json> param_values;
-  NameLookup env;      // default: the process environment
-  NameLookup secrets;  // default: the environment variable GENFLOW_SECRET_<NAME>
+  std::vector<ParamsFile> param_files;  // like param_values, later ones win
+  std::vector<std::string> profiles;    // `--profile`, later ones win
+  NameLookup env;                       // default: the process environment
+  NameLookup secrets;                   // default: the environment variable GENFLOW_SECRET_<NAME>
   // Without it, a secret that is not set is a warning and has the digest "unset".
   bool require_secrets = true;
   // Keyed into the digests of secrets; a random text kept in the store.
@@ -196,7 +205,9 @@ nlohmann::json KeyParams(const StageSpec& stage);
 // A `NAME=value` file of secrets: empty lines and lines that start with # are skipped, values are taken
 // as they stand. Refuses files that others can read.
 Result<std::map<std::string, std::string>> ReadSecretsFile(const std::filesystem::path& file);
-// A parameter file for LoadOptions::param_values: one YAML or JSON mapping.
+// A parameter file: one YAML or JSON mapping.
+Result<ParamsFile> LoadParamsFile(const std::filesystem::path& file);
+// The values of a parameter file for LoadOptions::param_values: one YAML or JSON mapping.
 Result<std::map<std::string, nlohmann::json>> ReadParamsFile(const std::filesystem::path& file);
 
 }  // namespace genflow

@@ -19,6 +19,38 @@ const char* KindName(const json& value) {
   return "a mapping";
 }
 
+bool Fits(const json& standard, const json& value) {
+  return standard.is_null() || standard.type() == value.type() || (standard.is_number() && value.is_number());
+}
+
+// The values of parameter files and profiles, the later ones in the place of the earlier.
+void ApplyFiles(LoadState* state, const std::string& name, ParamValue* param) {
+  for (const auto& file : state->options.param_files) {
+    const auto given = file.values.find(name);
+    if (given == file.values.end()) continue;
+    const auto report = [&](std::string message, std::string hint = {}) {
+      state->diagnostics.push_back(
+          file.source->Report(file.places.at(name), std::move(message), std::move(hint)));
+      param->bad = true;
+    };
+    const json standard = param->bad ? json() : param->value;
+    param->bad = false;
+    if (HasPlaceholder(given->second.dump(-1, ' ', false, json::error_handler_t::replace))) {
+      report(name + ": a value in a parameter file cannot hold '${{'");
+    } else if (given->second.is_null()) {
+      report("the parameter '" + name + "' has no value");
+    } else if (standard.is_string() && given->second.is_primitive()) {
+      std::string text;
+      ScalarToText(given->second, &text);
+      param->value = given->second.is_string() ? given->second : json(text);
+    } else if (!Fits(standard, given->second)) {
+      report(name + ": expected " + KindName(standard) + ", like the default " + standard.dump());
+    } else {
+      param->value = given->second;
+    }
+  }
+}
+
 // A `-p` value: typed as YAML; text stays text where the default is text. Nothing after a problem.
 std::optional<json> ParseOverride(LoadState* state, const std::string& name, const std::string& text,
                                   const json& standard) {
@@ -44,9 +76,7 @@ std::optional<json> ParseOverride(LoadState* state, const std::string& name, con
     ResolvePlainScalar(text, &node);
     value = YamlToJson(node);
   }
-  const bool fits =
-      standard.is_null() || standard.type() == value.type() || (standard.is_number() && value.is_number());
-  if (!fits) {
+  if (!Fits(standard, value)) {
     state->ErrorOutside(shown + ": expected " + KindName(standard) + ", like the default " + standard.dump() +
                         ", got '" + text + "'");
     return std::nullopt;
@@ -77,6 +107,15 @@ void ReadParams(LoadState* state, const YamlNode* node) {
                           state->DidYouMean(name, names));
     }
   }
+  for (const auto& file : state->options.param_files) {
+    for (const auto& [name, value] : file.values) {
+      if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+      state->diagnostics.push_back(file.source->Report(
+          file.names.at(name), "the pipeline has no parameter '" + name + "'",
+          state->DidYouMean(
+              name, names, names.empty() ? "it has no parameters" : "its parameters: " + Join(names, ", "))));
+    }
+  }
   if (node == nullptr || node->kind != YamlNode::Kind::kMap) return;
 
   Scope scope(state, Scope::kParams | Scope::kEnv, "params");
@@ -89,6 +128,11 @@ void ReadParams(LoadState* state, const YamlNode* node) {
       param.bad = param.used = true;
     }
     if (!scope.ToJson(*entry.value, &param.value)) param.bad = true;
+    for (const YamlNode* profile : state->profiles) {
+      const YamlNode* value = InProfile(*profile, "params", name);
+      if (value != nullptr) param.bad = !scope.ToJson(*value, &param.value);
+    }
+    ApplyFiles(state, name, &param);
     if (const auto given = state->options.param_values.find(name);
         given != state->options.param_values.end()) {
       param.bad = false;
@@ -112,12 +156,14 @@ void ReadParams(LoadState* state, const YamlNode* node) {
   }
 }
 
-Result<std::map<std::string, json>> ReadParamsFile(const std::filesystem::path& file) {
+Result<ParamsFile> LoadParamsFile(const std::filesystem::path& file) {
   GF_TRY(std::string text, ReadFile(file, kMaxPipelineBytes));
   if (const size_t bad = FindBadUtf8(text); bad != std::string_view::npos) {
     return InvalidError(file.string() + ": not UTF-8 text");
   }
-  const SourceText source(file.string(), std::move(text));
+  ParamsFile out;
+  out.source = std::make_shared<const SourceText>(file.string(), std::move(text));
+  const SourceText& source = *out.source;
   YamlTree tree;
   std::vector<Diagnostic> problems;
   const YamlNode* root = ParseYaml(source, &tree, &problems);
@@ -130,9 +176,18 @@ Result<std::map<std::string, json>> ReadParamsFile(const std::filesystem::path& 
   if (root->kind != YamlNode::Kind::kMap) {
     return InvalidError(file.string() + ": expected a mapping of parameters, got " + DescribeValue(*root));
   }
-  std::map<std::string, json> out;
-  for (const auto& entry : root->entries) out[entry.key->text] = YamlToJson(*entry.value);
+  for (const auto& entry : root->entries) {
+    const std::string& name = entry.key->text;
+    out.values[name] = YamlToJson(*entry.value);
+    out.names[name] = source.At(entry.key->offset, entry.key->bytes);
+    out.places[name] = source.At(entry.value->offset, entry.value->bytes);
+  }
   return out;
+}
+
+Result<std::map<std::string, json>> ReadParamsFile(const std::filesystem::path& file) {
+  GF_TRY(ParamsFile read, LoadParamsFile(file));
+  return std::move(read.values);
 }
 
 }  // namespace genflow

@@ -56,7 +56,8 @@ void ReadProfiles(LoadState* state, const YamlNode& root) {
     state->CheckKeys(body, what, kProfileKeys);
     if (const YamlNode* map = body.Find("params"); map != nullptr && state->ExpectMap(*map, what + ".params"))
       CheckNames(state, *map, what + ".params", "parameter", params);
-    if (const YamlNode* map = body.Find("stages"); map != nullptr && state->ExpectMap(*map, what + ".stages")) {
+    if (const YamlNode* map = body.Find("stages");
+        map != nullptr && state->ExpectMap(*map, what + ".stages")) {
       CheckNames(state, *map, what + ".stages", "stage", stages);
       for (const auto& entry : map->entries) {
         if (state->ExpectMap(*entry.value, what + ".stages." + entry.key->text))

@@ -136,20 +136,37 @@ void CheckExecPorts(LoadState* state, const YamlNode* ports, std::string_view wh
 
 }  // namespace
 
-StageDefaults ReadDefaults(LoadState* state, const YamlNode* node) {
-  StageDefaults out;
-  if (node == nullptr || node->kind == YamlNode::Kind::kNull || !state->ExpectMap(*node, "defaults"))
-    return out;
-  state->CheckKeys(*node, "defaults", {"retries", "timeout", "resources", "env"});
-  Scope scope(state, Scope::kParams | Scope::kEnv, "defaults");
-  if (const YamlNode* at = node->Find("retries"); at != nullptr) ReadRetries(scope, *at, &out);
-  if (const YamlNode* at = node->Find("timeout"); at != nullptr)
-    out.timeout = ReadDuration(scope, *at, "timeout", false);
-  if (const YamlNode* at = node->Find("resources"); at != nullptr) ReadResources(scope, *at, &out.resources);
-  if (const YamlNode* at = node->Find("env"); at != nullptr) {
-    Scope env(state, Scope::kParams | Scope::kEnv | Scope::kSecrets, "defaults", nullptr, &out.secrets);
-    ReadEnv(env, *at, &out.env);
+void ReadSettings(LoadState* state, const YamlNode& map, const std::string& place, StageDefaults* out) {
+  Scope scope(state, Scope::kParams | Scope::kEnv | Scope::kMatrix, place);
+  if (const YamlNode* at = map.Find("retries"); at != nullptr) ReadRetries(scope, *at, out);
+  if (const YamlNode* at = map.Find("timeout"); at != nullptr) {
+    if (const auto seconds = ReadDuration(scope, *at, "timeout", false)) out->timeout = seconds;
   }
+  if (const YamlNode* at = map.Find("resources"); at != nullptr) ReadResources(scope, *at, &out->resources);
+  if (const YamlNode* at = map.Find("env"); at != nullptr) {
+    Scope env(state, Scope::kParams | Scope::kEnv | Scope::kMatrix | Scope::kSecrets, place, nullptr,
+              &out->secrets);
+    ReadEnv(env, *at, &out->env);
+  }
+}
+
+StageDefaults ReadDefaults(LoadState* state, const YamlNode& root) {
+  StageDefaults out;
+  const auto read_env = [&](const YamlNode* node) {
+    if (node == nullptr || node->kind == YamlNode::Kind::kNull) return;
+    Scope env(state, Scope::kParams | Scope::kEnv | Scope::kSecrets, "env", nullptr, &out.secrets);
+    ReadEnv(env, *node, &out.env);
+  };
+  const auto read = [&](const YamlNode* node) {
+    if (node == nullptr || node->kind == YamlNode::Kind::kNull || !state->ExpectMap(*node, "defaults"))
+      return;
+    state->CheckKeys(*node, "defaults", kSettingKeys);
+    ReadSettings(state, *node, "defaults", &out);
+  };
+  read_env(root.Find("env"));
+  for (const YamlNode* profile : state->profiles) read_env(InProfile(*profile, "env"));
+  read(root.Find("defaults"));
+  for (const YamlNode* profile : state->profiles) read(InProfile(*profile, "defaults"));
   return out;
 }
 
@@ -160,9 +177,6 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
   stage.matrix = head.matrix;
   stage.position = state->PositionOf(*head.key);
   stage.info = head.info;
-  stage.timeout = defaults.timeout;
-  stage.resources = defaults.resources;
-  stage.env = defaults.env;
   if (head.body == nullptr) return stage;
   if (head.uses != nullptr) {
     stage.uses = head.uses->text;
@@ -187,13 +201,13 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
     else if (key == "needs")
       ReadNeeds(state, value, &stage);
     else if (key == "env")
-      ReadEnv(values, value, &stage.env);
+      ReadEnv(values, value, &own.env);
     else if (key == "retries")
       ReadRetries(plain, value, &own);
     else if (key == "timeout") {
-      if (const auto t = ReadDuration(plain, value, "timeout", false)) stage.timeout = t;
+      if (const auto t = ReadDuration(plain, value, "timeout", false)) own.timeout = t;
     } else if (key == "resources")
-      ReadResources(plain, value, &stage.resources);
+      ReadResources(plain, value, &own.resources);
     else if (key == "if")
       ReadCondition(state, value, &stage);
     else {
@@ -203,6 +217,15 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
                             : state->DidYouMean(key, kStageKeys, "known keys: " + Join(kStageKeys, ", ")));
     }
   }
+  for (const YamlNode* profile : state->profiles) {
+    const YamlNode* settings = InProfile(*profile, "stages", head.key->text);
+    if (settings != nullptr && settings->kind == YamlNode::Kind::kMap)
+      ReadSettings(state, *settings, "profiles", &own);
+  }
+  secrets.insert(own.secrets.begin(), own.secrets.end());
+  stage.timeout = own.timeout;
+  stage.resources = own.resources;
+  stage.env = own.env;
   stage.retries = own.retries;
   stage.retry_backoff = own.retry_backoff;
   stage.retry_factor = own.retry_factor;
