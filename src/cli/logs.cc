@@ -69,7 +69,15 @@ Status Reload(Store& store, Asked* asked) {
 // `ref`: "", STAGE (of the latest run), RUN, RUN/ or RUN/STAGE. Stages win over runs.
 Result<Asked> Resolve(Store& store, const std::string& ref) {
   Asked asked;
-  const size_t slash = ref.find('/');
+  size_t slash = ref.find('/');
+  if (slash != std::string::npos) {  // also in the ids of stages of a file that a pipeline uses
+    if (const auto latest = store.ResolveRun("latest"); latest.ok()) {
+      asked.run.id = *latest;
+      asked.stage = ref;
+      GF_CHECK_OK(Reload(store, &asked));
+      if (asked.HasStage()) slash = std::string::npos;
+    }
+  }
   if (slash != std::string::npos) {
     GF_TRY(asked.run.id, store.ResolveRun(ref.substr(0, slash)));
     asked.stage = ref.substr(slash + 1);

@@ -3,7 +3,7 @@
 #include <set>
 
 #include "base/strings.h"
-#include "config/load_state.h"
+#include "config/include.h"
 
 namespace genflow {
 
@@ -90,6 +90,11 @@ std::vector<const StageHead*> Scope::ConditionStages(const std::string& stage, b
     problem->hint = named.hint;
     return {};
   }
+  if (reads && named.heads.front()->include != nullptr) {
+    problem->state = NameValue::State::kRefused;
+    problem->message = "'" + stage + "' is a pipeline file, which has an outcome, but no metrics or paths";
+    return {};
+  }
   if (reads && named.heads.size() > 1) {
     problem->state = NameValue::State::kRefused;
     problem->message = "'" + stage + "' is " + std::to_string(named.heads.size()) + " stages of a matrix";
@@ -99,13 +104,15 @@ std::vector<const StageHead*> Scope::ConditionStages(const std::string& stage, b
   auto& ids = condition_->stages[stage];
   ids.clear();
   for (const StageHead* head : named.heads) {
-    ids.push_back(head->id);
-    const auto known = std::find_if(needs_->begin(), needs_->end(),
-                                    [&](const NeedRef& need) { return need.stage == head->id; });
-    if (known == needs_->end())
-      needs_->push_back({head->id, position_, reads});
-    else
-      known->reads |= reads;
+    for (const auto& id : StagesOf(*head)) {
+      ids.push_back(id);
+      const auto known =
+          std::find_if(needs_->begin(), needs_->end(), [&](const NeedRef& need) { return need.stage == id; });
+      if (known == needs_->end())
+        needs_->push_back({id, position_, reads});
+      else
+        known->reads |= reads;
+    }
   }
   return named.heads;
 }
@@ -182,8 +189,11 @@ void CheckReaction(LoadState* state, const StageHead& head, const StageSpec& sta
       if (port != nullptr && port->optional) continue;
       if (!MayRunWithout(stage, input.source_stage)) continue;
       if (!reported.insert({input.position.line, input.position.column}).second) continue;
-      const size_t bracket = input.source_stage.find('[');
-      const std::string name = input.collected ? input.source_stage.substr(0, bracket) : input.source_stage;
+      const std::string source = input.source_stage.starts_with(state->prefix)
+                                     ? input.source_stage.substr(state->prefix.size())
+                                     : input.source_stage;
+      const size_t bracket = source.find('[');
+      const std::string name = input.collected ? source.substr(0, bracket) : source;
       const std::string asked =
           bracket == std::string::npos || input.collected ? "stages." + name : "stages['" + name + "']";
       state->Error(input.position,

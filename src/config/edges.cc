@@ -1,6 +1,6 @@
 // `in:` and `needs:`: what a stage reads and waits for.
 #include "base/strings.h"
-#include "config/load_state.h"
+#include "config/include.h"
 
 namespace genflow {
 
@@ -19,11 +19,38 @@ const YamlNode* ReferenceText(LoadState* state, const YamlNode& node, const std:
   return scope.ResolveReference(node);
 }
 
-// What "stage.port" names: one artifact, or one of each child where it names several children of a matrix.
-// Empty after a problem. `type` is what the port wants, or "any".
+// "inputs.NAME" in a file that another one uses: what the user gives there.
+std::vector<InputRef> ReadOuterInput(LoadState* state, const YamlNode& node, const std::string& port,
+                                     const std::string& type, const std::string& what) {
+  const std::string name = node.text.substr(std::string_view("inputs.").size());
+  const auto found = state->inputs.find(name);
+  if (found == state->inputs.end()) {
+    std::vector<std::string> names;
+    for (const auto& [other, input] : state->inputs) names.push_back(other);
+    state->Error(node, what + ": the file has no input '" + name + "'",
+                 state->DidYouMean(name, names, "its inputs: " + Join(names, ", ")));
+    return {};
+  }
+  found->second.used = true;
+  const std::string& given = found->second.type;
+  if (type != "any" && given != "any" && type != given) {
+    state->Error(node,
+                 what + " expects " + WithArticle(type) + ", but " + node.text + " is " + WithArticle(given));
+    return {};
+  }
+  std::vector<InputRef> out = found->second.from;
+  for (auto& ref : out) {
+    ref.port = port;
+    ref.position = state->PositionOf(node);
+  }
+  return out;
+}
+
+}  // namespace
+
 std::vector<InputRef> ReadReference(LoadState* state, const YamlNode& written, const std::string& port,
-                                    const std::string& type) {
-  const std::string what = "in." + port;
+                                    const std::string& type, const std::string& place) {
+  const std::string what = place + "." + port;
   if (written.kind != YamlNode::Kind::kString) {
     state->Error(written, what + ": expected an output such as stage.port, got " + DescribeValue(written));
     return {};
@@ -32,6 +59,8 @@ std::vector<InputRef> ReadReference(LoadState* state, const YamlNode& written, c
   if (resolved == nullptr) return {};
   const YamlNode& node = *resolved;
   const std::string& text = node.text;
+  if (!state->inputs.empty() && text.starts_with("inputs."))
+    return ReadOuterInput(state, node, port, type, what);
   const size_t dot = FindPortDot(text);
   const std::string stage = text.substr(0, dot);
   const auto named = state->FindStages(stage);
@@ -69,13 +98,24 @@ std::vector<InputRef> ReadReference(LoadState* state, const YamlNode& written, c
   }
   std::vector<InputRef> out;
   for (const StageHead* source : named.heads) {
+    if (source->include != nullptr) {  // from a stage of its file
+      const auto inner = source->include->outputs.find(source_port);
+      if (inner == source->include->outputs.end()) continue;
+      for (InputRef ref : inner->second) {
+        ref.port = port;
+        ref.position = state->PositionOf(node);
+        ref.collected |= !named.single;
+        if (!named.single)
+          ref.matrix.insert(ref.matrix.begin(), source->matrix.begin(), source->matrix.end());
+        out.push_back(std::move(ref));
+      }
+      continue;
+    }
     out.push_back({port, source->id, source_port, source_type, state->PositionOf(node), !named.single, {}});
     if (!named.single) out.back().matrix = source->matrix;
   }
   return out;
 }
-
-}  // namespace
 
 void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, StageSpec* stage) {
   std::set<std::string> given;
@@ -112,7 +152,7 @@ void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, Sta
         continue;
       }
       for (const YamlNode* item : list ? entry.value->items : std::vector<const YamlNode*>{entry.value}) {
-        std::vector<InputRef> refs = ReadReference(state, *item, port, type);
+        std::vector<InputRef> refs = ReadReference(state, *item, port, type, "in");
         if (info != nullptr && !info->many) {
           if (refs.size() > 1) {
             const std::string& text = item->text;
@@ -159,7 +199,9 @@ void ReadNeeds(LoadState* state, const YamlNode& node, StageSpec* stage) {
     if (named.heads.empty()) {
       state->Error(state->PartOf(*resolved, 0, named.problem_bytes), "needs: " + named.problem, named.hint);
     }
-    for (const StageHead* head : named.heads) stage->needs.push_back({head->id, state->PositionOf(*item)});
+    for (const StageHead* head : named.heads) {
+      for (const auto& id : StagesOf(*head)) stage->needs.push_back({id, state->PositionOf(*item)});
+    }
   }
 }
 

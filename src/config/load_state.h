@@ -30,6 +30,8 @@ struct ParamIndex {
       groups;  // "" or "lora" -> names one level below
 };
 
+struct Include;
+
 // What is known of a stage before its body is read: enough to check references to it.
 struct StageHead {
   std::string id;                   // "tune", or a child's: "tune[r=16]"
@@ -41,7 +43,8 @@ struct StageHead {
   const YamlNode* uses = nullptr;   // null: not given
   const StageInfo* info = nullptr;  // null: exec, or unknown
   bool exec = false;
-  std::vector<ExecOutput> outputs;  // of exec
+  std::shared_ptr<Include> include;  // `uses` names a pipeline file; `info` is what it declares
+  std::vector<ExecOutput> outputs;   // of exec
   bool known() const { return exec || info != nullptr; }
 };
 
@@ -111,6 +114,17 @@ struct LoadState {
   std::set<std::string> missing_secrets;  // reported already
   size_t result_bytes = 0;                // of all expressions so far
   size_t suggestions_cost = 0;
+  // Of a file that another one uses: what stands before its stages' ids ("clean/"), the user, its inputs.
+  struct Input {
+    std::string type;
+    const YamlNode* key = nullptr;
+    std::vector<InputRef> from;
+    bool used = false;
+  };
+  std::string prefix;
+  LoadState* outer = nullptr;
+  std::map<std::string, Input> inputs;
+  std::filesystem::path file, dir;     // absolute
   const StageHead* current = nullptr;  // the stage that is being read: what `matrix` means
 
  private:
@@ -238,7 +252,15 @@ void MarkProfilesUsed(LoadState* state, const YamlNode& root);
 // The keys of kSettingKeys in `map` (others are skipped) override what `out` has.
 void ReadSettings(LoadState* state, const YamlNode& map, const std::string& place, StageDefaults* out);
 // The pipeline's `env` and `defaults`, each with what profiles say.
-StageDefaults ReadDefaults(LoadState* state, const YamlNode& root);
+StageDefaults ReadDefaults(LoadState* state, const YamlNode& root, StageDefaults base);
+// A pipeline file up to the heads of its stages; false after a problem that leaves none.
+bool ReadTop(LoadState* state, const YamlNode& root);
+// The rest: appends the stages to `out`.
+void ReadBodies(LoadState* state, const YamlNode& root, const StageDefaults& base, Pipeline* out);
+// What "stage.port" names: one artifact, or one of each child where it names several children of a matrix.
+// Empty after a problem. `type` is what the port wants, or "any"; `place` is the key it stands under.
+std::vector<InputRef> ReadReference(LoadState* state, const YamlNode& written, const std::string& port,
+                                    const std::string& type, const std::string& place);
 StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults& defaults);
 
 }  // namespace genflow

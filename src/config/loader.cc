@@ -3,7 +3,7 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "config/artifact_types.h"
-#include "config/load_state.h"
+#include "config/include.h"
 #include "graph/graph.h"
 
 namespace genflow {
@@ -14,7 +14,8 @@ namespace {
 
 using nlohmann::json;
 
-const std::vector<std::string> kTopKeys = {"name", "params", "env", "defaults", "profiles", "stages"};
+const std::vector<std::string> kTopKeys = {"name",    "params",   "env",      "inputs",
+                                           "outputs", "defaults", "profiles", "stages"};
 
 // Reads the stages and keeps of what is said about the children of a matrix what concerns them all once, and
 // of the rest for which child it is.
@@ -26,14 +27,21 @@ void ReadStages(LoadState* state, const StageDefaults& defaults, Pipeline* out) 
     for (const size_t i : group) {
       state->diagnostics.clear();
       state->current = &state->heads[i];
-      out->stage_index.emplace(state->heads[i].id, out->stages.size());
-      out->stages.push_back(ReadStage(state, state->heads[i], defaults));
+      std::vector<StageSpec> stages;
+      if (state->heads[i].include != nullptr)
+        stages = ReadInclude(state, state->heads[i], defaults);
+      else
+        stages.push_back(ReadStage(state, state->heads[i], defaults));
+      for (StageSpec& stage : stages) {
+        out->stage_index.emplace(stage.id, out->stages.size());
+        out->stages.push_back(std::move(stage));
+      }
       said.push_back(std::move(state->diagnostics));
     }
     state->current = nullptr;
     state->diagnostics = std::move(before);
     const auto same = [](const Diagnostic& a, const Diagnostic& b) {
-      return a.line == b.line && a.column == b.column && a.message == b.message;
+      return a.file == b.file && a.line == b.line && a.column == b.column && a.message == b.message;
     };
     std::vector<Diagnostic> kept;
     for (size_t child = 0; child < said.size(); ++child) {
@@ -55,13 +63,13 @@ void ReadStages(LoadState* state, const StageDefaults& defaults, Pipeline* out) 
 
 void CheckCycles(LoadState* state, const Pipeline& pipeline) {
   Graph graph(pipeline.stages.size());
-  std::map<std::pair<size_t, size_t>, Position> places;
+  std::map<std::pair<size_t, size_t>, std::pair<const StageSpec*, Position>> places;
   for (size_t i = 0; i < pipeline.stages.size(); ++i) {
     auto edge = [&](const std::string& from, Position where) {
       const auto source = pipeline.IndexOf(from);
       if (!source) return;
       graph.AddEdge(*source, i);
-      places.emplace(std::pair(*source, i), where);
+      places.emplace(std::pair(*source, i), std::pair(&pipeline.stages[i], where));
     };
     for (const auto& ref : pipeline.stages[i].inputs) edge(ref.source_stage, ref.position);
     for (const auto& ref : pipeline.stages[i].expression_inputs) edge(ref.source_stage, ref.position);
@@ -76,8 +84,9 @@ void CheckCycles(LoadState* state, const Pipeline& pipeline) {
       names[kShown / 2] = "(" + std::to_string(names.size() - kShown) + " more)";
       names.erase(names.begin() + kShown / 2 + 1, names.end() - kShown / 2);
     }
-    state->Error(places.at({cycle[0], cycle[1]}), "the stages form a cycle: " + Join(names, " -> "),
-                 "remove one of these edges");
+    const auto& [stage, where] = places.at({cycle[0], cycle[1]});
+    state->diagnostics.push_back(stage->source->Report(
+        where, "the stages form a cycle: " + Join(names, " -> "), "remove one of these edges"));
   }
 }
 
@@ -106,43 +115,20 @@ std::string NearbyFile(const fs::path& file) {
 }
 
 void ReadPipeline(LoadState* state, const YamlNode& root, Pipeline* out) {
-  if (root.kind == YamlNode::Kind::kNull) {
-    state->Error(Position{}, "the file is empty", "a pipeline starts with name: and has stages:");
-    return;
+  if (!ReadTop(state, root)) return;
+  if (const YamlNode* name = root.Find("name"); name != nullptr && name->is_scalar() && !name->text.empty())
+    out->name = name->text;
+  if (const YamlNode* inputs = root.Find("inputs"); inputs != nullptr)
+    state->Error(*inputs, "a pipeline with inputs runs only where another one uses it",
+                 "in that one: uses: ./" + state->file.filename().string());
+  if (const YamlNode* outputs = root.Find("outputs");
+      outputs != nullptr && outputs->kind == YamlNode::Kind::kMap) {
+    for (const auto& entry : outputs->entries)
+      ReadReference(state, *entry.value, entry.key->text, "any", "outputs");
   }
-  if (!state->ExpectMap(root, "a pipeline file")) return;
-  state->CheckKeys(root, "the pipeline", kTopKeys);
-  if (const YamlNode* name = root.Find("name"); name != nullptr) {
-    if (!name->is_scalar() || name->text.empty() || HasPlaceholder(name->text)) {
-      state->Error(*name, "name expects text, got " + DescribeValue(*name));
-    } else {
-      out->name = name->text;
-    }
-  }
-  ReadProfiles(state, root);
-  ReadParams(state, root.Find("params"));
-  MarkProfilesUsed(state, root);
-  const YamlNode* stages = root.Find("stages");
-  if (stages == nullptr || stages->kind == YamlNode::Kind::kNull ||
-      (stages->kind == YamlNode::Kind::kMap && stages->entries.empty())) {
-    const Position where = stages == nullptr ? Position{} : state->PositionOf(*stages);
-    if (stages != nullptr || !state->IsMisspelt(root, "stages", kTopKeys))
-      state->Error(where, "the pipeline has no stages", "for example stages: { pages: { uses: data.read } }");
-    return;
-  }
-  if (!state->ExpectMap(*stages, "stages")) return;
-  ReadHeads(state, *stages);
-  const StageDefaults defaults = ReadDefaults(state, root);
   out->stages.reserve(state->heads.size());
-  ReadStages(state, defaults, out);
+  ReadBodies(state, root, {}, out);
   CheckCycles(state, *out);
-  for (const auto& [name, param] : state->params) {
-    if (!param.used) {
-      state->Error(*param.key, "the parameter '" + name + "' is never used",
-                   "use it as ${{ params." + name + " }}, or remove it");
-    }
-    out->params[name] = param.value;
-  }
 }
 
 }  // namespace
@@ -162,13 +148,54 @@ std::vector<size_t> Pipeline::Select(std::string_view ref) const {
   if (const auto index = IndexOf(ref)) return {*index};
   std::vector<size_t> out;
   const auto parsed = ParseStageRef(ref);
-  if (!parsed) return out;
+  if (!parsed || ref.empty()) return out;
   for (size_t i = 0; i < stages.size(); ++i) {
-    if (!stages[i].parent.empty() && stages[i].parent == parsed->name &&
-        MatchesRef(*parsed, stages[i].matrix))
-      out.push_back(i);
+    const StageSpec& stage = stages[i];
+    const bool child =
+        !stage.parent.empty() && stage.parent == parsed->name && MatchesRef(*parsed, stage.matrix);
+    const size_t ends = stage.id.find_first_of("[/", ref.size());
+    const bool inside = stage.id.starts_with(ref) && ends == ref.size() &&
+                        stage.id.find('/', ref.size()) != std::string::npos;
+    if (child || inside) out.push_back(i);
   }
   return out;
+}
+
+bool ReadTop(LoadState* state, const YamlNode& root) {
+  if (root.kind == YamlNode::Kind::kNull) {
+    state->Error(Position{}, "the file is empty", "a pipeline starts with name: and has stages:");
+    return false;
+  }
+  if (!state->ExpectMap(root, "a pipeline file")) return false;
+  state->CheckKeys(root, "the pipeline", kTopKeys);
+  if (const YamlNode* name = root.Find("name");
+      name != nullptr && (!name->is_scalar() || name->text.empty() || HasPlaceholder(name->text)))
+    state->Error(*name, "name expects text, got " + DescribeValue(*name));
+  ReadProfiles(state, root);
+  ReadParams(state, root.Find("params"));
+  MarkProfilesUsed(state, root);
+  const YamlNode* stages = root.Find("stages");
+  if (stages == nullptr || stages->kind == YamlNode::Kind::kNull ||
+      (stages->kind == YamlNode::Kind::kMap && stages->entries.empty())) {
+    const Position where = stages == nullptr ? Position{} : state->PositionOf(*stages);
+    if (stages != nullptr || !state->IsMisspelt(root, "stages", kTopKeys))
+      state->Error(where, "the pipeline has no stages", "for example stages: { pages: { uses: data.read } }");
+    return false;
+  }
+  if (!state->ExpectMap(*stages, "stages")) return false;
+  ReadHeads(state, *stages);
+  return true;
+}
+
+void ReadBodies(LoadState* state, const YamlNode& root, const StageDefaults& base, Pipeline* out) {
+  ReadStages(state, ReadDefaults(state, root, base), out);
+  for (const auto& [name, param] : state->params) {
+    if (!param.used) {
+      state->Error(*param.key, "the parameter '" + name + "' is never used",
+                   "use it as ${{ params." + name + " }}, or remove it");
+    }
+    out->params[name] = param.value;
+  }
 }
 
 LoadResult ParsePipeline(std::string text, const fs::path& file, const LoadOptions& options) {
@@ -187,6 +214,8 @@ LoadResult ParsePipeline(std::string text, const fs::path& file, const LoadOptio
   std::error_code error;
   pipeline.dir = fs::absolute(file, error).parent_path().lexically_normal();
   pipeline.name = file.stem().string();
+  state.dir = pipeline.dir;
+  state.file = pipeline.dir / file.filename();
   if (const size_t bad = FindBadUtf8(source->text()); bad != std::string_view::npos) {
     Diagnostic d = FileProblem(file, "the file is not UTF-8 text", "save it with the encoding UTF-8");
     d.line = source->At(bad).line;

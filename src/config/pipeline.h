@@ -125,7 +125,9 @@ struct StageSpec {
   std::map<std::string, std::string> env;  // added to the environment; values may hold placeholders
   std::optional<ExecSpec> exec;
   std::vector<std::string> secrets;  // names used, sorted
-  std::vector<FileRef> files;        // filled by ResolveFiles(), sorted by (param, name)
+  std::filesystem::path dir;         // absolute folder of the file it stands in: paths are relative to it
+  std::shared_ptr<const SourceText> source;  // that file; positions are places in it
+  std::vector<FileRef> files;                // filled by ResolveFiles(), sorted by (param, name)
 };
 
 struct Pipeline {
@@ -141,8 +143,8 @@ struct Pipeline {
   const StageSpec* Find(std::string_view id) const;
   // Index into `stages`, or nothing.
   std::optional<size_t> IndexOf(std::string_view id) const;
-  // What a reference names, in file order: a stage, all children of a matrix ("tune"), or those that have
-  // some values ("tune[r=16]"). Empty: nothing.
+  // What a reference names, in file order: a stage, all children of a matrix ("tune"), those that have some
+  // values ("tune[r=16]"), or all stages of a pipeline file that a stage uses ("clean"). Empty: nothing.
   std::vector<size_t> Select(std::string_view ref) const;
 };
 
@@ -194,6 +196,11 @@ LoadResult ParseStageParams(std::string text, const std::string& name, const Sta
 // `pipeline->stages`: relative to the pipeline's folder, sorted, each file once. Fills StageSpec::files.
 // Reports missing paths and globs that match nothing. Disabled stages are left alone.
 std::vector<Diagnostic> ResolveFiles(Pipeline* pipeline);
+
+// The folder that a stage's paths are relative to, and where its commands run.
+std::filesystem::path FolderOf(const Pipeline& pipeline, const StageSpec& stage);
+// The text that a stage's positions are places in.
+const SourceText& SourceOf(const Pipeline& pipeline, const StageSpec& stage);
 
 // What ResolveFiles() would report, at the cost of one match a pattern.
 std::vector<Diagnostic> CheckFiles(const Pipeline& pipeline);

@@ -157,9 +157,14 @@ json PipelineJsonSchema(const Catalog& catalog) {
                         {"then", std::move(then)}});
   }
   uses.push_back({{"const", "exec"}, {"description", "Runs any program."}});
+  uses.push_back({{"type", "string"},
+                  {"pattern", "^\\.\\.?/|\\.ya?ml$"},
+                  {"description", "A pipeline file, whose stages become part of this one."}});
   branches.push_back({{"if", {{"required", {"uses"}}, {"properties", {{"uses", {{"const", "exec"}}}}}}},
                       {"then", ExecBranch()}});
 
+  json types = {{"enum", kArtifactTypes}};
+  types["enum"].push_back("any");
   const json cause = {{"type", "string"}, {"pattern", "^(crash|timeout|memory|error|exit(:[0-9]+)?)$"}};
   const json causes = {
       {"description", "What is tried again; everything without it."},
@@ -234,7 +239,7 @@ json PipelineJsonSchema(const Catalog& catalog) {
         {"required", {"uses"}},
         {"additionalProperties", false},
         {"properties",
-         {{"uses", {{"oneOf", std::move(uses)}, {"description", "What the stage does."}}},
+         {{"uses", {{"anyOf", std::move(uses)}, {"description", "What the stage does."}}},
           {"in", {{"type", "object"}, {"description", "Input artifacts, by port: stage.port."}}},
           {"out", {{"description", "Outputs of a stage with uses: exec."}}},
           {"with", {{"type", "object"}, {"description", "Parameters."}}},
@@ -263,6 +268,14 @@ json PipelineJsonSchema(const Catalog& catalog) {
          {{"type", "object"},
           {"description", "Values for ${{ params.NAME }}; overridable with -p NAME=VALUE."}}},
         {"env", {{"$ref", "#/$defs/env"}}},
+        {"inputs",
+         {{"type", "object"},
+          {"description", "Of a file that others use: what they give, by name, with its type."},
+          {"additionalProperties", types}}},
+        {"outputs",
+         {{"type", "object"},
+          {"description", "Of a file that others use: what they can take, by name."},
+          {"additionalProperties", {{"$ref", "#/$defs/reference"}}}}},
         {"defaults",
          {{"$ref", "#/$defs/settings"}, {"description", "What every stage has unless it says otherwise."}}},
         {"profiles",

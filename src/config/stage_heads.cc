@@ -3,6 +3,7 @@
 
 #include "base/strings.h"
 #include "config/artifact_types.h"
+#include "config/include.h"
 #include "config/load_state.h"
 
 namespace genflow {
@@ -32,7 +33,7 @@ StageHead ReadHead(LoadState* state, const YamlNode::Entry& entry,
                    const std::vector<std::string>& catalog_names) {
   StageHead head;
   head.key = entry.key;
-  head.id = entry.key->text;
+  head.id = state->prefix + entry.key->text;
   const std::string& id = entry.key->text;
   if (!IsIdentifier(id, true)) {
     state->Error(*entry.key, "'" + id.substr(0, 100) + "' cannot name a stage",
@@ -64,6 +65,7 @@ StageHead ReadHead(LoadState* state, const YamlNode::Entry& entry,
   }
   head.info = state->options.catalog->Find(uses->text);
   if (head.info != nullptr) return head;
+  if (IsPipelineFile(uses->text) && !HasPlaceholder(uses->text)) return head;
   if (HasPlaceholder(uses->text)) {
     state->Error(*uses, "uses: the name of a stage cannot be an expression");
   } else {
@@ -72,6 +74,12 @@ StageHead ReadHead(LoadState* state, const YamlNode::Entry& entry,
         state->DidYouMean(uses->text, catalog_names, "list the stages there are with: genflow stages ls"));
   }
   return head;
+}
+
+void OpenFile(LoadState* state, StageHead* head) {
+  const bool file = head->uses != nullptr && head->info == nullptr && !head->exec &&
+                    IsPipelineFile(head->uses->text) && !HasPlaceholder(head->uses->text);
+  if (file) OpenInclude(state, head);
 }
 
 // Adds the stage, or the children of its matrix.
@@ -85,12 +93,14 @@ void AddHead(LoadState* state, StageHead head) {
       child.is_child = true;
       child.matrix = values;
       child.id += MatrixSuffix(values);
+      OpenFile(state, &child);
       group.push_back(state->heads.size());
       state->heads.push_back(std::move(child));
     }
     if (children) return;
     head.bad_matrix = true;
   }
+  if (!head.bad_matrix) OpenFile(state, &head);
   group.push_back(state->heads.size());
   state->heads.push_back(std::move(head));
 }
@@ -104,13 +114,14 @@ void ReadHeads(LoadState* state, const YamlNode& stages) {
     StageHead head = ReadHead(state, entry, catalog_names);
     const std::string_view id = entry.key->text;
     state->stage_ids.emplace_back(id);
-    for (const std::string& port : LoadState::OutputNames(head)) {
-      auto& examples = state->outputs_of_type[*LoadState::OutputType(head, port)];
+    AddHead(state, std::move(head));
+    const StageHead& added = state->heads.back();
+    for (const std::string& port : LoadState::OutputNames(added)) {
+      auto& examples = state->outputs_of_type[*LoadState::OutputType(added, port)];
       if (examples.empty() || (examples.size() == 1 && !examples[0].starts_with(std::string(id) + "."))) {
         examples.push_back(std::string(id) + "." + port);
       }
     }
-    AddHead(state, std::move(head));
   }
 }
 

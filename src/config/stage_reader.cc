@@ -150,8 +150,8 @@ void ReadSettings(LoadState* state, const YamlNode& map, const std::string& plac
   }
 }
 
-StageDefaults ReadDefaults(LoadState* state, const YamlNode& root) {
-  StageDefaults out;
+StageDefaults ReadDefaults(LoadState* state, const YamlNode& root, StageDefaults base) {
+  StageDefaults out = std::move(base);
   const auto read_env = [&](const YamlNode* node) {
     if (node == nullptr || node->kind == YamlNode::Kind::kNull) return;
     Scope env(state, Scope::kParams | Scope::kEnv | Scope::kSecrets, "env", nullptr, &out.secrets);
@@ -173,7 +173,9 @@ StageDefaults ReadDefaults(LoadState* state, const YamlNode& root) {
 StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults& defaults) {
   StageSpec stage;
   stage.id = head.id;
-  if (head.is_child) stage.parent = head.key->text;
+  stage.dir = state->dir;
+  stage.source = state->source;
+  if (head.is_child) stage.parent = state->prefix + head.key->text;
   stage.matrix = head.matrix;
   stage.position = state->PositionOf(*head.key);
   stage.info = head.info;

@@ -3,7 +3,7 @@
 
 #include "base/sha256.h"
 #include "base/strings.h"
-#include "config/load_state.h"
+#include "config/include.h"
 
 namespace genflow {
 
@@ -176,16 +176,26 @@ NameValue Scope::Output(const std::string& stage, const std::string& port) {
     out.at_port = true;
     return out;
   }
+  InputRef source{"", head->id, port, *type, position_, false, {}};
+  if (head->include != nullptr) {
+    const auto& inner = head->include->outputs.at(port);
+    if (inner.empty()) return Refused("");
+    if (inner.size() > 1)
+      return Refused("'" + stage + "." + port + "' is " + std::to_string(inner.size()) + " artifacts",
+                     "take them all at an input port");
+    source.source_stage = inner.front().source_stage;
+    source.source_port = inner.front().source_port;
+  }
   if ((allow_ & kRun) != 0) {
     NameValue out;
     out.state = NameValue::State::kUnknown;
     ConditionStages(stage, true, &out);
     return out;
   }
-  if (outputs_ != nullptr) outputs_->push_back({"", head->id, port, *type, position_});
+  if (outputs_ != nullptr) outputs_->push_back(source);
   Placeholder placeholder;
-  placeholder.stage = head->id;
-  placeholder.port = port;
+  placeholder.stage = source.source_stage;
+  placeholder.port = source.source_port;
   NameValue out;
   out.value = placeholder.ToText();
   return out;

@@ -86,11 +86,13 @@ void ReadWith(LoadState* state, const StageInfo& info, Position where, const Yam
     if (given.count(param.name) > 0) continue;
     if (param.required) {
       const std::string needs = " needs the parameter '" + param.name + "'";
-      state->Error(where,
-                   stage->id.empty() ? info.name + needs
-                                     : "stage '" + (stage->parent.empty() ? stage->id : stage->parent) + "'" +
-                                           needs + " of " + info.name,
-                   param.doc.empty() ? "" : param.name + ": " + param.doc);
+      state->Error(
+          where,
+          stage->id.empty()
+              ? info.name + needs
+              : "stage '" + (stage->parent.empty() ? stage->id : stage->parent).substr(state->prefix.size()) +
+                    "'" + needs + " of " + info.name,
+          param.doc.empty() ? "" : param.name + ": " + param.doc);
     } else if (param.default_value) {
       SetNested(&stage->with, param.name, *param.default_value);
     }

@@ -40,7 +40,7 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
   Job job;
   job.id = id;
   job.stage = stage.id;
-  job.cwd = pipeline.dir;
+  job.cwd = FolderOf(pipeline, stage);
   job.tag = facts.run + "/" + stage.id + "/" + std::to_string(attempt.number);
   const std::string threads = std::to_string(attempt.grant.cpus);
   job.env = {{"GENFLOW_RUN_ID", facts.run},

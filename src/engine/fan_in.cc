@@ -10,8 +10,8 @@ Status MakeFanIn(const fs::path& folder, const std::vector<FanInEntry>& entries)
   GF_CHECK_OK(MakeDirectories(folder));
   nlohmann::json index = nlohmann::json::array();
   for (const auto& entry : entries) {
-    // Children of one matrix have the same text before their last '/'.
-    const std::string name = entry.stage.substr(entry.stage.rfind('/') + 1);
+    const std::string& name = entry.stage;
+    GF_CHECK_OK(MakeDirectories((folder / name).parent_path()));
     std::error_code ec;
     fs::create_symlink(entry.artifact.path, folder / name, ec);
     if (ec) return ErrnoError((folder / name).string(), ec.value());
