@@ -409,7 +409,7 @@ class Runner {
       return start;
     if (auto key = cache_.Key(node); key.ok()) {
       start.key = key->key;
-      start.key_components_json = key->components;
+      start.key_components_json = masker_.Mask(key->components);
     }
     for (const auto* inputs : {&stage.inputs, &stage.expression_inputs}) {
       for (const auto& input : *inputs) {

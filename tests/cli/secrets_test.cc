@@ -27,7 +27,7 @@ stages:
     uses: exec
     with:
       run: |
-        echo "note ${{ params.note }}"
+        : "note ${{ params.note }}"
         echo "out $TOKEN"; echo "err $TOKEN" >&2
         printf '%s' "$TOKEN" | base64 -w0; echo
         mkdir -p "$(dirname "$GENFLOW_OUT_O")"; echo x > "$GENFLOW_OUT_O"
@@ -55,7 +55,7 @@ TEST_F(Secrets, AreMaskedWhereverTheyAreSaid) {
   }
   const auto run = box.Genflow({"run", "-k"});
   EXPECT_EQ(run.code, 1);
-  EXPECT_NE(run.err.find("plugin: failed: message ***"), std::string::npos) << run.err;
+  EXPECT_NE(run.err.find("error: plugin: message ***\n  hint: hint ***\n"), std::string::npos) << run.err;
   for (const std::vector<std::string>& args : {std::vector<std::string>{"logs", "shell"},
                                                {"logs", "plugin"},
                                                {"runs", "show"},
