@@ -20,7 +20,7 @@ class Secrets : public testing::Test {
   Sandbox box;
 };
 
-constexpr char kTalkative[] = R"(name: p
+constexpr char kTalkative[] = R"yaml(name: p
 params: { note: plain }
 stages:
   shell:
@@ -39,7 +39,7 @@ stages:
     uses: test.act
     with: { do: tell, token: "${{ secrets.TOKEN }}", text: "${{ secrets.TOKEN }}" }
     retries: { max: 1, backoff: 0s }
-)";
+)yaml";
 
 TEST_F(Secrets, AreMaskedWhereverTheyAreSaid) {
   box.Write("pipeline.yaml", kTalkative);
