@@ -27,6 +27,8 @@ std::vector<InputRef> ReadOuterInput(LoadState* state, const YamlNode& node, con
   if (found == state->inputs.end()) {
     std::vector<std::string> names;
     for (const auto& [other, input] : state->inputs) names.push_back(other);
+    // What was probably meant is not reported as unused as well.
+    if (const auto near = state->Nearest(name, names)) state->inputs.at(*near).used = true;
     state->Error(node, what + ": the file has no input '" + name + "'",
                  state->DidYouMean(name, names, "its inputs: " + Join(names, ", ")));
     return {};

@@ -41,7 +41,7 @@ NameValue Refused(std::string message, std::string hint = {}) {
 
 NameValue Scope::Refuse(const std::string& what) const {
   return Refused(what + " cannot be used in " + place_,
-                 place_ == "run" ? "pass it through env: and use the variable" : "");
+                 place_ == "run" && what == "secrets" ? "pass it through env: and use the variable" : "");
 }
 
 NameValue Scope::Param(const std::string& name) {

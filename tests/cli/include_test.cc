@@ -143,7 +143,64 @@ stages:
     in: { in: inputs.other }
     with: { do: tlak }
 )");
-  EXPECT_EQ(Refusal(), "");
+  EXPECT_EQ(Refusal(), R"x(
+parts/part.yaml:1:23: error: the parameter 'unused' is never used
+    1 | params: { word: none, unused: 1 }
+      |                       ^~~~~~
+  hint: use it as ${{ params.unused }}, or remove it
+  used by pipeline.yaml:10:11
+
+parts/part.yaml:2:39: error: the input 'never' is never used
+    2 | inputs: { text: file, other: dataset, never: fiel }
+      |                                       ^~~~~
+  hint: use it as inputs.never, or remove it
+  used by pipeline.yaml:10:11
+
+parts/part.yaml:2:46: error: inputs.never: expected an artifact type, got 'fiel'
+    2 | inputs: { text: file, other: dataset, never: fiel }
+      |                                              ^~~~
+  hint: did you mean 'file'?
+  used by pipeline.yaml:10:11
+
+parts/part.yaml:3:18: error: outputs.copy: there is no stage 'copi'
+    3 | outputs: { copy: copi.o }
+      |                  ^~~~
+  hint: did you mean 'copy'?
+  used by pipeline.yaml:10:11
+
+parts/part.yaml:7:17: error: in.text: the file has no input 'txet'
+    7 |     in: { text: inputs.txet }
+      |                 ^~~~~~~~~~~
+  hint: did you mean 'text'?
+  used by pipeline.yaml:10:11
+
+parts/part.yaml:8:30: error: unknown parameter 'wrod'
+    8 |     with: { run: "${{ params.wrod }}" }
+      |                              ^~~~
+  hint: did you mean 'word'?
+  used by pipeline.yaml:10:11
+
+parts/part.yaml:12:17: error: with.do: expected one of write, sleep, hang, invalid, io, crash, kill, exit, garbage, close, nothing, gate, flaky, talk, daemon, nan, quiet-fail, env, token, tell, got 'tlak'
+   12 |     with: { do: tlak }
+      |                 ^~~~
+  hint: did you mean 'talk'?
+  used by pipeline.yaml:10:11
+
+pipeline.yaml:9:3: error: stage 'part' needs the input 'other' of ./parts/part.yaml, a dataset
+    9 |   part:
+      |   ^~~~
+
+pipeline.yaml:9:3: error: stage 'part' needs the input 'never' of ./parts/part.yaml
+    9 |   part:
+      |   ^~~~
+
+pipeline.yaml:15:38: error: in.all: stage 'part' has no output 'all'
+   15 |     in: { text: part.copy, all: part.all }
+      |                                      ^~~
+  hint: its outputs: copy
+
+10 errors
+)x");
 }
 
 TEST_F(Include, MistakesOfTheUserAreShownThere) {
@@ -164,18 +221,80 @@ stages:
     in: { a: part.cpoy, b: part/copy.o }
     with: { run: x }
 )");
-  EXPECT_EQ(Refusal(), "");
+  EXPECT_EQ(Refusal(), R"x(
+pipeline.yaml:5:13: error: the pipeline has no parameter 'wrod'
+    5 |     with: { wrod: x, times: many }
+      |             ^~~~
+  hint: did you mean 'word'?
+
+pipeline.yaml:5:29: error: times: expected an integer, like the default 1
+    5 |     with: { wrod: x, times: many }
+      |                             ^~~~
+
+pipeline.yaml:6:11: error: './parts/part.yaml' has no input 'txet'
+    6 |     in: { txet: part.copy }
+      |           ^~~~
+  hint: did you mean 'text'?
+
+pipeline.yaml:7:14: error: timeout: expected a duration such as 90s or 1h30m, got 'soon'
+    7 |     timeout: soon
+      |              ^~~~
+
+pipeline.yaml:8:9: error: the `if` of a pipeline file cannot ask how other stages went
+    8 |     if: failure()
+      |         ^~~~~~~~~
+  hint: let the stages in ./parts/part.yaml ask
+
+pipeline.yaml:9:5: error: only a stage with uses: exec declares out
+    9 |     out: { o: file }
+      |     ^~~
+  hint: the file has outputs of its own
+
+pipeline.yaml:11:11: error: cannot read the pipeline file ./parts/prat.yaml: No such file or directory
+   11 |     uses: ./parts/prat.yaml
+      |           ^~~~~~~~~~~~~~~~~
+  hint: it is looked for at DIR/parts/prat.yaml
+
+pipeline.yaml:14:16: error: 'part' is a pipeline file, which has an outcome, but no metrics or paths
+   14 |     if: stages.part.metrics.x < 1
+      |                ^~~~
+
+pipeline.yaml:15:19: error: in.a: stage 'part' has no output 'cpoy'
+   15 |     in: { a: part.cpoy, b: part/copy.o }
+      |                   ^~~~
+  hint: did you mean 'copy'?
+
+pipeline.yaml:15:28: error: in.b: there is no stage 'part/copy'
+   15 |     in: { a: part.cpoy, b: part/copy.o }
+      |                            ^~~~~~~~~
+
+10 errors
+)x");
 }
 
 TEST_F(Include, FilesCannotUseEachOtherInACircle) {
   box.Write("pipeline.yaml", "stages:\n  a: { uses: ./b.yaml }\n");
   box.Write("b.yaml", "stages:\n  b: { uses: ./pipeline.yaml }\n");
-  EXPECT_EQ(Refusal(), "");
+  EXPECT_EQ(Refusal(), R"x(
+b.yaml:2:14: error: the pipeline files use each other in a circle: pipeline.yaml -> b.yaml -> pipeline.yaml
+    2 |   b: { uses: ./pipeline.yaml }
+      |              ^~~~~~~~~~~~~~~
+  used by pipeline.yaml:2:14
+
+1 error
+)x");
 }
 
 TEST_F(Include, AFileWithInputsDoesNotRunAlone) {
   box.Write("pipeline.yaml", "inputs: { a: file }\nstages:\n  a: { uses: exec, with: { run: x } }\n");
-  EXPECT_EQ(Refusal(), "");
+  EXPECT_EQ(Refusal(), R"x(
+pipeline.yaml:1:9: error: a pipeline with inputs runs only where another one uses it
+    1 | inputs: { a: file }
+      |         ^
+  hint: in that one: uses: ./pipeline.yaml
+
+1 error
+)x");
 }
 
 TEST_F(Include, ProblemsAsJsonSayWhereTheFileIsUsed) {
