@@ -239,7 +239,7 @@ json PipelineJsonSchema(const Catalog& catalog) {
         {"required", {"uses"}},
         {"additionalProperties", false},
         {"properties",
-         {{"uses", {{"anyOf", std::move(uses)}, {"description", "What the stage does."}}},
+         {{"uses", {{"oneOf", std::move(uses)}, {"description", "What the stage does."}}},
           {"in", {{"type", "object"}, {"description", "Input artifacts, by port: stage.port."}}},
           {"out", {{"description", "Outputs of a stage with uses: exec."}}},
           {"with", {{"type", "object"}, {"description", "Parameters."}}},
