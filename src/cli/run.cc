@@ -129,7 +129,8 @@ int ShowPlan(const Options& options, const fs::path& file, const Catalog& catalo
   if (!store.ok()) return Report(store.error());
   auto loaded = LoadForUse(options.pipeline, file, catalog, &*store);
   if (!loaded.ok()) return Report(loaded.error());
-  if (!ShowDiagnostics(*loaded, options.json)) return kExitUsage;
+  // Warnings are no part of the answer.
+  if (!ShowDiagnostics(*loaded, options.json && HasErrors(loaded->diagnostics))) return kExitUsage;
   auto plan = PlanPipeline(*loaded->pipeline, *store, run);
   if (!plan.ok()) return Report(plan.error());
   if (!options.json) {

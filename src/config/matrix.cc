@@ -194,18 +194,15 @@ class MatrixReader {
   }
 
   void Exclude(const YamlNode& written) {
-    for (const auto& [at, values] : ReadEntries(written, "matrix.exclude", true)) {
+    for (const auto& [unused, values] : ReadEntries(written, "matrix.exclude", true)) {
       if (failed_) return;
       const auto excluded = [&values = values](const Combination& combination) {
         return std::all_of(values.begin(), values.end(), [&](const MatrixValue& value) {
           return SameMatrixValue(*Find(combination.values, value.name), value);
         });
       };
-      const size_t before = combinations_.size();
       combinations_.erase(std::remove_if(combinations_.begin(), combinations_.end(), excluded),
                           combinations_.end());
-      if (combinations_.size() == before)
-        state_.Warn(state_.PositionOf(*at), "matrix.exclude: no combination has these values");
     }
   }
 
