@@ -203,7 +203,11 @@ class Runner {
     const RunKnowledge knowledge = KnowledgeOf(node);
     const auto decision = Decide(stage.conditions, knowledge);
     if (!decision.ok()) return FailBeforeStart(node, decision.error());
-    n.reacts = IsReaction(stage) || !knowledge.needs_succeeded;
+    n.reacts = IsReaction(stage);
+    for (const size_t before : graphs_.order.Predecessors(node)) {
+      const StageOutcome outcome = OutcomeOf(before);
+      n.reacts |= outcome == StageOutcome::kFailure || outcome == StageOutcome::kCancelled;
+    }
     if (decision->yes) return Ok();
     n.why_not = decision->Reason();
     const std::vector<size_t> skipped = schedule_->Skip(node);
