@@ -306,6 +306,7 @@ const YamlNode* Scope::Resolve(const YamlNode& node) {
                     "use toJSON() or join()");
       failed = true;
     }
+    if (const std::string* written = WrittenValue(Trim(text.substr(start, end - start)))) piece = *written;
     if (escape_) piece = EscapeMatrixValue(piece);
     placeholders += CountPlaceholders(piece);
     out.append(text.substr(at, open - at)).append(piece);
@@ -319,6 +320,15 @@ const YamlNode* Scope::Resolve(const YamlNode& node) {
     return nullptr;
   }
   return FromJson(json(std::move(out)), node);
+}
+
+const std::string* Scope::WrittenValue(std::string_view expression) const {
+  constexpr std::string_view kMatrixDot = "matrix.";
+  if (!expression.starts_with(kMatrixDot) || state_->current == nullptr) return nullptr;
+  for (const auto& value : state_->current->matrix) {
+    if (value.name == expression.substr(kMatrixDot.size())) return &value.text;
+  }
+  return nullptr;
 }
 
 const YamlNode* Scope::ResolveReference(const YamlNode& node) {

@@ -55,11 +55,11 @@ class Matrix : public testing::Test {
 TEST_F(Matrix, ChildrenRunAndAreCollected) {
   const auto run = box.Genflow({"run", "--quiet"});
   ASSERT_EQ(run.code, 0) << run.err;
-  EXPECT_EQ(box.Artifact("tune[r=8,lr=1e-4].model"), "r=8 lr=0.0001 small");
-  EXPECT_EQ(box.Artifact("tune[r=16,lr=2e-4].model"), "r=16 lr=0.0002 -");
+  EXPECT_EQ(box.Artifact("tune[r=8,lr=1e-4].model"), "r=8 lr=1e-4 small");
+  EXPECT_EQ(box.Artifact("tune[r=16,lr=2e-4].model"), "r=16 lr=2e-4 -");
   EXPECT_EQ(box.Artifact("all.table"),
-            "measure[r=16,lr=2e-4]: measured r=16 lr=0.0002 -\n"
-            "measure[r=8,lr=2e-4]: measured r=8 lr=0.0002 small\n");
+            "measure[r=16,lr=2e-4]: measured r=16 lr=2e-4 -\n"
+            "measure[r=8,lr=2e-4]: measured r=8 lr=2e-4 small\n");
   json index = json::parse(box.Artifact("all.index"));
   for (auto& entry : index) {
     EXPECT_TRUE(entry["digest"].get<std::string>().starts_with("sha256:"));
