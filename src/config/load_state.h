@@ -180,8 +180,6 @@ class Scope : public ExprNames {
 
  private:
   NameValue Refuse(const std::string& what) const;
-  // For "matrix.NAME" and nothing else: the value as the user has written it, which text takes over.
-  const std::string* WrittenValue(std::string_view expression) const;
   // Remembers what a name stands for, where a condition is read.
   NameValue Captured(const std::string& name, NameValue value);
   // The stages of a condition, which wait for them; `reads`: their metrics or outputs. Empty: `problem`.

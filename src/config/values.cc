@@ -29,6 +29,16 @@ std::vector<std::string> KeysOf(const std::map<std::string, ParamValue>& map) {
   return out;
 }
 
+// For "matrix.NAME" and nothing else: the value as the user has written it, which text takes over.
+const std::string* WrittenValue(const LoadState& state, std::string_view expression) {
+  constexpr std::string_view kMatrixDot = "matrix.";
+  if (!expression.starts_with(kMatrixDot) || state.current == nullptr) return nullptr;
+  for (const auto& value : state.current->matrix) {
+    if (value.name == expression.substr(kMatrixDot.size())) return &value.text;
+  }
+  return nullptr;
+}
+
 NameValue Refused(std::string message, std::string hint = {}) {
   NameValue out;
   out.state = NameValue::State::kRefused;
@@ -306,7 +316,8 @@ const YamlNode* Scope::Resolve(const YamlNode& node) {
                     "use toJSON() or join()");
       failed = true;
     }
-    if (const std::string* written = WrittenValue(Trim(text.substr(start, end - start)))) piece = *written;
+    if (const std::string* written = WrittenValue(*state_, Trim(text.substr(start, end - start))))
+      piece = *written;
     if (escape_) piece = EscapeMatrixValue(piece);
     placeholders += CountPlaceholders(piece);
     out.append(text.substr(at, open - at)).append(piece);
@@ -320,15 +331,6 @@ const YamlNode* Scope::Resolve(const YamlNode& node) {
     return nullptr;
   }
   return FromJson(json(std::move(out)), node);
-}
-
-const std::string* Scope::WrittenValue(std::string_view expression) const {
-  constexpr std::string_view kMatrixDot = "matrix.";
-  if (!expression.starts_with(kMatrixDot) || state_->current == nullptr) return nullptr;
-  for (const auto& value : state_->current->matrix) {
-    if (value.name == expression.substr(kMatrixDot.size())) return &value.text;
-  }
-  return nullptr;
 }
 
 const YamlNode* Scope::ResolveReference(const YamlNode& node) {
