@@ -137,15 +137,15 @@ void CheckExecPorts(LoadState* state, const YamlNode* ports, std::string_view wh
 }  // namespace
 
 void ReadSettings(LoadState* state, const YamlNode& map, const std::string& place, StageDefaults* out) {
-  Scope scope(state, Scope::kParams | Scope::kEnv | Scope::kMatrix, place);
+  const unsigned matrix = state->current == nullptr ? 0u : Scope::kMatrix;
+  Scope scope(state, Scope::kParams | Scope::kEnv | matrix, place);
   if (const YamlNode* at = map.Find("retries"); at != nullptr) ReadRetries(scope, *at, out);
   if (const YamlNode* at = map.Find("timeout"); at != nullptr) {
     if (const auto seconds = ReadDuration(scope, *at, "timeout", false)) out->timeout = seconds;
   }
   if (const YamlNode* at = map.Find("resources"); at != nullptr) ReadResources(scope, *at, &out->resources);
   if (const YamlNode* at = map.Find("env"); at != nullptr) {
-    Scope env(state, Scope::kParams | Scope::kEnv | Scope::kMatrix | Scope::kSecrets, place, nullptr,
-              &out->secrets);
+    Scope env(state, Scope::kParams | Scope::kEnv | matrix | Scope::kSecrets, place, nullptr, &out->secrets);
     ReadEnv(env, *at, &out->env);
   }
 }

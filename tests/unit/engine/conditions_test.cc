@@ -207,8 +207,8 @@ TEST_F(Conditions, ASecondSignalStopsReactionsToo) {
 TEST_F(Conditions, AMatrixHasOneOutcome) {
   executor_.scripts["t[n=2]"] = {{.code = 1}};
   options_.keep_going = true;
-  const auto pipeline =
-      Load({{"t", "matrix: { n: [1, 2] }"}, {"notify", "if: stages.t.outcome == 'failure'"}});
+  const auto pipeline = Load({{"t", "matrix: { n: [1, 2] }, env: { N: '${{ matrix.n }}' }"},
+                              {"notify", "if: stages.t.outcome == 'failure'"}});
   EXPECT_EQ(Run(pipeline).exit_code, 1);
   EXPECT_EQ(observer_.lines.back(), "ran notify");
 }
