@@ -19,9 +19,9 @@ struct FanInEntry {
 
 inline constexpr const char* kFanInIndex = "index.json";
 
-// Makes `folder`, with a symbolic link to each artifact, named by the child's id (a '/' in it makes a folder),
-// and index.json: a list of {"stage", "matrix", "type", "digest", "path"} in the order of `entries`, where
-// `path` is the link's, relative to the folder.
+// Makes `folder`, with a symbolic link to each artifact, named by the child's id (a '/' in it makes a
+// folder), and index.json: a list of {"stage", "matrix", "type", "digest", "path"} in the order of `entries`,
+// where `path` is the link's, relative to the folder.
 Status MakeFanIn(const std::filesystem::path& folder, const std::vector<FanInEntry>& entries);
 
 }  // namespace genflow
