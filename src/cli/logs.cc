@@ -69,7 +69,15 @@ Status Reload(Store& store, Asked* asked) {
 // `ref`: "", STAGE (of the latest run), RUN, RUN/ or RUN/STAGE. Stages win over runs.
 Result<Asked> Resolve(Store& store, const std::string& ref) {
   Asked asked;
-  const size_t slash = ref.find('/');
+  size_t slash = ref.find('/');
+  if (slash != std::string::npos) {  // also in the ids of stages of a file that a pipeline uses
+    if (const auto latest = store.ResolveRun("latest"); latest.ok()) {
+      asked.run.id = *latest;
+      asked.stage = ref;
+      GF_CHECK_OK(Reload(store, &asked));
+      if (asked.HasStage()) slash = std::string::npos;
+    }
+  }
   if (slash != std::string::npos) {
     GF_TRY(asked.run.id, store.ResolveRun(ref.substr(0, slash)));
     asked.stage = ref.substr(slash + 1);
@@ -102,6 +110,12 @@ Error NoSuchStage(Store& store, const Asked& asked) {
             "run " + run.id + " of " + run.pipeline + " has: genflow logs " + run.id + "/" + asked.stage);
     }
   }
+  std::vector<std::string> children;
+  for (const auto& name : asked.StageNames()) {
+    if (name.starts_with(asked.stage + "[")) children.push_back(name);
+  }
+  if (!children.empty())
+    return MakeError(Code::kNotFound, message, "it has a matrix: name one of " + Join(children, ", "));
   const auto near = NearestName(asked.stage, asked.StageNames());
   return MakeError(Code::kNotFound, message,
                    near ? "did you mean '" + *near + "'?"

@@ -28,8 +28,15 @@ inline void AddPipelineOptions(CLI::App& command, PipelineOptions& options) {
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   command
-      .add_option("--params-file", options.params_file, "YAML or JSON file of parameters; -p wins over it")
-      ->type_name("FILE");
+      .add_option("-f,--params-file", options.params_files,
+                  "YAML or JSON file of parameters; may be repeated, later ones win, and -p over all")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  command
+      .add_option("--profile", options.profiles,
+                  "Puts a profile of the pipeline in force; may be repeated, later ones win")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   command
       .add_option("--secrets-file", options.secrets_file, "File of NAME=VALUE lines that only you can read")
       ->type_name("FILE");

@@ -108,11 +108,12 @@ std::vector<Diagnostic> CheckWithPlugins(const Pipeline& pipeline) {
       const StageSpec& stage = *asked.stages[i];
       if (!answer.ok()) {
         const Error& error = answer.error();
-        out.push_back(pipeline.source->Report(stage.uses_position, error.message, error.hint));
+        out.push_back(SourceOf(pipeline, stage).Report(stage.uses_position, error.message, error.hint));
         continue;
       }
       for (const auto& problem : (*answer)[i]) {
-        out.push_back(pipeline.source->Report(PlaceOf(stage, problem.param), problem.message, problem.hint));
+        out.push_back(
+            SourceOf(pipeline, stage).Report(PlaceOf(stage, problem.param), problem.message, problem.hint));
       }
       if ((*answer)[i].empty()) right.push_back(asked.digests[i]);
     }

@@ -49,7 +49,7 @@ bool ShowDiagnostics(const LoadResult& loaded, bool json) {
 std::vector<std::string> SplitNames(const std::vector<std::string>& texts) {
   std::vector<std::string> out;
   for (const auto& text : texts) {
-    for (const auto piece : Split(text, ',')) {
+    for (const auto& piece : SplitStageRefs(text)) {
       if (!Trim(piece).empty()) out.emplace_back(Trim(piece));
     }
   }
@@ -129,7 +129,8 @@ int ShowPlan(const Options& options, const fs::path& file, const Catalog& catalo
   if (!store.ok()) return Report(store.error());
   auto loaded = LoadForUse(options.pipeline, file, catalog, &*store);
   if (!loaded.ok()) return Report(loaded.error());
-  if (!ShowDiagnostics(*loaded, options.json)) return kExitUsage;
+  // Warnings are no part of the answer.
+  if (!ShowDiagnostics(*loaded, options.json && HasErrors(loaded->diagnostics))) return kExitUsage;
   auto plan = PlanPipeline(*loaded->pipeline, *store, run);
   if (!plan.ok()) return Report(plan.error());
   if (!options.json) {

@@ -68,6 +68,30 @@ fs::path GivenStore(const std::string& option) {
   return variable != nullptr ? variable : "";
 }
 
+// Looks a secret up in `file` (empty: none), the environment and the folder $GENFLOW_SECRETS_DIR, in this
+// order.
+Result<NameLookup> SecretsOf(const std::string& file) {
+  std::map<std::string, std::string> given;
+  if (!file.empty()) {
+    GF_TRY(given, ReadSecretsFile(file));
+  }
+  const char* folder = std::getenv("GENFLOW_SECRETS_DIR");
+  const fs::path secrets = folder == nullptr ? "" : folder;
+  std::error_code ec;
+  if (!secrets.empty() && !fs::is_directory(secrets, ec))
+    return InvalidError("GENFLOW_SECRETS_DIR: " + secrets.string() + " is not a folder",
+                        "it holds a file for each secret, named like it");
+  return NameLookup([given, secrets](const std::string& name) -> std::optional<std::string> {
+    if (const auto it = given.find(name); it != given.end()) return it->second;
+    if (const char* value = std::getenv(("GENFLOW_SECRET_" + name).c_str()); value != nullptr) return value;
+    if (secrets.empty()) return std::nullopt;
+    auto text = ReadFile(secrets / name, 1u << 20);
+    if (!text.ok()) return std::nullopt;
+    if (text->ends_with('\n')) text->pop_back();
+    return *std::move(text);
+  });
+}
+
 }  // namespace
 
 Catalog UsableCatalog() {
@@ -130,17 +154,14 @@ Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& fi
     }
     load.overrides.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
-  if (!options.params_file.empty()) {
-    GF_TRY(load.param_values, ReadParamsFile(options.params_file));
+  for (const auto& params : options.params_files) {
+    GF_TRY(auto read, LoadParamsFile(params));
+    load.param_files.push_back(std::move(read));
   }
-  if (!options.secrets_file.empty()) {
-    GF_TRY(const auto secrets, ReadSecretsFile(options.secrets_file));
-    load.secrets = [secrets](const std::string& name) -> std::optional<std::string> {
-      if (const auto it = secrets.find(name); it != secrets.end()) return it->second;
-      const char* value = std::getenv(("GENFLOW_SECRET_" + name).c_str());
-      return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-    };
+  for (const auto& names : options.profiles) {
+    for (const auto name : Split(names, ',')) load.profiles.emplace_back(Trim(name));
   }
+  GF_TRY(load.secrets, SecretsOf(options.secrets_file));
   if (store != nullptr) {
     GF_TRY(load.secret_salt, SecretSalt(*store));
   }

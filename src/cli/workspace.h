@@ -15,9 +15,11 @@ namespace genflow::cli {
 
 // Options of the commands that read a pipeline.
 struct PipelineOptions {
-  std::string file;                 // empty: pipeline.yaml here
-  std::vector<std::string> params;  // -p name=value
-  std::string params_file, secrets_file;
+  std::string file;                       // empty: pipeline.yaml here
+  std::vector<std::string> params;        // -p name=value
+  std::vector<std::string> params_files;  // -f, later ones win
+  std::vector<std::string> profiles;      // --profile, later ones win
+  std::string secrets_file;
   std::string store;
 };
 

@@ -197,6 +197,7 @@ std::string RenderDiagnostic(const Diagnostic& d, RenderOptions options) {
   }
   if (!d.hint.empty())
     out += std::string("  ") + color.cyan + "hint:" + color.off + " " + Printable(d.hint, true) + "\n";
+  if (!d.included_from.empty()) out += "  used by " + Printable(d.included_from, false) + "\n";
   return out;
 }
 
@@ -223,6 +224,7 @@ nlohmann::json DiagnosticToJson(const Diagnostic& d) {
                         {"severity", d.severity == Severity::kError ? "error" : "warning"},
                         {"message", d.message}};
   if (!d.hint.empty()) out["hint"] = d.hint;
+  if (!d.included_from.empty()) out["included_from"] = d.included_from;
   return out;
 }
 

@@ -30,10 +30,11 @@ struct Diagnostic {
   std::string file;  // as given by the user; empty: the command line
   int line = 0, column = 0, length = 1;
   Severity severity = Severity::kError;
-  std::string message;      // one sentence, no trailing period; may hold several lines
-  std::string hint;         // "did you mean 'x'?"; may be empty
-  std::string source_line;  // the part of the source line that is shown; empty: none
-  int source_column = 1;    // the column of source_line's first character
+  std::string message;        // one sentence, no trailing period; may hold several lines
+  std::string hint;           // "did you mean 'x'?"; may be empty
+  std::string source_line;    // the part of the source line that is shown; empty: none
+  int source_column = 1;      // the column of source_line's first character
+  std::string included_from;  // "pipeline.yaml:7:11", where that file uses `file`; else empty
 };
 
 // A text file in memory that can say where its lines are. Shared by everything that reports about it.
@@ -71,7 +72,7 @@ std::string RenderDiagnostic(const Diagnostic& diagnostic, RenderOptions options
 // All of them, in the given order, with an empty line between, then "3 errors, 1 warning" on a line.
 std::string RenderDiagnostics(const std::vector<Diagnostic>& diagnostics, RenderOptions options = {});
 
-// {"file","line","column","length","severity","message"[,"hint"]}; an array for a vector.
+// {"file","line","column","length","severity","message"[,"hint"][,"included_from"]}; an array for a vector.
 nlohmann::json DiagnosticToJson(const Diagnostic& diagnostic);
 nlohmann::json DiagnosticsToJson(const std::vector<Diagnostic>& diagnostics);
 

@@ -1,7 +1,6 @@
 #include "config/expr.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "base/strings.h"
@@ -48,11 +47,6 @@ class Evaluator {
   void Fail(const Lexeme& at, std::string message, std::string hint = {}) {
     Fail(at.offset, at.length, std::move(message), std::move(hint));
   }
-  // A problem with values, which cannot happen in a side that is left out.
-  void FailValue(const Lexeme& at, std::string message, std::string hint = {}) {
-    if (dead_ == 0) Fail(at, std::move(message), std::move(hint));
-  }
-
   void Next() {
     if (failed_) return;
     auto lexeme = NextLexeme(text_, &next_, at_);
@@ -74,15 +68,18 @@ class Evaluator {
     return false;
   }
 
+  static ExprValue Unknown() { return {nullptr, {}, true}; }
+
   ExprValue Or() {
     ExprValue left = And();
     while (!failed_ && IsSymbol("||")) {
       Next();
-      const bool keep = IsTruthy(left.value);
+      const bool keep = !left.unknown && IsTruthy(left.value);
       dead_ += keep ? 1 : 0;
       ExprValue right = And();
       dead_ -= keep ? 1 : 0;
-      if (!keep) left = std::move(right);
+      const bool decides = !left.unknown || (!right.unknown && IsTruthy(right.value));
+      if (!keep) left = decides ? std::move(right) : Unknown();
     }
     return left;
   }
@@ -91,11 +88,12 @@ class Evaluator {
     ExprValue left = Equality();
     while (!failed_ && IsSymbol("&&")) {
       Next();
-      const bool keep = !IsTruthy(left.value);
+      const bool keep = !left.unknown && !IsTruthy(left.value);
       dead_ += keep ? 1 : 0;
       ExprValue right = Equality();
       dead_ -= keep ? 1 : 0;
-      if (!keep) left = std::move(right);
+      const bool decides = !left.unknown || (!right.unknown && !IsTruthy(right.value));
+      if (!keep) left = decides ? std::move(right) : Unknown();
     }
     return left;
   }
@@ -107,7 +105,9 @@ class Evaluator {
       Next();
       const ExprValue right = Order();
       if (failed_ || !Known(op, left.value) || !Known(op, right.value)) return {};
-      left = {EqualValues(left.value, right.value) == (op.text == "=="), {}};
+      left = left.unknown || right.unknown
+                 ? Unknown()
+                 : ExprValue{EqualValues(left.value, right.value) == (op.text == "=="), {}};
     }
     return left;
   }
@@ -119,7 +119,8 @@ class Evaluator {
       Next();
       const ExprValue right = Sum();
       if (failed_ || !Known(op, left.value) || !Known(op, right.value)) return {};
-      left = {CompareValues(op.text, left.value, right.value), {}};
+      left = left.unknown || right.unknown ? Unknown()
+                                           : ExprValue{CompareValues(op.text, left.value, right.value), {}};
     }
     return left;
   }
@@ -131,7 +132,8 @@ class Evaluator {
       Next();
       const ExprValue right = Product();
       if (failed_) return {};
-      left = {Arithmetic(op, left.value, right.value), {}};
+      left =
+          left.unknown || right.unknown ? Unknown() : ExprValue{Arithmetic(op, left.value, right.value), {}};
     }
     return left;
   }
@@ -143,42 +145,18 @@ class Evaluator {
       Next();
       const ExprValue right = Unary();
       if (failed_) return {};
-      left = {Arithmetic(op, left.value, right.value), {}};
+      left =
+          left.unknown || right.unknown ? Unknown() : ExprValue{Arithmetic(op, left.value, right.value), {}};
     }
     return left;
   }
 
   json Arithmetic(const Lexeme& op, const json& a, const json& b) {
-    for (const json* side : {&a, &b}) {
-      if (!Known(op, *side)) return nullptr;
-      if (side->is_structured() || std::isnan(ValueToNumber(*side))) {
-        FailValue(op, "'" + std::string(op.text) + "' takes numbers, not " + DescribeType(*side),
-                  op.text == "+" && side->is_string() ? "join text with format('{0}{1}', a, b)" : "");
-        return nullptr;
-      }
-    }
-    if (a.is_number_integer() && b.is_number_integer()) {
-      const auto x = a.get<int64_t>(), y = b.get<int64_t>();
-      int64_t exact = 0;
-      if (op.text == "+" && !__builtin_add_overflow(x, y, &exact)) return exact;
-      if (op.text == "-" && !__builtin_sub_overflow(x, y, &exact)) return exact;
-      if (op.text == "*" && !__builtin_mul_overflow(x, y, &exact)) return exact;
-    }
-    const double x = ValueToNumber(a), y = ValueToNumber(b);
-    if ((op.text == "/" || op.text == "%") && y == 0) {
-      FailValue(op, "division by zero");
-      return nullptr;
-    }
-    const double result = op.text == "+"   ? x + y
-                          : op.text == "-" ? x - y
-                          : op.text == "*" ? x * y
-                          : op.text == "/" ? x / y
-                                           : std::fmod(x, y);
-    if (!std::isfinite(result)) {
-      FailValue(op, "the result is not a finite number");
-      return nullptr;
-    }
-    return NumberToValue(result);
+    if (!Known(op, a) || !Known(op, b)) return nullptr;
+    auto result = Calculate(op, a, b);
+    if (auto* value = std::get_if<json>(&result)) return std::move(*value);
+    if (dead_ == 0) Fail(std::get<ExprProblem>(std::move(result)));
+    return nullptr;
   }
 
   ExprValue Unary() {
@@ -191,12 +169,13 @@ class Evaluator {
       Next();
       const Lexeme operand = at_;
       const ExprValue value = Unary();
-      if (Known(operand, value.value)) out = {!IsTruthy(value.value), {}};
+      if (Known(operand, value.value))
+        out = value.unknown ? Unknown() : ExprValue{!IsTruthy(value.value), {}};
     } else if (IsSymbol("-")) {
       const Lexeme op = at_;
       Next();
       const ExprValue value = Unary();
-      if (!failed_) out = {Arithmetic(op, 0, value.value), {}};
+      if (!failed_) out = value.unknown ? Unknown() : ExprValue{Arithmetic(op, 0, value.value), {}};
     } else {
       out = Postfix();
     }
@@ -211,36 +190,13 @@ class Evaluator {
     while (!failed_ && (IsSymbol(".") || IsSymbol("["))) {
       Lexeme key;
       if (!Subscript(&key)) return {};
-      if (dead_ > 0) continue;
-      if (value.value.is_object() && key.value.is_string()) {
-        const auto& name = key.value.get_ref<const std::string&>();
-        const auto found = value.value.find(name);
-        if (found == value.value.end()) {
-          std::vector<std::string> names;
-          for (const auto& [other, unused] : value.value.items()) names.push_back(other);
-          const auto near = NearestName(name, names);
-          Fail(key,
-               "'" + std::string(text_.substr(start.offset, key.offset - start.offset - 1)) +
-                   "' has no entry '" + name + "'",
-               near ? "did you mean '" + *near + "'?" : "");
-          return {};
-        }
-        json inner = *found;
-        value = {std::move(inner), {}};
-      } else if (value.value.is_array() && key.value.is_number_integer()) {
-        const auto index = key.value.get<int64_t>();
-        const auto size = static_cast<int64_t>(value.value.size());
-        if (index < 0 || index >= size) {
-          Fail(key, "index " + std::to_string(index) + " is outside the list of " + std::to_string(size));
-          return {};
-        }
-        json inner = value.value[static_cast<size_t>(index)];
-        value = {std::move(inner), {}};
-      } else {
-        Fail(key, std::string("cannot look into ") + DescribeType(value.value) + " with " +
-                      (key.value.is_string() ? "a name" : "an index"));
+      if (dead_ > 0 || value.unknown) continue;
+      auto inner = LookInto(value.value, key, text_.substr(start.offset, key.offset - start.offset - 1));
+      if (auto* problem = std::get_if<ExprProblem>(&inner)) {
+        Fail(std::move(*problem));
         return {};
       }
+      value = {std::get<json>(std::move(inner)), {}};
     }
     return value;
   }
@@ -261,6 +217,7 @@ class Evaluator {
     Next();
     *key = at_;
     ExprValue index = Or();
+    if (index.unknown) Fail(*key, "an index must be known before the run");
     if (failed_) return false;
     key->value = std::move(index.value);
     key->length = std::max(key->length, at_.offset - key->offset);
@@ -289,9 +246,11 @@ class Evaluator {
     if (start.text == "false") return {false, {}};
     if (start.text == "null") return {};
     if (IsSymbol("(")) return Call(start);
-    if (start.text == "params" || start.text == "env" || start.text == "secrets") return Name(start);
-    if (start.text == "stages") return Output(start);
-    const std::vector<std::string> known = {"params", "env", "secrets", "stages"};
+    if (start.text == "params" || start.text == "env" || start.text == "secrets" || start.text == "matrix") {
+      return Name(start);
+    }
+    if (start.text == "stages") return Stage(start);
+    const std::vector<std::string> known = {"params", "env", "secrets", "matrix", "stages"};
     const auto near = NearestName(start.text, known);
     Fail(start, "unknown name '" + std::string(start.text) + "'",
          near ? "did you mean '" + *near + "'?"
@@ -308,6 +267,8 @@ class Evaluator {
       case NameValue::State::kRefused:
         Fail(at, found.message, found.hint);
         return {};
+      case NameValue::State::kUnknown:
+        return Unknown();
     }
     return {};
   }
@@ -325,20 +286,52 @@ class Evaluator {
       return {};
     }
     const auto name = key.value.get<std::string>();
-    return Finish(key, context.text == "params" ? names_.Param(name)
-                       : context.text == "env"  ? names_.Env(name)
-                                                : names_.Secret(name));
+    return Finish(key, context.text == "params"   ? names_.Param(name)
+                       : context.text == "env"    ? names_.Env(name)
+                       : context.text == "matrix" ? names_.Matrix(name)
+                                                  : names_.Secret(name));
   }
 
-  ExprValue Output(const Lexeme& context) {
-    Lexeme stage, outputs, port;
-    if (!IsSymbol(".") || !Subscript(&stage) || !IsSymbol(".") || !Subscript(&outputs) ||
-        outputs.text != "outputs" || !IsSymbol(".") || !Subscript(&port)) {
+  // What stands behind `stages`: an output, the outcome or a metric of a stage.
+  ExprValue Stage(const Lexeme& context) {
+    Lexeme stage, what, name;
+    const bool begun = (IsSymbol(".") || IsSymbol("[")) && Subscript(&stage) && stage.value.is_string() &&
+                       IsSymbol(".") && Subscript(&what);
+    const std::string id = begun ? stage.value.get<std::string>() : "";
+    if (begun && what.text == "outcome") return Finish(stage, names_.StageOutcome(id));
+    if (begun && what.text == "metrics") return Metric(stage, id);
+    if (!begun || what.text != "outputs" || !IsSymbol(".") || !Subscript(&name)) {
+      if (begun && what.text != "outputs") {
+        const std::vector<std::string> known = {"outputs", "outcome", "metrics"};
+        const auto near = NearestName(what.text, known);
+        Fail(what, "a stage has outputs, outcome and metrics, not '" + std::string(what.text) + "'",
+             near ? "did you mean '" + *near + "'?" : "");
+      }
       Fail(context, "an output is written stages.STAGE.outputs.PORT");
       return {};
     }
-    const NameValue found = names_.Output(std::string(stage.text), std::string(port.text));
-    return Finish(found.at_port ? port : stage, found);
+    const NameValue found = names_.Output(id, std::string(name.text));
+    return Finish(found.at_port ? name : stage, found);
+  }
+
+  // Names of metrics hold dots: all that follows is the name.
+  ExprValue Metric(const Lexeme& stage, const std::string& id) {
+    std::string name;
+    Lexeme first;
+    while (!failed_ && (IsSymbol(".") || IsSymbol("["))) {
+      Lexeme part;
+      if (!Subscript(&part)) return {};
+      if (!part.value.is_string()) {
+        Fail(part, "expected the name of a metric");
+        return {};
+      }
+      if (name.empty()) first = part;
+      name += (name.empty() ? "" : ".") + part.value.get<std::string>();
+    }
+    if (name.empty()) Fail(stage, "a metric is written stages.STAGE.metrics.NAME");
+    if (failed_) return {};
+    const NameValue found = names_.StageMetric(id, name);
+    return Finish(found.at_port ? first : stage, found);
   }
 
   bool Known(const Lexeme& at, const json& value) {
@@ -351,17 +344,29 @@ class Evaluator {
   ExprValue Call(const Lexeme& function) {
     Next();
     std::vector<ExprArgument> arguments;
+    bool unknown = false;
     while (!failed_ && !IsSymbol(")")) {
       if (!arguments.empty() && !Expect(",", "between arguments")) return {};
       const Lexeme at = at_;
-      arguments.push_back({at, Or().value});
+      const ExprValue argument = Or();
+      unknown |= argument.unknown;
+      arguments.push_back({at, argument.value});
     }
     if (failed_ || !Expect(")", "after the arguments")) return {};
-    auto result = CallFunction(function, arguments, dead_ > 0);
+    if (function.text == "success" || function.text == "failure" || function.text == "always" ||
+        function.text == "cancelled") {
+      if (!arguments.empty()) {
+        Fail(function, std::string(function.text) + "() takes no arguments");
+        return {};
+      }
+      return Finish(function, names_.Status(std::string(function.text)));
+    }
+    auto result = CallFunction(function, arguments, dead_ > 0 || unknown);
     if (auto* problem = std::get_if<ExprProblem>(&result)) {
       Fail(std::move(*problem));
       return {};
     }
+    if (unknown) return Unknown();
     return {std::get<json>(std::move(result)), {}};
   }
 

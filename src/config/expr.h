@@ -1,9 +1,11 @@
 // The language inside ${{ }}: GitHub Actions' expressions, with arithmetic.
 //
 //   literals      null true false 12 0x1f 1.5e-3 'text, with '' for a quote'
-//   names         params.a.b  params['a'][0]  env.X  secrets.X  stages.S.outputs.P
+//   names         params.a.b  params['a'][0]  env.X  secrets.X  matrix.r  stages.S.outputs.P
+//                 stages['tune[r=8]'].outputs.P  stages.S.outcome  stages.S.metrics.M
 //   operators     || && == != < <= > >= + - * / % ! ( )
 //   functions     contains startsWith endsWith format join toJSON fromJSON length
+//                 success failure always cancelled
 //
 // && and || give one of their operands. == ignores case in text and turns both sides into numbers where
 // their types differ. A '-' inside a name belongs to it: subtraction has spaces around it.
@@ -26,11 +28,13 @@ struct ExprValue {
   nlohmann::json value;
   // Set where the value is null because a name is not set: "environment variable 'X'".
   std::string unset;
+  // The value depends on what is not known yet. (false && unknown is false, true || unknown is true.)
+  bool unknown = false;
 };
 
 // What a name stands for.
 struct NameValue {
-  enum class State { kFound, kUnset, kRefused };
+  enum class State { kFound, kUnset, kRefused, kUnknown };
   State state = State::kFound;
   nlohmann::json value;       // kFound
   std::string message, hint;  // kRefused: what to report; kUnset: `message` is what is not set
@@ -45,6 +49,11 @@ class ExprNames {
   virtual NameValue Env(const std::string& name) = 0;
   virtual NameValue Secret(const std::string& name) = 0;  // the value is a placeholder's text
   virtual NameValue Output(const std::string& stage, const std::string& port) = 0;  // the same
+  // These are refused by default.
+  virtual NameValue Matrix(const std::string& name);
+  virtual NameValue StageOutcome(const std::string& stage);
+  virtual NameValue StageMetric(const std::string& stage, const std::string& name);
+  virtual NameValue Status(const std::string& function);  // success, failure, always, cancelled
 };
 
 // `text` is what stands between ${{ and }}. Sides that && and || leave out are still checked for names,

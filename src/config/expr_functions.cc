@@ -133,7 +133,9 @@ class FunctionCall {
       if (Arg(0).is_structured()) return static_cast<int64_t>(Arg(0).size());
       return static_cast<int64_t>(Text(0).size());
     }
-    const auto near = NearestName(name, FunctionNames());
+    std::vector<std::string> names = FunctionNames();
+    names.insert(names.end(), {"success", "failure", "always", "cancelled"});
+    const auto near = NearestName(name, names);
     Fail(function_, "unknown function '" + std::string(name) + "'",
          near ? "did you mean '" + *near + "'?" : "known functions: " + Join(FunctionNames(), ", "));
     return nullptr;

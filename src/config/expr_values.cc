@@ -1,5 +1,6 @@
 #include "config/expr_values.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -20,7 +21,21 @@ std::string FormatNumber(double value) {
   return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
 }
 
+NameValue RefusedHere(const std::string& what) {
+  NameValue out;
+  out.state = NameValue::State::kRefused;
+  out.message = what + " cannot be used here";
+  return out;
+}
+
 }  // namespace
+
+NameValue ExprNames::Matrix(const std::string&) { return RefusedHere("values of a matrix"); }
+NameValue ExprNames::StageOutcome(const std::string&) { return RefusedHere("outcomes of stages"); }
+NameValue ExprNames::StageMetric(const std::string&, const std::string&) {
+  return RefusedHere("metrics of stages");
+}
+NameValue ExprNames::Status(const std::string& function) { return RefusedHere(function + "()"); }
 
 double ValueToNumber(const json& value) {
   if (value.is_number()) return value.get<double>();
@@ -65,6 +80,57 @@ bool CompareValues(std::string_view op, const json& a, const json& b) {
   }
   const double x = ValueToNumber(a), y = ValueToNumber(b);
   return op == "<" ? x < y : op == "<=" ? x <= y : op == ">" ? x > y : x >= y;
+}
+
+std::variant<json, ExprProblem> Calculate(const Lexeme& op, const json& a, const json& b) {
+  const auto problem = [&](std::string message, std::string hint = {}) {
+    return ExprProblem{op.offset, std::max<size_t>(1, op.length), std::move(message), std::move(hint)};
+  };
+  for (const json* side : {&a, &b}) {
+    if (side->is_structured() || std::isnan(ValueToNumber(*side))) {
+      return problem("'" + std::string(op.text) + "' takes numbers, not " + DescribeType(*side),
+                     op.text == "+" && side->is_string() ? "join text with format('{0}{1}', a, b)" : "");
+    }
+  }
+  if (a.is_number_integer() && b.is_number_integer()) {
+    const auto x = a.get<int64_t>(), y = b.get<int64_t>();
+    int64_t exact = 0;
+    if (op.text == "+" && !__builtin_add_overflow(x, y, &exact)) return json(exact);
+    if (op.text == "-" && !__builtin_sub_overflow(x, y, &exact)) return json(exact);
+    if (op.text == "*" && !__builtin_mul_overflow(x, y, &exact)) return json(exact);
+  }
+  const double x = ValueToNumber(a), y = ValueToNumber(b);
+  if ((op.text == "/" || op.text == "%") && y == 0) return problem("division by zero");
+  const double result = op.text == "+"   ? x + y
+                        : op.text == "-" ? x - y
+                        : op.text == "*" ? x * y
+                        : op.text == "/" ? x / y
+                                         : std::fmod(x, y);
+  if (!std::isfinite(result)) return problem("the result is not a finite number");
+  return NumberToValue(result);
+}
+
+std::variant<json, ExprProblem> LookInto(const json& value, const Lexeme& key, std::string_view shown) {
+  const auto problem = [&](std::string message, std::string hint = {}) {
+    return ExprProblem{key.offset, std::max<size_t>(1, key.length), std::move(message), std::move(hint)};
+  };
+  if (value.is_object() && key.value.is_string()) {
+    const auto& name = key.value.get_ref<const std::string&>();
+    if (const auto found = value.find(name); found != value.end()) return json(*found);
+    std::vector<std::string> names;
+    for (const auto& [other, unused] : value.items()) names.push_back(other);
+    const auto near = NearestName(name, names);
+    return problem("'" + std::string(shown) + "' has no entry '" + name + "'",
+                   near ? "did you mean '" + *near + "'?" : "");
+  }
+  if (value.is_array() && key.value.is_number_integer()) {
+    const auto index = key.value.get<int64_t>();
+    const auto size = static_cast<int64_t>(value.size());
+    if (index >= 0 && index < size) return json(value[static_cast<size_t>(index)]);
+    return problem("index " + std::to_string(index) + " is outside the list of " + std::to_string(size));
+  }
+  return problem(std::string("cannot look into ") + DescribeType(value) + " with " +
+                 (key.value.is_string() ? "a name" : "an index"));
 }
 
 const char* DescribeType(const json& value) {

@@ -4,6 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <variant>
+
+#include "config/expr_lexer.h"
 
 namespace genflow {
 
@@ -15,6 +18,12 @@ nlohmann::json NumberToValue(double value);
 bool EqualValues(const nlohmann::json& a, const nlohmann::json& b);
 // `op` is one of < <= > >=.
 bool CompareValues(std::string_view op, const nlohmann::json& a, const nlohmann::json& b);
+// `op` is one of + - * / %. Values that cannot be calculated with are a problem at the operator.
+std::variant<nlohmann::json, ExprProblem> Calculate(const Lexeme& op, const nlohmann::json& a,
+                                                    const nlohmann::json& b);
+// The entry of a mapping or a list; `shown` is the value as the expression writes it.
+std::variant<nlohmann::json, ExprProblem> LookInto(const nlohmann::json& value, const Lexeme& key,
+                                                   std::string_view shown);
 // "a number", "text", "a list".
 const char* DescribeType(const nlohmann::json& value);
 

@@ -88,15 +88,15 @@ class FileResolver {
               std::string hint) {
     auto place = stage.with_positions.find(at);
     if (place == stage.with_positions.end()) place = stage.with_positions.find(outer);
-    diagnostics_.push_back(
-        pipeline_.source->Report(place == stage.with_positions.end() ? stage.position : place->second,
-                                 std::move(message), std::move(hint)));
+    diagnostics_.push_back(SourceOf(pipeline_, stage)
+                               .Report(place == stage.with_positions.end() ? stage.position : place->second,
+                                       std::move(message), std::move(hint)));
   }
 
   void ResolvePath(StageSpec* stage, const std::string& param, json* value) {
     const auto written = value->get<std::string>();
     if (HasPlaceholder(written)) return;
-    const fs::path path = (pipeline_.dir / written).lexically_normal();
+    const fs::path path = (FolderOf(pipeline_, *stage) / written).lexically_normal();
     std::error_code error;
     if (!fs::exists(path, error)) {
       const std::string hint = NearbyName(path);
@@ -110,6 +110,7 @@ class FileResolver {
 
   // Absolute paths of the files that the patterns match.
   json ResolveGlobs(StageSpec* stage, const std::string& param, const json& patterns) {
+    const fs::path folder = FolderOf(pipeline_, *stage);
     std::vector<std::string> names;
     json out = json::array();
     for (size_t i = 0; i < patterns.size(); ++i) {
@@ -118,15 +119,16 @@ class FileResolver {
         out.push_back(pattern);
         continue;
       }
-      const auto [known, added] = expanded_.try_emplace(pattern, std::vector<std::string>{});
-      if (added) known->second = expand_(pipeline_.dir, pattern);
+      const auto [known, added] =
+          expanded_.try_emplace(folder.string() + "\n" + pattern, std::vector<std::string>{});
+      if (added) known->second = expand_(folder, pattern);
       const std::string at = param + "[" + std::to_string(i) + "]";
       if (!known->second.ok()) {
         Report(*stage, at, param, "with." + at + ": " + known->second.error().message,
                known->second.error().hint);
       } else if (known->second->empty()) {
         Report(*stage, at, param, "with." + at + ": no file matches " + pattern,
-               "it is looked for in " + pipeline_.dir.string());
+               "it is looked for in " + folder.string());
       } else {
         names.insert(names.end(), known->second->begin(), known->second->end());
       }
@@ -134,7 +136,7 @@ class FileResolver {
     std::sort(names.begin(), names.end());
     names.erase(std::unique(names.begin(), names.end()), names.end());
     for (auto& name : names) {
-      const fs::path path = (pipeline_.dir / name).lexically_normal();
+      const fs::path path = (folder / name).lexically_normal();
       out.push_back(path.string());
       stage->files.push_back({param, std::move(name), path});
     }
@@ -148,6 +150,14 @@ class FileResolver {
 };
 
 }  // namespace
+
+fs::path FolderOf(const Pipeline& pipeline, const StageSpec& stage) {
+  return stage.dir.empty() ? pipeline.dir : stage.dir;
+}
+
+const SourceText& SourceOf(const Pipeline& pipeline, const StageSpec& stage) {
+  return stage.source ? *stage.source : *pipeline.source;
+}
 
 std::vector<Diagnostic> ResolveFiles(Pipeline* pipeline) { return FileResolver(pipeline, ExpandGlob).Run(); }
 

@@ -78,9 +78,67 @@ bool LoadState::IsMisspelt(const YamlNode& map, std::string_view name,
   });
 }
 
-const StageHead* LoadState::FindHead(std::string_view id) const {
-  const auto found = head_index.find(id);
-  return found == head_index.end() ? nullptr : &heads[found->second];
+LoadState::NamedStages LoadState::FindStages(std::string_view ref) {
+  constexpr size_t kShown = 3;
+  NamedStages out;
+  const std::string text(ref);
+  const auto parsed = ParseStageRef(ref);
+  const std::string name = parsed ? parsed->name : text.substr(0, text.find('['));
+  const auto found = head_index.find(name);
+  if (found == head_index.end()) {
+    out.problem = "there is no stage '" + name + "'";
+    out.problem_bytes = name.size();
+    out.hint = DidYouMean(name, stage_ids);
+    return out;
+  }
+  const StageHead& first = heads[found->second.front()];
+  out.problem_bytes = text.size();
+  if (!parsed) {
+    out.problem = "'" + text + "' is no reference to a stage";
+    out.hint = "a child of a matrix is written " + (first.is_child ? first.id : name + "[axis=value]");
+    return out;
+  }
+  if (parsed->bracket && first.bad_matrix) {  // nobody knows which children there are
+    out.heads = {&first};
+    out.single = true;
+    return out;
+  }
+  if (parsed->bracket && !first.is_child) {
+    out.problem = "stage '" + name + "' has no matrix, so there is no '" + text + "'";
+    out.hint = "write " + name;
+    return out;
+  }
+  for (const size_t i : found->second) {
+    if (MatchesRef(*parsed, heads[i].matrix)) out.heads.push_back(&heads[i]);
+  }
+  out.single = !first.is_child || (out.heads.size() == 1 && NamesWholeId(*parsed, out.heads.front()->matrix));
+  if (!out.heads.empty()) return out;
+
+  const std::vector<std::string> axes = MatrixNames(first);
+  std::vector<std::string> ids;
+  for (const size_t i : found->second) ids.push_back(heads[i].id);
+  for (const auto& [axis, value] : parsed->values) {
+    if (std::find(axes.begin(), axes.end(), axis) != axes.end()) continue;
+    out.problem = "the matrix of '" + name + "' has no '" + axis + "'";
+    out.hint = DidYouMean(axis, axes, "it has " + Join(axes, ", "));
+    return out;
+  }
+  out.problem = "'" + name + "' has no child '" + text + "'";
+  std::string all;
+  for (size_t i = 0; i < std::min(ids.size(), kShown); ++i) all += (i > 0 ? ", " : "") + ids[i];
+  if (ids.size() > kShown) all += " and " + WithCommas(static_cast<int64_t>(ids.size() - kShown)) + " more";
+  out.hint = DidYouMean(text, ids, "its children: " + all);
+  return out;
+}
+
+std::vector<std::string> LoadState::MatrixNames(const StageHead& child) const {
+  std::vector<std::string> names;
+  for (const size_t i : head_index.at(child.key->text)) {
+    for (const auto& value : heads[i].matrix) {
+      if (std::find(names.begin(), names.end(), value.name) == names.end()) names.push_back(value.name);
+    }
+  }
+  return names;
 }
 
 const ParamIndex& LoadState::IndexOf(const StageInfo& info) {

@@ -15,11 +15,14 @@
 #include "base/manifest.h"
 #include "config/diagnostic.h"
 #include "config/placeholder.h"
+#include "config/stage_ref.h"
 
 namespace genflow {
 
 inline constexpr uint64_t kMaxPipelineBytes = 4u << 20;
 inline constexpr std::string_view kExecStage = "exec";
+inline constexpr size_t kMaxMatrixChildren = 1000;  // of one stage
+inline constexpr size_t kMinMasked = 3;             // bytes of a secret that can be masked
 
 // A secret's value. Nothing prints it; Reveal() is for the request to the worker (or the environment of
 // an exec stage) alone.
@@ -42,11 +45,25 @@ struct InputRef {
   std::string source_stage, source_port;
   std::string type;  // of the artifact
   Position position;
+  // One of all the artifacts that a reference to a matrix gives to the port: the stage is told from which
+  // child each is.
+  bool collected = false;
+  std::vector<MatrixValue> matrix;  // where collected: of that child
 };
 
 struct NeedRef {
   std::string stage;
   Position position;
+  bool reads = false;  // its metrics or outputs, in a condition
+};
+
+// An `if` that asks how other stages went.
+struct RunCondition {
+  std::string text;                              // without ${{ }}
+  std::map<std::string, nlohmann::json> values;  // of the other names in it: "params.x", "env.X", "matrix.r"
+  std::map<std::string, std::vector<std::string>> stages;  // what it calls them -> ids
+  bool asks_status = false;  // failure(), always(), cancelled() or an outcome: no implicit success()
+  bool reacts = false;       // failure(), always() or cancelled()
 };
 
 struct IntRange {
@@ -79,8 +96,10 @@ struct FileRef {
 };
 
 struct StageSpec {
-  std::string id;
-  Position position;  // of the id
+  std::string id;                   // "tune", "tune[r=16]"
+  std::string parent;               // of a child of a matrix: the stage as written, "tune"; else empty
+  std::vector<MatrixValue> matrix;  // of a child
+  Position position;                // of the id
   std::string uses;
   Position uses_position;
   const StageInfo* info = nullptr;  // null for exec; lives as long as the catalog
@@ -93,16 +112,22 @@ struct StageSpec {
   std::vector<InputRef> inputs;             // in file order; those of a many port stand together
   std::vector<InputRef> expression_inputs;  // artifacts named in expressions; `port` is empty
   std::vector<NeedRef> needs;
-  int retries = 0;                // further attempts after the first
-  double retry_backoff = 1;       // seconds before the first retry; doubled each time
-  std::optional<double> timeout;  // seconds an attempt may take
+  int retries = 0;                    // further attempts after the first
+  double retry_backoff = 1;           // seconds before the first retry
+  double retry_factor = 2;            // each further wait is this much longer
+  double retry_jitter = 0;            // share of a wait, 0 to 1, by which it is made longer or shorter
+  std::vector<std::string> retry_on;  // what is tried again: crash, timeout, memory, error, exit, exit:N
+  std::optional<double> timeout;      // seconds an attempt may take
   ResourceSpec resources;
   std::string condition;                   // text of `if`, without ${{ }}; empty: none
-  bool enabled = true;                     // what `condition` says, given the parameters
+  bool enabled = true;                     // what `condition` says, as far as it is known before a run
+  std::vector<RunCondition> conditions;    // decided in the run; all must hold
   std::map<std::string, std::string> env;  // added to the environment; values may hold placeholders
   std::optional<ExecSpec> exec;
   std::vector<std::string> secrets;  // names used, sorted
-  std::vector<FileRef> files;        // filled by ResolveFiles(), sorted by (param, name)
+  std::filesystem::path dir;         // absolute folder of the file it stands in: paths are relative to it
+  std::shared_ptr<const SourceText> source;  // that file; positions are places in it
+  std::vector<FileRef> files;                // filled by ResolveFiles(), sorted by (param, name)
 };
 
 struct Pipeline {
@@ -118,10 +143,20 @@ struct Pipeline {
   const StageSpec* Find(std::string_view id) const;
   // Index into `stages`, or nothing.
   std::optional<size_t> IndexOf(std::string_view id) const;
+  // What a reference names, in file order: a stage, all children of a matrix ("tune"), those that have some
+  // values ("tune[r=16]"), or all stages of a pipeline file that a stage uses ("clean"). Empty: nothing.
+  std::vector<size_t> Select(std::string_view ref) const;
 };
 
 // The value of a name, or nothing where it is not set.
 using NameLookup = std::function<std::optional<std::string>(const std::string&)>;
+
+// Values for parameters, and where each stands.
+struct ParamsFile {
+  std::shared_ptr<const SourceText> source;
+  std::map<std::string, nlohmann::json> values;
+  std::map<std::string, Position> names, places;  // of each name and of its value
+};
 
 struct LoadOptions {
   const Catalog* catalog = nullptr;  // required for a pipeline, which it must outlive
@@ -129,8 +164,10 @@ struct LoadOptions {
   std::vector<std::pair<std::string, std::string>> overrides;
   // Values of a parameter file; `overrides` win over them.
   std::map<std::string, nlohmann::json> param_values;
-  NameLookup env;      // default: the process environment
-  NameLookup secrets;  // default: the environment variable GENFLOW_SECRET_<NAME>
+  std::vector<ParamsFile> param_files;  // like param_values, later ones win
+  std::vector<std::string> profiles;    // `--profile`, later ones win
+  NameLookup env;                       // default: the process environment
+  NameLookup secrets;                   // default: the environment variable GENFLOW_SECRET_<NAME>
   // Without it, a secret that is not set is a warning and has the digest "unset".
   bool require_secrets = true;
   // Keyed into the digests of secrets; a random text kept in the store.
@@ -160,6 +197,11 @@ LoadResult ParseStageParams(std::string text, const std::string& name, const Sta
 // Reports missing paths and globs that match nothing. Disabled stages are left alone.
 std::vector<Diagnostic> ResolveFiles(Pipeline* pipeline);
 
+// The folder that a stage's paths are relative to, and where its commands run.
+std::filesystem::path FolderOf(const Pipeline& pipeline, const StageSpec& stage);
+// The text that a stage's positions are places in.
+const SourceText& SourceOf(const Pipeline& pipeline, const StageSpec& stage);
+
 // What ResolveFiles() would report, at the cost of one match a pattern.
 std::vector<Diagnostic> CheckFiles(const Pipeline& pipeline);
 
@@ -170,7 +212,9 @@ nlohmann::json KeyParams(const StageSpec& stage);
 // A `NAME=value` file of secrets: empty lines and lines that start with # are skipped, values are taken
 // as they stand. Refuses files that others can read.
 Result<std::map<std::string, std::string>> ReadSecretsFile(const std::filesystem::path& file);
-// A parameter file for LoadOptions::param_values: one YAML or JSON mapping.
+// A parameter file: one YAML or JSON mapping.
+Result<ParamsFile> LoadParamsFile(const std::filesystem::path& file);
+// The values of a parameter file for LoadOptions::param_values: one YAML or JSON mapping.
 Result<std::map<std::string, nlohmann::json>> ReadParamsFile(const std::filesystem::path& file);
 
 }  // namespace genflow

@@ -20,10 +20,13 @@ std::optional<Placeholder> ParsePlaceholder(std::string_view inner) {
     out.digest = inner.substr(hash + 1);
     return out;
   }
-  const std::vector<std::string_view> parts = Split(inner, '.');
-  if (parts.size() != 4 || parts[0] != "stages" || parts[2] != "outputs") return std::nullopt;
-  out.stage = parts[1];
-  out.port = parts[3];
+  constexpr std::string_view kStages = "stages.", kOutputs = ".outputs.";
+  const size_t outputs = inner.rfind(kOutputs);
+  if (!inner.starts_with(kStages) || outputs == std::string_view::npos || outputs <= kStages.size())
+    return std::nullopt;
+  out.stage = inner.substr(kStages.size(), outputs - kStages.size());
+  out.port = inner.substr(outputs + kOutputs.size());
+  if (out.port.empty() || out.port.find('.') != std::string::npos) return std::nullopt;
   return out;
 }
 

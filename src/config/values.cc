@@ -1,8 +1,9 @@
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/sha256.h"
 #include "base/strings.h"
-#include "config/load_state.h"
+#include "config/include.h"
 
 namespace genflow {
 
@@ -28,6 +29,16 @@ std::vector<std::string> KeysOf(const std::map<std::string, ParamValue>& map) {
   return out;
 }
 
+// For "matrix.NAME" and nothing else: the value as the user has written it, which text takes over.
+const std::string* WrittenValue(const LoadState& state, std::string_view expression) {
+  constexpr std::string_view kMatrixDot = "matrix.";
+  if (!expression.starts_with(kMatrixDot) || state.current == nullptr) return nullptr;
+  for (const auto& value : state.current->matrix) {
+    if (value.name == expression.substr(kMatrixDot.size())) return &value.text;
+  }
+  return nullptr;
+}
+
 NameValue Refused(std::string message, std::string hint = {}) {
   NameValue out;
   out.state = NameValue::State::kRefused;
@@ -38,9 +49,9 @@ NameValue Refused(std::string message, std::string hint = {}) {
 
 }  // namespace
 
-NameValue Scope::Refuse(const char* what) const {
-  return Refused(std::string(what) + " cannot be used in " + place_,
-                 place_ == "run" ? "pass it through env: and use the variable" : "");
+NameValue Scope::Refuse(const std::string& what) const {
+  return Refused(what + " cannot be used in " + place_,
+                 place_ == "run" && what == "secrets" ? "pass it through env: and use the variable" : "");
 }
 
 NameValue Scope::Param(const std::string& name) {
@@ -63,7 +74,7 @@ NameValue Scope::Param(const std::string& name) {
   if (found->second.bad) return Refused("");
   NameValue out;
   out.value = found->second.value;
-  return out;
+  return Captured("params." + name, std::move(out));
 }
 
 NameValue Scope::Env(const std::string& name) {
@@ -83,7 +94,7 @@ NameValue Scope::Env(const std::string& name) {
   } else {
     out.value = *std::move(value);
   }
-  return out;
+  return Captured("env." + name, std::move(out));
 }
 
 NameValue Scope::Secret(const std::string& name) {
@@ -107,6 +118,10 @@ NameValue Scope::Secret(const std::string& name) {
       state_->Warn(position_, "the secret '" + name + "' is not set",
                    "a run needs the environment variable " + variable);
     }
+    if (value && value->size() < kMinMasked && state_->options.require_secrets) {
+      state_->Warn(position_, "the secret '" + name + "' is too short to be masked in what stages say",
+                   "take one of at least " + std::to_string(kMinMasked) + " characters");
+    }
     std::string digest = "unset";
     if (value) {
       Sha256 hash;
@@ -128,13 +143,39 @@ NameValue Scope::Secret(const std::string& name) {
   return out;
 }
 
-NameValue Scope::Output(const std::string& stage, const std::string& port) {
-  if ((allow_ & kOutputs) == 0) return Refuse("outputs of stages");
-  const StageHead* head = state_->FindHead(stage);
-  if (head == nullptr) {
-    return Refused("there is no stage '" + stage + "'", state_->DidYouMean(stage, state_->stage_ids));
+NameValue Scope::Matrix(const std::string& name) {
+  if ((allow_ & kMatrix) == 0) return Refuse("values of a matrix");
+  const StageHead* stage = state_->current;
+  if (stage == nullptr || !(stage->is_child || stage->bad_matrix))
+    return Refused("the stage has no matrix", "give it one: matrix: { " + name + ": [1, 2] }");
+  if (stage->bad_matrix) return Refused("");
+  NameValue out;
+  for (const auto& value : stage->matrix) {
+    if (value.name != name) continue;
+    out.value = value.value;
+    return Captured("matrix." + name, std::move(out));
   }
-  if (!head->known()) return Refused("");
+  std::vector<std::string> names;
+  for (const auto& value : state_->MatrixNames(*stage)) names.push_back(value);
+  if (std::find(names.begin(), names.end(), name) == names.end())
+    return Refused("the matrix has no '" + name + "'",
+                   state_->DidYouMean(name, names, "it has " + Join(names, ", ")));
+  out.state = NameValue::State::kUnset;
+  out.message = "the combination " + MatrixSuffix(stage->matrix) + " has no '" + name + "'";
+  return out;
+}
+
+NameValue Scope::Output(const std::string& stage, const std::string& port) {
+  if ((allow_ & (kOutputs | kRun)) == 0) return Refuse("outputs of stages");
+  const auto named = state_->FindStages(stage);
+  if (named.heads.empty()) return Refused(named.problem, named.hint);
+  const StageHead* head = named.heads.front();
+  if (named.heads.size() > 1) {
+    return Refused(
+        "'" + stage + "' is " + std::to_string(named.heads.size()) + " stages of a matrix",
+        "name one: stages['" + head->id + "'].outputs." + port + ", or take them all at an input port");
+  }
+  if (!head->known() || head->bad_matrix) return Refused("");
   const auto type = LoadState::OutputType(*head, port);
   if (!type) {
     const auto names = LoadState::OutputNames(*head);
@@ -145,10 +186,26 @@ NameValue Scope::Output(const std::string& stage, const std::string& port) {
     out.at_port = true;
     return out;
   }
-  if (outputs_ != nullptr) outputs_->push_back({"", stage, port, *type, position_});
+  InputRef source{"", head->id, port, *type, position_, false, {}};
+  if (head->include != nullptr) {
+    const auto& inner = head->include->outputs.at(port);
+    if (inner.empty()) return Refused("");
+    if (inner.size() > 1)
+      return Refused("'" + stage + "." + port + "' is " + std::to_string(inner.size()) + " artifacts",
+                     "take them all at an input port");
+    source.source_stage = inner.front().source_stage;
+    source.source_port = inner.front().source_port;
+  }
+  if ((allow_ & kRun) != 0) {
+    NameValue out;
+    out.state = NameValue::State::kUnknown;
+    ConditionStages(stage, true, &out);
+    return out;
+  }
+  if (outputs_ != nullptr) outputs_->push_back(source);
   Placeholder placeholder;
-  placeholder.stage = stage;
-  placeholder.port = port;
+  placeholder.stage = source.source_stage;
+  placeholder.port = source.source_port;
   NameValue out;
   out.value = placeholder.ToText();
   return out;
@@ -182,6 +239,7 @@ std::optional<json> Scope::Evaluate(const YamlNode& node, size_t start, size_t e
     return std::nullopt;
   }
   auto& value = std::get<ExprValue>(result);
+  unknown_ = value.unknown;
   if (value.value.is_null() && !value.unset.empty() && !null_is_fine) {
     state_->Error(position_, value.unset, "give a default: ${{ " + std::string(trimmed) + " || 'value' }}");
     return std::nullopt;
@@ -248,7 +306,7 @@ const YamlNode* Scope::Resolve(const YamlNode& node) {
       return nullptr;
     }
     auto value = Evaluate(node, start, end, written, false);
-    if (value && open == 0 && end + 2 == text.size()) return FromJson(*value, node);
+    if (value && open == 0 && end + 2 == text.size() && !escape_) return FromJson(*value, node);
     std::string piece;
     if (!value) {
       failed = true;
@@ -258,6 +316,9 @@ const YamlNode* Scope::Resolve(const YamlNode& node) {
                     "use toJSON() or join()");
       failed = true;
     }
+    if (const std::string* written = WrittenValue(*state_, Trim(text.substr(start, end - start))))
+      piece = *written;
+    if (escape_) piece = EscapeMatrixValue(piece);
     placeholders += CountPlaceholders(piece);
     out.append(text.substr(at, open - at)).append(piece);
     at = end + 2;
@@ -270,6 +331,13 @@ const YamlNode* Scope::Resolve(const YamlNode& node) {
     return nullptr;
   }
   return FromJson(json(std::move(out)), node);
+}
+
+const YamlNode* Scope::ResolveReference(const YamlNode& node) {
+  escape_ = true;
+  const YamlNode* out = Resolve(node);
+  escape_ = false;
+  return out;
 }
 
 bool Scope::ToJson(const YamlNode& node, json* out) {
@@ -289,32 +357,6 @@ bool Scope::ToJson(const YamlNode& node, json* out) {
   if (value == nullptr) return false;
   *out = YamlToJson(*value);
   return true;
-}
-
-std::optional<bool> Scope::Condition(const YamlNode& node, std::string* text) {
-  if (node.kind == YamlNode::Kind::kBool) {
-    *text = node.text;
-    return node.boolean;
-  }
-  if (node.kind != YamlNode::Kind::kString) {
-    state_->Error(node, "if expects a condition, got " + DescribeValue(node),
-                  "for example if: ${{ params.full }}");
-    return std::nullopt;
-  }
-  size_t start = 0, end = node.text.size();
-  if (const size_t open = node.text.find(kOpen); open != std::string::npos) {
-    start = kOpen.size();
-    end = FindExpressionEnd(node.text, open + start);
-    if (open != 0 || end == std::string::npos || end + 2 != node.text.size()) {
-      state_->Error(node, "if expects one condition, with nothing around its ${{ }}");
-      return std::nullopt;
-    }
-  }
-  *text = Trim(std::string_view(node.text).substr(start, end - start));
-  const size_t written = std::min(state_->source->text().find(kOpen, node.offset), node.offset + node.bytes);
-  const auto value = Evaluate(node, start, end, written, true);
-  if (!value) return std::nullopt;
-  return IsTruthy(*value);
 }
 
 std::optional<std::string> Scope::Text(const YamlNode& node, std::string_view what) {

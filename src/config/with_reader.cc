@@ -88,7 +88,10 @@ void ReadWith(LoadState* state, const StageInfo& info, Position where, const Yam
       const std::string needs = " needs the parameter '" + param.name + "'";
       state->Error(
           where,
-          stage->id.empty() ? info.name + needs : "stage '" + stage->id + "'" + needs + " of " + info.name,
+          stage->id.empty()
+              ? info.name + needs
+              : "stage '" + (stage->parent.empty() ? stage->id : stage->parent).substr(state->prefix.size()) +
+                    "'" + needs + " of " + info.name,
           param.doc.empty() ? "" : param.name + ": " + param.doc);
     } else if (param.default_value) {
       SetNested(&stage->with, param.name, *param.default_value);

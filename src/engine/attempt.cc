@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "config/placeholder.h"
+#include "engine/fan_in.h"
 #include "engine/resources.h"
 #include "genflow/plugin.h"
 
@@ -39,7 +40,7 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
   Job job;
   job.id = id;
   job.stage = stage.id;
-  job.cwd = pipeline.dir;
+  job.cwd = FolderOf(pipeline, stage);
   job.memory_limit = stage.resources.memory.value_or(0);
   job.tag = facts.run + "/" + stage.id + "/" + std::to_string(attempt.number);
   const std::string threads = std::to_string(attempt.grant.cpus);
@@ -63,12 +64,19 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
   if (stage.exec) {
     ExecRequest request;
     GF_TRY(request.run, SubstitutePlaceholders(std::string_view(stage.exec->run), lookup));
+    std::map<std::string, std::vector<FanInEntry>> collected;
     for (const auto& input : stage.inputs) {
       const auto it = known.find(input.source_stage + "." + input.source_port);
       if (it == known.end()) continue;
-      std::string& value = request.inputs[input.port];
-      if (!value.empty()) value += '\n';
-      value += it->second.path.string();
+      if (input.collected)
+        collected[input.port].push_back({input.source_stage, input.matrix, it->second});
+      else
+        request.inputs[input.port] = it->second.path.string();
+    }
+    for (const auto& [port, entries] : collected) {
+      const fs::path folder = attempt.staging->scratch().parent_path() / "in" / port;
+      GF_CHECK_OK(MakeFanIn(folder, entries));
+      request.inputs[port] = folder.string();
     }
     request.outputs = attempt.output_paths;
     request.state_dir = attempt.state_dir;
@@ -104,8 +112,8 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
 
 Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int> outcome) {
   using Kind = Verdict::Kind;
-  const auto failed = [](Error error, bool retry = true) {
-    return Verdict{Kind::kFailed, std::move(error), retry};
+  const auto failed = [](FailureCause cause, Error error, bool retry = true) {
+    return Verdict{Kind::kFailed, std::move(error), retry, cause};
   };
   const ExitStatus& exit = attempt.exit;
   const bool broken = !attempt.broken.empty();
@@ -118,39 +126,49 @@ Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int>
   }
   if (attempt.stop_asked) return {Kind::kInterrupted, {}, false};
   if (attempt.timed_out) {
-    return failed(MakeError(Code::kExhausted,
-                            "ran longer than its timeout of " + HumanDuration(*stage.timeout),
-                            "raise its `timeout:`"));
+    return failed(
+        FailureCause::kTimeout,
+        MakeError(Code::kExhausted, "ran longer than its timeout of " + HumanDuration(*stage.timeout),
+                  "raise its `timeout:`"));
   }
   if (attempt.over_memory > 0) {
-    return failed(MakeError(Code::kExhausted,
+    return failed(FailureCause::kMemory,
+                  MakeError(Code::kExhausted,
                             "was killed: its processes held " + HumanBytes(attempt.over_memory) +
                                 " of memory, more than its limit of " + HumanBytes(*stage.resources.memory),
                             "raise `memory` in its `resources:`, or have it hold less at a time"));
   }
   if (broken) {
-    return failed(MakeError(Code::kInternal, "its worker " + attempt.broken,
+    return failed(FailureCause::kCrash,
+                  MakeError(Code::kInternal, "its worker " + attempt.broken,
                             "a plugin must leave descriptor 3 alone; the log may say more"));
   }
   if (exit.signal == SIGKILL) {
-    return failed(MakeError(
-        Code::kExhausted, "was killed by signal 9 (Killed)",
-        "the system does that when memory runs out; its peak was " + HumanBytes(exit.peak_rss_bytes)));
+    return failed(FailureCause::kMemory,
+                  MakeError(Code::kExhausted, "was killed by signal 9 (Killed)",
+                            "the system does that when memory runs out; its peak was " +
+                                HumanBytes(exit.peak_rss_bytes)));
   }
-  if (exit.signal != 0) return failed(MakeError(Code::kInternal, "crashed: " + exit.ToString()));
-  if (stage.exec) return failed(MakeError(Code::kInvalid, "its command ended with " + exit.ToString()));
+  if (exit.signal != 0)
+    return failed(FailureCause::kCrash, MakeError(Code::kInternal, "crashed: " + exit.ToString()));
+  if (stage.exec)
+    return failed(FailureCause::kExit,
+                  MakeError(Code::kInvalid, "its command ended with " + exit.ToString()));
   if (!outcome) {
-    return failed(MakeError(Code::kInternal,
-                            "ended with " + exit.ToString() + " before it reported how it went",
-                            "a stage returns from run(); it must not call exit()"));
+    return failed(
+        FailureCause::kCrash,
+        MakeError(Code::kInternal, "ended with " + exit.ToString() + " before it reported how it went",
+                  "a stage returns from run(); it must not call exit()"));
   }
   if (outcome == GF_INTERRUPTED) return {Kind::kInterrupted, {}, false};
   if (outcome == GF_OK || outcome == GF_GATE) {
-    return failed(MakeError(Code::kInternal, "ended with " + exit.ToString() + " after it reported success"));
+    return failed(FailureCause::kCrash,
+                  MakeError(Code::kInternal, "ended with " + exit.ToString() + " after it reported success"));
   }
   Error error = attempt.failure.value_or(MakeError(Code::kInternal, "failed without saying why"));
   const bool retry = error.code != Code::kInvalid && error.code != Code::kUnsupported;
-  return failed(std::move(error), retry);
+  const auto cause = error.code == Code::kExhausted ? FailureCause::kMemory : FailureCause::kError;
+  return failed(cause, std::move(error), retry);
 }
 
 Status CheckOutputs(const StageSpec& stage, const Attempt& attempt) {

@@ -10,6 +10,8 @@
 #include "config/pipeline.h"
 #include "engine/executor.h"
 #include "engine/log_file.h"
+#include "engine/masker.h"
+#include "engine/retry.h"
 #include "engine/stage_key.h"
 #include "graph/schedule.h"
 #include "store/store.h"
@@ -21,8 +23,9 @@ inline constexpr double kNever = std::numeric_limits<double>::infinity();
 // How an attempt ended. Messages speak of the stage without naming it: "did not write its output 'model'".
 struct Verdict {
   enum class Kind { kSucceeded, kGated, kFailed, kInterrupted } kind = Kind::kFailed;
-  Error error;                 // kFailed, kGated
-  bool retry_may_help = true;  // kFailed
+  Error error;                                // kFailed, kGated
+  bool retry_may_help = true;                 // kFailed
+  FailureCause cause = FailureCause::kError;  // kFailed
 };
 
 // What is known of an attempt while it runs.
@@ -44,6 +47,7 @@ struct Attempt {
   std::optional<Error> failure;
   std::string broken;  // what the worker did against the protocol
   std::string summary;
+  std::optional<OutputMasker> output;
   std::vector<MetricPoint> metrics;  // not yet in the store
   ExitStatus exit;
   Verdict verdict;  // once its outputs are being sealed

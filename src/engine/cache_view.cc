@@ -12,12 +12,17 @@ Result<std::vector<size_t>> FindStages(const Pipeline& pipeline, const std::vect
                                        const std::string& option) {
   std::vector<size_t> nodes;
   for (const auto& id : ids) {
-    if (const auto index = pipeline.IndexOf(id)) {
-      nodes.push_back(*index);
-      continue;
-    }
+    const std::vector<size_t> found = pipeline.Select(id);
+    nodes.insert(nodes.end(), found.begin(), found.end());
+    if (!found.empty()) continue;
     std::vector<std::string> names;
-    for (const auto& stage : pipeline.stages) names.push_back(stage.id);
+    const std::string* parent = nullptr;
+    for (const auto& stage : pipeline.stages) {
+      if (!stage.parent.empty() && (parent == nullptr || *parent != stage.parent))
+        names.push_back(stage.parent);
+      parent = &stage.parent;
+      if (stage.parent.empty() || id.find('[') != std::string::npos) names.push_back(stage.id);
+    }
     const auto near = NearestName(id, names);
     return InvalidError(option + " '" + id + "': " + pipeline.file.string() + " has no such stage",
                         near ? "did you mean '" + *near + "'?" : "its stages are " + Join(names, ", "));
@@ -53,7 +58,10 @@ PipelineGraphs BuildGraphs(const Pipeline& pipeline) {
       }
     }
     for (const auto& need : stage.needs) {
-      if (const auto source = pipeline.IndexOf(need.stage)) graphs.order.AddEdge(*source, node);
+      const auto source = pipeline.IndexOf(need.stage);
+      if (!source) continue;
+      graphs.order.AddEdge(*source, node);
+      if (need.reads) graphs.artifacts.AddEdge(*source, node);
     }
   }
   return graphs;

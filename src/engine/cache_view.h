@@ -17,7 +17,7 @@ namespace genflow {
 // One node a stage, in the order of the file.
 struct PipelineGraphs {
   Graph order;      // edges from inputs, expressions and needs
-  Graph artifacts;  // the same without needs
+  Graph artifacts;  // the same without needs, those excepted whose metrics or outputs a condition asks for
 };
 PipelineGraphs BuildGraphs(const Pipeline& pipeline);
 

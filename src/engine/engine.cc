@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "engine/attempt.h"
 #include "engine/cache_view.h"
+#include "engine/condition.h"
 #include "engine/resources.h"
 
 namespace genflow {
@@ -45,6 +46,11 @@ struct Node {
   std::string lookup_problem;
   double wake_at = kNever;  // end of a backoff, or the next look at a key
   int attempts = 0;
+  bool decided = false;                    // its `if`
+  bool reacts = false;                     // to how others went: it runs whatever the cache has
+  std::string why_not;                     // its `if` said no
+  std::string made_by_run, made_by_stage;  // of its outputs
+  std::optional<std::map<std::string, double>> known_metrics;
   KeyLock key_lock;
   std::unique_ptr<Attempt> attempt;
   StageResult result;
@@ -62,6 +68,7 @@ class Runner {
         observer_(observer),
         graphs_(BuildGraphs(pipeline)),
         cache_(pipeline, store),
+        masker_(pipeline),
         nodes_(pipeline.stages.size()) {}
 
   Result<RunReport> Run() {
@@ -93,8 +100,8 @@ class Runner {
     GF_TRY(pipeline_lock_, store_.LockPipeline(file));
     RunHeader header{{}, pipeline_.name, store_.root(), {}};
     for (const size_t node : plan_.order) header.stages.push_back(pipeline_.stages[node].id);
-    GF_TRY(facts_.run, store_.StartRun({pipeline_.name, file, pipeline_.params.dump(), options_.argv,
-                                        GENFLOW_VERSION, header.stages}));
+    GF_TRY(facts_.run, store_.StartRun({pipeline_.name, file, masker_.Mask(pipeline_.params.dump()),
+                                        MaskedArguments(), GENFLOW_VERSION, header.stages}));
     header.run = facts_.run;
     GF_CHECK_OK(store_.DescribePipelineLock(pipeline_lock_, file, facts_.run));
     facts_.pipeline = &pipeline_;
@@ -110,11 +117,18 @@ class Runner {
     demands_ = demands;
     ScheduleOptions schedule_options;
     schedule_options.keep_going = options_.keep_going;
+    for (const auto& stage : pipeline_.stages) schedule_options.tolerant.push_back(AsksHowItWent(stage));
     if (options_.jobs) schedule_options.max_running = *options_.jobs;
     schedule_.emplace(graphs_.order, plan_, std::move(demands), options_.pools, schedule_options);
 
     observer_.RunStarted(header, started_);
     return ReportSkipped(schedule_->initially_skipped());
+  }
+
+  std::vector<std::string> MaskedArguments() const {
+    std::vector<std::string> out;
+    for (const auto& argument : options_.argv) out.push_back(masker_.Mask(argument));
+    return out;
   }
 
   Result<RunReport> End() {
@@ -156,6 +170,7 @@ class Runner {
       Store::WriteGroup group(store_);
       for (auto fresh = schedule_->TakeFresh(); !fresh.empty(); fresh = schedule_->TakeFresh()) {
         for (const size_t node : fresh) {
+          if (schedule_->state(node) == NodeState::kReady) GF_CHECK_OK(DecideIf(node));
           if (schedule_->state(node) == NodeState::kReady) GF_CHECK_OK(TakeFromCache(node));
         }
       }
@@ -187,16 +202,86 @@ class Runner {
     return std::max(part, free - taken);
   }
 
+  // --- Conditions --------------------------------------------------------------------------------------
+
+  // Skips a ready node whose `if` is false now that all it needs has ended.
+  Status DecideIf(size_t node) {
+    Node& n = nodes_[node];
+    const auto& stage = pipeline_.stages[node];
+    if (stage.conditions.empty() || plan_.roles[node] == Role::kReuse || std::exchange(n.decided, true))
+      return Ok();
+    const RunKnowledge knowledge = KnowledgeOf(node);
+    const auto decision = Decide(stage.conditions, knowledge);
+    if (!decision.ok()) return FailBeforeStart(node, decision.error());
+    n.reacts = IsReaction(stage);
+    for (const size_t before : graphs_.order.Predecessors(node)) {
+      const StageOutcome outcome = OutcomeOf(before);
+      n.reacts |= outcome == StageOutcome::kFailure || outcome == StageOutcome::kCancelled;
+    }
+    if (decision->yes) return Ok();
+    n.why_not = decision->Reason();
+    const std::vector<size_t> skipped = schedule_->Skip(node);
+    GF_CHECK_OK(ReportSkipped({node}));
+    return ReportSkipped(skipped);
+  }
+
+  StageOutcome OutcomeOf(size_t node) const {
+    switch (schedule_->state(node)) {
+      case NodeState::kSucceeded:
+      case NodeState::kCached:
+        return StageOutcome::kSuccess;
+      case NodeState::kFailed:
+      case NodeState::kGateFailed:
+        return StageOutcome::kFailure;
+      case NodeState::kInterrupted:
+      case NodeState::kCancelled:
+        return StageOutcome::kCancelled;
+      default:
+        return StageOutcome::kSkipped;
+    }
+  }
+
+  RunKnowledge KnowledgeOf(size_t node) {
+    RunKnowledge out;
+    for (const size_t before : graphs_.order.Predecessors(node)) {
+      if (schedule_->state(before) != NodeState::kIgnored)
+        out.needs_succeeded &= OutcomeOf(before) == StageOutcome::kSuccess;
+    }
+    const std::vector<bool> ancestors = graphs_.order.Ancestors({node});
+    for (size_t other = 0; other < ancestors.size(); ++other) {
+      if (ancestors[other] && other != node)
+        out.ancestor_failed |= OutcomeOf(other) == StageOutcome::kFailure;
+    }
+    out.cancelled = signal_ != 0;
+    out.outcome = [this](const std::string& id) { return OutcomeOf(*pipeline_.IndexOf(id)); };
+    out.output = [this](const std::string& id, const std::string& port) -> std::optional<std::string> {
+      const auto found = cache_.outputs().find(id + "." + port);
+      return found == cache_.outputs().end() ? std::nullopt : std::optional(found->second.path.string());
+    };
+    out.metrics = [this](const std::string& id) -> Result<std::map<std::string, double>> {
+      Node& n = nodes_[*pipeline_.IndexOf(id)];
+      if (!n.known_metrics) {
+        GF_TRY(n.known_metrics, MetricsOf(store_, n.made_by_run, n.made_by_stage, n.result.outputs));
+      }
+      return *n.known_metrics;
+    };
+    return out;
+  }
+
+  bool IsForced(size_t node) const { return plan_.roles[node] == Role::kForce || nodes_[node].reacts; }
+
+  // --- The cache ---------------------------------------------------------------------------------------
+
   // Finishes a ready node whose answer is in the store, or that cannot be run at all.
   Status TakeFromCache(size_t node) {
     Node& n = nodes_[node];
-    if (n.looked_up) return Ok();
+    if (n.looked_up || schedule_->state(node) != NodeState::kReady) return Ok();
     n.looked_up = true;
     const auto& stage = pipeline_.stages[node];
     auto key = cache_.Key(node);
     if (!key.ok()) return FailBeforeStart(node, key.error());
     n.result.key = key->key;
-    if (plan_.roles[node] != Role::kForce) {
+    if (!IsForced(node)) {
       GF_TRY(auto found, Find(node, key->key));
       if (found.hit) GF_CHECK_OK(TakeHit(node, *found.hit));
       if (IsFinal(schedule_->state(node))) return Ok();
@@ -244,12 +329,15 @@ class Runner {
     n.result.outputs = hit.outputs;
     n.result.seconds = hit.seconds;
     n.result.reason = hit.run;
+    n.made_by_run = hit.run;
+    n.made_by_stage = hit.stage;
     cache_.SetOutputs(node, hit.outputs);
     n.key_lock.Release();
     return Complete(node, StageStatus::kCached, Finished::kCached);
   }
 
-  Status FailBeforeStart(size_t node, const Error& error) {
+  Status FailBeforeStart(size_t node, const Error& why) {
+    const Error error = masker_.Mask(why);
     Node& n = nodes_[node];
     AttemptEnd end;
     end.status = AttemptStatus::kFailed;
@@ -274,7 +362,7 @@ class Runner {
       if (!lock) {
         schedule_->Retry(node);
         WakeAt(node, clock_.Now() + kKeyPoll);
-        n.looked_up = plan_.roles[node] == Role::kForce;
+        n.looked_up = IsForced(node);
         if (!std::exchange(n.announced_wait, true)) {
           observer_.StageWaits(stage.id,
                                holder == facts_.run ? "the same stage of this run"
@@ -285,7 +373,7 @@ class Runner {
         return Ok();
       }
       n.key_lock = *std::move(lock);
-      if (plan_.roles[node] != Role::kForce) {  // someone may have finished it before the lock was ours
+      if (!IsForced(node)) {  // someone may have finished it before the lock was ours
         GF_TRY(const auto found, Find(node, key.key));
         if (found.hit) {
           GF_CHECK_OK(TakeHit(node, *found.hit));
@@ -293,10 +381,10 @@ class Runner {
         }
       }
     }
-    std::string reason = n.attempts > 0 ? "attempt " + std::to_string(n.attempts + 1)
-                         : plan_.roles[node] == Role::kForce
-                             ? "forced"
-                             : JoinFirst(cache_.WhyNotCached(node, n.lookup_problem), kReasonsShown);
+    std::string reason = n.attempts > 0                      ? "attempt " + std::to_string(n.attempts + 1)
+                         : plan_.roles[node] == Role::kForce ? "forced"
+                         : n.reacts                          ? "its `if` is true: " + stage.condition
+                                    : JoinFirst(cache_.WhyNotCached(node, n.lookup_problem), kReasonsShown);
     n.attempts += 1;
     n.result.attempts = n.attempts;
     n.wake_at = kNever;
@@ -306,6 +394,7 @@ class Runner {
     a.number = n.attempts;
     a.grant = std::move(grant);
     a.started = clock_.Now();
+    a.output.emplace(masker_);
     a.outputs = OutputsOf(stage);
     GF_TRY(const auto log_path, store_.LogPath(facts_.run, stage.id, a.number));
     AttemptStart start = Describe(node, a.number);
@@ -354,7 +443,7 @@ class Runner {
       return start;
     if (auto key = cache_.Key(node); key.ok()) {
       start.key = key->key;
-      start.key_components_json = key->components;
+      start.key_components_json = masker_.Mask(key->components);
     }
     for (const auto* inputs : {&stage.inputs, &stage.expression_inputs}) {
       for (const auto& input : *inputs) {
@@ -383,40 +472,48 @@ class Runner {
       executor_.Stop(static_cast<int>(node), forced ? StopKind::kKill : StopKind::kAsk);
       a->kill_at = forced ? kNever : std::min(a->kill_at, now + options_.grace);
     }
-    return ReportSkipped(schedule_->Stop());
+    return ReportSkipped(schedule_->Stop(forced));
   }
 
   Status Handle(const event::Progress& e) {
-    observer_.Progress({Id(e.job), e.done, e.total, e.unit, e.message}, clock_.Now());
+    observer_.Progress({Id(e.job), e.done, e.total, masker_.Mask(e.unit), masker_.Mask(e.message)},
+                       clock_.Now());
     return Ok();
   }
 
   Status Handle(const event::Metric& e) {
     auto& metrics = Of(e.job).metrics;
-    metrics.push_back({e.name, e.value, e.step, clock_.WallNow()});
-    observer_.Metric({Id(e.job), e.name, e.value, e.step}, clock_.Now());
+    const std::string name = masker_.Mask(e.name);
+    metrics.push_back({name, e.value, e.step, clock_.WallNow()});
+    observer_.Metric({Id(e.job), name, e.value, e.step}, clock_.Now());
     if (metrics_since_ == kNever) metrics_since_ = clock_.Now();
     return metrics.size() >= kMetricsBatch ? FlushMetrics(static_cast<size_t>(e.job)) : Ok();
   }
 
   Status Handle(const event::Log& e) {
-    Of(e.job).log->Write(clock_.WallNow(), e.level, e.text);
-    observer_.Log({Id(e.job), e.level, e.text}, clock_.Now());
+    const bool output = e.level == LogFile::kOutputLevel;
+    ShowLog(e.job, masker_.Mask(e.level),
+            output ? Of(e.job).output->Add(e.text, e.text.size() >= kMaxOutputLine) : masker_.Mask(e.text));
     return Ok();
   }
 
+  void ShowLog(int job, const std::string& level, const std::string& text) {
+    Of(job).log->Write(clock_.WallNow(), level, text);
+    observer_.Log({Id(job), level, text}, clock_.Now());
+  }
+
   Status Handle(const event::Summary& e) {
-    Of(e.job).summary = e.text;
+    Of(e.job).summary = masker_.Mask(e.text);
     return Ok();
   }
 
   Status Handle(const event::Fail& e) {
-    Of(e.job).failure = e.error;
+    Of(e.job).failure = masker_.Mask(e.error);
     return Ok();
   }
 
   Status Handle(const event::Broken& e) {
-    Of(e.job).broken = e.what;
+    Of(e.job).broken = masker_.Mask(e.what);
     return Ok();
   }
 
@@ -430,6 +527,8 @@ class Runner {
     Attempt& a = Of(e.job);
     a.exit = e.status;
     a.timeout_at = a.kill_at = kNever;
+    if (const std::string rest = a.output->Rest(); !rest.empty())
+      ShowLog(e.job, std::string(LogFile::kOutputLevel), rest);
     const Verdict verdict = Judge(pipeline_.stages[node], a, e.outcome);
     a.log->Write(clock_.WallNow(), LogFile::kEngineLevel,
                  "ended: " + e.status.ToString() + " after " + HumanDuration(clock_.Now() - a.started) +
@@ -539,6 +638,8 @@ class Runner {
     const Error said = n.attempt->verdict.error;
     Account(node);
     n.result.outputs = *std::move(committed);
+    n.made_by_run = facts_.run;
+    n.made_by_stage = n.result.stage;
     cache_.SetOutputs(node, n.result.outputs);
     n.attempt.reset();
     n.key_lock.Release();
@@ -551,12 +652,14 @@ class Runner {
   Status EndAttempt(size_t node, Verdict verdict) {
     Node& n = nodes_[node];
     Attempt& a = *n.attempt;
+    verdict.error = masker_.Mask(std::move(verdict.error));
     a.staging.reset();  // on a full disk this makes room for what follows
     const bool interrupted = verdict.kind == Verdict::Kind::kInterrupted;
     const auto& stage = pipeline_.stages[node];
-    const bool retries =
-        !interrupted && verdict.retry_may_help && n.attempts <= stage.retries && !schedule_->stopped();
-    const double delay = stage.retry_backoff * static_cast<double>(1ull << std::min(n.attempts - 1, 20));
+    const bool retries = !interrupted && verdict.retry_may_help &&
+                         RetriesOn(stage, verdict.cause, a.exit.code) && n.attempts <= stage.retries &&
+                         !schedule_->stopped(node);
+    const double delay = RetryDelay(stage, facts_.run, n.attempts);
     GF_CHECK_OK(FlushMetrics(node));
     if (a.log) {  // whole before the end is recorded: who follows it stops there
       if (!interrupted) a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, verdict.error.ToString());
@@ -611,7 +714,9 @@ class Runner {
     const auto cause = schedule_->cause(node);
     if (!cause) return "the run was stopped";
     const std::string name = "'" + pipeline_.stages[*cause].id + "'";
-    if (*cause == node) return "its `if` is false: " + pipeline_.stages[node].condition;
+    if (*cause == node)
+      return nodes_[node].why_not.empty() ? "its `if` is false: " + pipeline_.stages[node].condition
+                                          : nodes_[node].why_not;
     const bool needs = schedule_->state(node) == NodeState::kSkipped;
     const std::string start = needs ? "needs " + name + ", which " : "not started, because " + name + " ";
     switch (schedule_->state(*cause)) {
@@ -695,6 +800,7 @@ class Runner {
   Observer& observer_;
   PipelineGraphs graphs_;
   CacheView cache_;
+  const Masker masker_;
   Plan plan_;
   RunFacts facts_;
   FileLock pipeline_lock_;

@@ -50,6 +50,9 @@ struct Job {
 // The environment variable that names a port's path: ("IN", "base-model") -> "GENFLOW_IN_BASE_MODEL".
 std::string PortVariable(const std::string& direction, const std::string& port);
 
+// A line that a stage writes arrives in pieces of this many bytes where it is longer.
+inline constexpr size_t kMaxOutputLine = 16u << 10;
+
 enum class StopKind { kAsk, kKill };  // SIGTERM, SIGKILL; to the whole process group
 
 namespace event {

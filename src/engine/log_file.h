@@ -15,6 +15,7 @@ namespace genflow {
 class LogFile {
  public:
   static constexpr std::string_view kEngineLevel = "genflow";  // of lines that the engine adds
+  static constexpr std::string_view kOutputLevel = "output";   // of what a stage writes to stdout and stderr
 
   static Result<LogFile> Open(const std::filesystem::path& path);
 

@@ -121,6 +121,8 @@ Status ProcessExecutor::Start(const Job& job) {
     env["GENFLOW_SCRATCH_DIR"] = exec.scratch_dir;
   }
   options.env = EnvironmentWith(env);
+  // Secrets go to the stages that name them, and to no other.
+  std::erase_if(options.env, [](const std::string& entry) { return entry.starts_with("GENFLOW_SECRET_"); });
 
   GF_TRY(auto process, Process::Start(options));
   guardian_->Add(process.pid());

@@ -28,7 +28,6 @@ class ProcessExecutor : public Executor {
 
  private:
   static constexpr size_t kMaxReportLine = 16u << 20;
-  static constexpr size_t kMaxOutputLine = 16u << 10;
 
   struct Running {
     explicit Running(Process started) : process(std::move(started)) {}

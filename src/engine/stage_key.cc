@@ -78,7 +78,11 @@ Result<StageKey> ComputeKey(const StageSpec& stage, const KnownOutputs& outputs,
   for (const auto& input : stage.inputs) {
     const auto it = outputs.find(input.source_stage + "." + input.source_port);
     if (it != outputs.end()) {
-      inputs[input.port].push_back(it->second.digest);
+      // Of what is collected the stage sees the names, too.
+      json entry = it->second.digest;
+      if (input.collected)
+        entry = {{"digest", entry}, {"from", input.source_stage}, {"matrix", MatrixJson(input.matrix)}};
+      inputs[input.port].push_back(std::move(entry));
       continue;
     }
     const PortInfo* port = stage.info != nullptr ? stage.info->FindInput(input.port) : nullptr;

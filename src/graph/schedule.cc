@@ -103,7 +103,6 @@ Schedule::Schedule(const Graph& graph, const Plan& plan, std::vector<Demand> dem
 
 std::vector<size_t> Schedule::Ready() const {
   std::vector<size_t> out;
-  if (stopped_) return out;
   out.reserve(ready_.size());
   for (const auto& [priority, node] : ready_) out.push_back(node);
   return out;
@@ -120,7 +119,7 @@ bool Schedule::HasRoom() const {
 }
 
 std::optional<Grant> Schedule::TryStart(size_t node, int64_t cpus_share) {
-  if (stopped_ || states_[node] != NodeState::kReady) return std::nullopt;
+  if (stopped(node) || states_[node] != NodeState::kReady) return std::nullopt;
   if (static_cast<int64_t>(running_) >= options_.max_running) return std::nullopt;
   const Demand& demand = demands_[node];
   const auto gpus_total = static_cast<int64_t>(total_.gpus.size());
@@ -162,11 +161,7 @@ std::vector<size_t> Schedule::Finish(size_t node, Finished how) {
   std::vector<size_t> ended;
   if (how == Finished::kSucceeded || how == Finished::kCached) {
     SetFinal(node, how == Finished::kCached ? NodeState::kCached : NodeState::kSucceeded);
-    for (size_t after : graph_.Successors(node)) {
-      if (states_[after] == NodeState::kWaiting && --blockers_[after] == 0) {
-        if (!stopped_) MakeReady(after);
-      }
-    }
+    for (size_t after : graph_.Successors(node)) Unblock(after);
     return ended;
   }
   SetFinal(node, how == Finished::kFailed       ? NodeState::kFailed
@@ -178,11 +173,21 @@ std::vector<size_t> Schedule::Finish(size_t node, Finished how) {
   return ended;
 }
 
+std::vector<size_t> Schedule::Skip(size_t node) {
+  Leave(node);
+  SetFinal(node, NodeState::kSkipped);
+  causes_[node] = node;
+  std::vector<size_t> ended;
+  SkipDependents(node, node, &ended);
+  std::sort(ended.begin(), ended.end());
+  return ended;
+}
+
 void Schedule::Retry(size_t node) {
   Leave(node);
   states_[node] = NodeState::kWaiting;
   blockers_[node] = 1;
-  if (stopped_) SetFinal(node, NodeState::kCancelled);
+  if (stopped(node)) SetFinal(node, NodeState::kCancelled);
 }
 
 void Schedule::Release(size_t node) {
@@ -191,11 +196,16 @@ void Schedule::Release(size_t node) {
   MakeReady(node);
 }
 
-std::vector<size_t> Schedule::Stop() {
+std::vector<size_t> Schedule::Stop(bool all) {
   std::vector<size_t> cancelled;
+  stopped_all_ |= all;
   CancelRest(std::nullopt, &cancelled);
   std::sort(cancelled.begin(), cancelled.end());
   return cancelled;
+}
+
+void Schedule::Unblock(size_t node) {
+  if (states_[node] == NodeState::kWaiting && --blockers_[node] == 0 && !stopped(node)) MakeReady(node);
 }
 
 void Schedule::MakeReady(size_t node) {
@@ -232,6 +242,10 @@ void Schedule::SkipDependents(size_t node, size_t cause, std::vector<size_t>* sk
     open.pop_back();
     for (size_t after : graph_.Successors(at)) {
       if (states_[after] != NodeState::kWaiting) continue;
+      if (IsTolerant(after)) {
+        Unblock(after);
+        continue;
+      }
       SetFinal(after, NodeState::kSkipped);
       causes_[after] = cause;
       skipped->push_back(after);
@@ -242,12 +256,18 @@ void Schedule::SkipDependents(size_t node, size_t cause, std::vector<size_t>* sk
 
 void Schedule::CancelRest(std::optional<size_t> cause, std::vector<size_t>* cancelled) {
   stopped_ = true;
-  ready_.clear();
+  std::vector<size_t> open;
   for (size_t node = 0; node < states_.size(); ++node) {
     if (states_[node] != NodeState::kWaiting && states_[node] != NodeState::kReady) continue;
+    if (!stopped(node)) continue;
+    if (states_[node] == NodeState::kReady) ready_.erase({-priorities_[node], node});
     SetFinal(node, NodeState::kCancelled);
     causes_[node] = cause;
     cancelled->push_back(node);
+    open.push_back(node);
+  }
+  for (const size_t node : open) {
+    for (const size_t after : graph_.Successors(node)) Unblock(after);
   }
 }
 

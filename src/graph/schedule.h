@@ -57,7 +57,7 @@ enum class NodeState {
   kFailed,
   kGateFailed,
   kInterrupted,
-  kSkipped,    // something it depends on failed or is disabled; see cause()
+  kSkipped,    // it is disabled, or something it depends on failed or is disabled; see cause()
   kCancelled,  // the run stopped before it could start; see cause()
 };
 const char* NodeStateName(NodeState state);  // "waiting", "ready", ..., "gate-failed", "cancelled"
@@ -68,6 +68,9 @@ enum class Finished { kSucceeded, kCached, kFailed, kGateFailed, kInterrupted };
 
 struct ScheduleOptions {
   bool keep_going = false;  // after a failure, go on with what does not depend on it
+  // Nodes that become ready once all they depend on has ended, in whatever way, also after a stop. Empty:
+  // none.
+  std::vector<bool> tolerant;
   int64_t max_running = std::numeric_limits<int64_t>::max();  // -j
 };
 
@@ -78,8 +81,9 @@ class Schedule {
   Schedule(const Graph& graph, const Plan& plan, std::vector<Demand> demands, Pools pools,
            ScheduleOptions options = {});
 
-  // Nodes whose predecessors are done, most urgent first (longest chain behind, then file order). Empty
-  // after Stop(), and after a failure without keep_going. A copy: it may be walked while nodes change.
+  // Nodes whose predecessors are done, most urgent first (longest chain behind, then file order). After
+  // Stop(), and after a failure without keep_going, tolerant ones alone. A copy: it may be walked while nodes
+  // change.
   std::vector<size_t> Ready() const;
   // The ready node after `node` in that order, or the first. `node` need not be ready any more.
   std::optional<size_t> NextReady(std::optional<size_t> node) const;
@@ -102,26 +106,34 @@ class Schedule {
   // A running node, or a ready one (kCached, or a failure before its start), has ended. Returns what
   // became final because of it: dependents skipped, and nodes cancelled when the run stops; ascending.
   std::vector<size_t> Finish(size_t node, Finished how);
+  // A ready node is not to run: it is skipped, and what depends on it. Returns the latter, ascending.
+  std::vector<size_t> Skip(size_t node);
   // A running node will be tried again: its resources are free, and it waits (kWaiting, for a backoff)
   // until Release(node), which makes it ready. After a stop it is cancelled instead, by Retry().
   void Retry(size_t node);
   void Release(size_t node);
 
-  // Starts nothing more (Ctrl-C). Returns the nodes cancelled by it, ascending.
-  std::vector<size_t> Stop();
+  // Starts nothing more (Ctrl-C) but tolerant nodes, and with `all` not even those. Returns the nodes
+  // cancelled by it, ascending.
+  std::vector<size_t> Stop(bool all = false);
 
   NodeState state(size_t node) const { return states_[node]; }
   // The node at the root of why this one was skipped or cancelled (the one that failed or is disabled).
   std::optional<size_t> cause(size_t node) const { return causes_[node]; }
   bool done() const { return open_ == 0; }  // every node has a final state
   bool stopped() const { return stopped_; }
+  // Whether this node would not be started any more.
+  bool stopped(size_t node) const { return stopped_all_ || (stopped_ && !IsTolerant(node)); }
   size_t running() const { return running_; }
   const Pools& free() const { return free_; }
   // Nodes skipped when the schedule was made: the disabled ones and their dependents; ascending.
   const std::vector<size_t>& initially_skipped() const { return initially_skipped_; }
 
  private:
+  bool IsTolerant(size_t node) const { return node < options_.tolerant.size() && options_.tolerant[node]; }
   void MakeReady(size_t node);
+  // One of the nodes that a waiting one depends on has ended.
+  void Unblock(size_t node);
   void GiveBack(size_t node);
   void Leave(size_t node);
   void SkipDependents(size_t node, size_t cause, std::vector<size_t>* skipped);
@@ -143,7 +155,7 @@ class Schedule {
   int64_t least_cpus_ = 0;  // that any node asks for
   uint64_t changes_ = 0;
   size_t open_ = 0, running_ = 0;
-  bool stopped_ = false;
+  bool stopped_ = false, stopped_all_ = false;
 };
 
 }  // namespace genflow

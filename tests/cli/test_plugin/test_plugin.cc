@@ -82,7 +82,7 @@ struct Act {
     s.Param("do", &action, "write", "What to do.",
             {.choices = {"write",  "sleep",   "hang",       "invalid", "io",    "crash", "kill",
                          "exit",   "garbage", "close",      "nothing", "gate",  "flaky", "talk",
-                         "daemon", "nan",     "quiet-fail", "env",     "token", "leak"}});
+                         "daemon", "nan",     "quiet-fail", "env",     "token", "leak",  "tell"}});
     s.Param("text", &text, "text", "What to write.");
     s.Param("seconds", &seconds, 0.0, "How long it takes.");
     s.Param("times", &times, 2, "flaky: at which attempt it succeeds.");
@@ -161,6 +161,14 @@ struct Act {
       Sleep(seconds);
     } else if (action == "token") {
       text = std::to_string(token.size());
+    } else if (action == "tell") {  // the secret, in every way there is
+      std::cout << "output " << token << std::endl;
+      std::cerr << std::string(16 * 1024 - 3, '.') << token << std::endl;
+      context.Warn("log " + token);
+      context.Metric("metric." + token, 1, 0);
+      context.Progress(1, 2, token, "progress " + token);
+      context.Summary("summary " + token);
+      return context.Fail(GF_ERROR_IO, "message " + token, "hint " + token);
     }
     std::string all = text;
     for (const auto& in : context.GetInputs("in")) all += Read(in.path);

@@ -128,7 +128,7 @@ TEST(Expr, PlaceholdersArePassedOn) {
   EXPECT_EQ(Eval("stages.a-b.outputs.c || 'x'"), "\"${{ stages.a-b.outputs.c }}\"");
   EXPECT_EQ(Eval("startsWith(secrets.T, 'h')"), "11+7: a secret cannot be compared or taken apart");
   EXPECT_EQ(Eval("stages.a.outputs.b == 1"), "19+2: the path of an output is only known during the run");
-  EXPECT_EQ(Eval("stages.a.output.b"), "0+6: an output is written stages.STAGE.outputs.PORT");
+  EXPECT_EQ(Eval("stages.a.output.b"), "9+6: a stage has outputs, outcome and metrics, not 'output'");
 }
 
 TEST(Expr, ProblemsHaveTheirPlace) {

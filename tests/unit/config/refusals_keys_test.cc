@@ -51,7 +51,7 @@ pipeline.yaml:1:1: error: unknown key 'nmae' in the pipeline
 pipeline.yaml:2:1: error: unknown key 'matrix' in the pipeline
     2 | matrix: {}
       | ^~~~~~
-  hint: known keys: name, params, defaults, stages
+  hint: known keys: name, params, env, inputs, outputs, defaults, profiles, stages
 
 2 errors
 )");

@@ -186,9 +186,10 @@ pipeline.yaml:7:42: error: if expects one condition, with nothing around its ${{
     7 |   c: { uses: exec, with: { run: x }, if: "a ${{ true }}" }
       |                                          ^~~~~~~~~~~~~~~
 
-pipeline.yaml:8:49: error: outputs of stages cannot be used in if
+pipeline.yaml:8:59: error: stage 'b' has no output 'x'
     8 |   d: { uses: exec, with: { run: x }, if: stages.b.outputs.x }
-      |                                                 ^
+      |                                                           ^
+  hint: it has no outputs
 
 4 errors
 )");

@@ -24,9 +24,10 @@ struct SchemaTest : ::testing::Test {
 
 TEST_F(SchemaTest, OffersEveryStageWithItsSummary) {
   const json& uses = schema["$defs"]["stage"]["properties"]["uses"]["oneOf"];
-  ASSERT_EQ(uses.size(), 7u);
+  ASSERT_EQ(uses.size(), 8u);
   EXPECT_EQ(uses[0], json::parse(R"({"const":"data.clean","description":"Stage data.clean."})"));
   EXPECT_EQ(uses[6], json::parse(R"({"const":"exec","description":"Runs any program."})"));
+  EXPECT_EQ(uses[7]["pattern"], "^\\.\\.?/|\\.ya?ml$");
   EXPECT_EQ(schema["$defs"]["stage"]["required"], json::array({"uses"}));
 }
 
@@ -58,6 +59,20 @@ TEST_F(SchemaTest, KnowsExec) {
   EXPECT_EQ(exec["required"], json::array({"with"}));
   EXPECT_EQ(exec["properties"]["with"]["required"], json::array({"run"}));
   EXPECT_EQ(exec["properties"]["out"]["additionalProperties"]["enum"].size(), 6u);
+}
+
+TEST_F(SchemaTest, KnowsTheLanguageAroundStages) {
+  std::vector<std::string> top, stage;
+  for (const auto& [key, unused] : schema["properties"].items()) top.push_back(key);
+  for (const auto& [key, unused] : schema["$defs"]["stage"]["properties"].items()) stage.push_back(key);
+  EXPECT_EQ(top, (std::vector<std::string>{"defaults", "env", "inputs", "name", "outputs", "params",
+                                           "profiles", "stages"}));
+  EXPECT_EQ(stage, (std::vector<std::string>{"env", "if", "in", "matrix", "needs", "out", "resources",
+                                             "retries", "timeout", "uses", "with"}));
+  const json& retries = schema["$defs"]["retries"]["anyOf"][2];
+  EXPECT_EQ(retries["properties"]["on"]["anyOf"][0]["pattern"],
+            "^(crash|timeout|memory|error|exit(:[0-9]+)?)$");
+  EXPECT_EQ(schema["$defs"]["matrix"]["anyOf"][1]["properties"]["include"]["$ref"], "#/$defs/combinations");
 }
 
 // Every "$ref" leads somewhere, and every "required" is a list of names.

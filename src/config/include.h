@@ -1,0 +1,32 @@
+// `uses: ./clean.yaml`: a stage that is a pipeline file. Internal to src/config.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/load_state.h"
+
+namespace genflow {
+
+struct Include {
+  LoadOptions options;               // those of the pipeline, without what it was given itself
+  std::unique_ptr<LoadState> state;  // of the file
+  const YamlNode* root = nullptr;    // null: a problem with it was reported
+  StageInfo info;                    // inputs and outputs, as if it were a stage of a plugin
+  std::map<std::string, std::vector<InputRef>> outputs;  // where each comes from
+};
+
+// Whether `uses` names a file.
+bool IsPipelineFile(std::string_view uses);
+// Reads the file of `head` as far as the heads of its stages, and makes it `head->include`. `head->info` is
+// null where it cannot be used.
+void OpenInclude(LoadState* state, StageHead* head);
+// Reads the stages of the file. `defaults` hold for them unless they say otherwise.
+std::vector<StageSpec> ReadInclude(LoadState* state, const StageHead& head, const StageDefaults& defaults);
+// The ids of the stages that a head stands for.
+std::vector<std::string> StagesOf(const StageHead& head);
+
+}  // namespace genflow

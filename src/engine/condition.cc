@@ -1,0 +1,208 @@
+#include "engine/condition.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/files.h"
+#include "base/strings.h"
+#include "config/expr.h"
+
+namespace genflow {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kMaxReport = 64u << 20;
+constexpr size_t kNamesShown = 8;
+
+NameValue Found(json value) {
+  NameValue out;
+  out.value = std::move(value);
+  return out;
+}
+
+NameValue Unknown() {
+  NameValue out;
+  out.state = NameValue::State::kUnknown;
+  return out;
+}
+
+NameValue Refused(std::string message, std::string hint = {}) {
+  NameValue out;
+  out.state = NameValue::State::kRefused;
+  out.message = std::move(message);
+  out.hint = std::move(hint);
+  return out;
+}
+
+std::string ShowNumber(double value) {
+  char buffer[40];
+  return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
+}
+
+class Names : public ExprNames {
+ public:
+  Names(const RunCondition& condition, const RunKnowledge& knowledge)
+      : condition_(condition), knowledge_(knowledge) {}
+
+  NameValue Param(const std::string& name) override { return Captured("params." + name); }
+  NameValue Env(const std::string& name) override { return Captured("env." + name); }
+  NameValue Matrix(const std::string& name) override { return Captured("matrix." + name); }
+  NameValue Secret(const std::string&) override { return Refused("secrets cannot be used in if"); }
+
+  NameValue Output(const std::string& stage, const std::string& port) override {
+    const auto* ids = Find(stage);
+    if (ids == nullptr || knowledge_.outcome(ids->front()) != StageOutcome::kSuccess)
+      return NotThere(stage, ids);
+    const auto path = knowledge_.output(ids->front(), port);
+    return Found(path ? json(*path) : json());
+  }
+
+  NameValue StageOutcome(const std::string& stage) override {
+    const auto* ids = Find(stage);
+    if (ids == nullptr) return Unknown();
+    // Of several children: failure before cancelled before skipped before success.
+    const auto rank = [](genflow::StageOutcome outcome) {
+      using enum genflow::StageOutcome;
+      return outcome == kFailure ? 3 : outcome == kCancelled ? 2 : outcome == kSkipped ? 1 : 0;
+    };
+    auto worst = knowledge_.outcome(ids->front());
+    for (const auto& id : *ids) {
+      if (const auto outcome = knowledge_.outcome(id); rank(outcome) > rank(worst)) worst = outcome;
+    }
+    const char* word = StageOutcomeName(worst);
+    Note("stages." + stage + ".outcome is " + word);
+    return Found(word);
+  }
+
+  NameValue StageMetric(const std::string& stage, const std::string& name) override {
+    const auto* ids = Find(stage);
+    if (ids == nullptr || knowledge_.outcome(ids->front()) != genflow::StageOutcome::kSuccess)
+      return NotThere(stage, ids);
+    const auto metrics = knowledge_.metrics(ids->front());
+    if (!metrics.ok()) return Refused(metrics.error().message, metrics.error().hint);
+    const auto found = metrics->find(name);
+    if (found == metrics->end()) {
+      std::vector<std::string> names;
+      for (const auto& [other, value] : *metrics) names.push_back(other);
+      const auto near = NearestName(name, names);
+      const size_t count = names.size();
+      if (count > kNamesShown) {
+        names.resize(kNamesShown);
+        names.push_back("...");
+      }
+      return Refused("'" + ids->front() + "' has no metric '" + name + "'",
+                     near         ? "did you mean '" + *near + "'?"
+                     : count == 0 ? "it has no metrics: neither a report nor values reported while it ran"
+                                  : "it has " + Join(names, ", "));
+    }
+    Note("stages." + stage + ".metrics." + name + " is " + ShowNumber(found->second));
+    return Found(found->second);
+  }
+
+  NameValue Status(const std::string& function) override {
+    if (function == "always") return Found(true);
+    if (function == "cancelled") return Found(knowledge_.cancelled);
+    if (function == "failure") return Found(knowledge_.ancestor_failed);
+    return Found(knowledge_.needs_succeeded && !knowledge_.cancelled);
+  }
+
+  std::string facts() const { return Join(facts_, ", "); }
+
+ private:
+  NameValue Captured(const std::string& name) const {
+    const auto found = condition_.values.find(name);
+    return Found(found == condition_.values.end() ? json() : found->second);
+  }
+  const std::vector<std::string>* Find(const std::string& stage) const {
+    const auto found = condition_.stages.find(stage);
+    return found == condition_.stages.end() || found->second.empty() ? nullptr : &found->second;
+  }
+  NameValue NotThere(const std::string& stage, const std::vector<std::string>* ids) {
+    if (ids != nullptr)
+      Note("stages." + stage + ".outcome is " + StageOutcomeName(knowledge_.outcome(ids->front())));
+    return Unknown();
+  }
+  void Note(std::string fact) {
+    if (std::find(facts_.begin(), facts_.end(), fact) == facts_.end()) facts_.push_back(std::move(fact));
+  }
+
+  const RunCondition& condition_;
+  const RunKnowledge& knowledge_;
+  std::vector<std::string> facts_;
+};
+
+}  // namespace
+
+const char* StageOutcomeName(StageOutcome outcome) {
+  switch (outcome) {
+    case StageOutcome::kSuccess:
+      return "success";
+    case StageOutcome::kFailure:
+      return "failure";
+    case StageOutcome::kCancelled:
+      return "cancelled";
+    case StageOutcome::kSkipped:
+      return "skipped";
+  }
+  return "unknown";
+}
+
+std::string Decision::Reason() const {
+  return "its `if` is false: " + text + (facts.empty() ? "" : " (" + facts + ")");
+}
+
+Result<Decision> Decide(const std::vector<RunCondition>& conditions, const RunKnowledge& knowledge) {
+  Decision out;
+  for (const auto& condition : conditions) {
+    Names names(condition, knowledge);
+    const auto result = EvaluateExpression(condition.text, names);
+    if (const auto* problem = std::get_if<ExprProblem>(&result))
+      return InvalidError("its `if` cannot be decided: " + problem->message, problem->hint);
+    const auto& value = std::get<ExprValue>(result);
+    // What asks something of a stage that did not succeed is unknown, and that is no.
+    out.yes = !value.unknown && IsTruthy(value.value);
+    if (out.yes) continue;
+    out.text = condition.text;
+    out.facts = names.facts();
+    return out;
+  }
+  return out;
+}
+
+Result<std::map<std::string, double>> MetricsOf(Store& store, const std::string& run,
+                                                const std::string& stage,
+                                                const std::vector<PortArtifact>& outputs) {
+  std::map<std::string, double> out;
+  for (const auto& output : outputs) {
+    if (output.artifact.type != "report" || !output.artifact.is_tree) continue;
+    GF_TRY(const std::string text, ReadFile(output.artifact.path / "report.json", kMaxReport));
+    const json report = json::parse(text, nullptr, false);
+    const auto metrics = report.is_object() ? report.find("metrics") : report.end();
+    if (metrics == report.end() || !metrics->is_object())
+      return InvalidError("the report of '" + stage + "' at its output '" + output.port +
+                          "' has no metrics in its report.json");
+    for (const auto& [name, metric] : metrics->items()) {
+      const json& value = metric.is_object() ? metric.value("value", json()) : metric;
+      if (value.is_number()) out.emplace(name, value.get<double>());
+    }
+  }
+  GF_TRY(const auto points, store.Metrics(run, stage));
+  std::map<std::string, double> last;
+  for (const auto& point : points) last[point.name] = point.value;
+  out.insert(last.begin(), last.end());
+  return out;
+}
+
+bool AsksHowItWent(const StageSpec& stage) {
+  return std::any_of(stage.conditions.begin(), stage.conditions.end(),
+                     [](const RunCondition& condition) { return condition.asks_status; });
+}
+
+bool IsReaction(const StageSpec& stage) {
+  return std::any_of(stage.conditions.begin(), stage.conditions.end(),
+                     [](const RunCondition& condition) { return condition.reacts; });
+}
+
+}  // namespace genflow
