@@ -22,15 +22,20 @@ const char* PlannedActionName(PlannedStage::Action action) {
   return "unknown";
 }
 
-Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& store,
-                                               const RunOptions& options) {
+Result<std::vector<PlannedStage>> PlanThrough(CacheView& cache, const Pipeline& pipeline, Store& store,
+                                              const RunOptions& options) {
   using Action = PlannedStage::Action;
   const PipelineGraphs graphs = BuildGraphs(pipeline);
   GF_TRY(const Plan plan, PlanFor(pipeline, graphs, options, store));
   GF_TRY(const auto seconds, store.AverageDurations(pipeline.name));
-  CacheView cache(pipeline, store);
   std::vector<std::optional<Action>> actions(pipeline.stages.size());
   std::vector<PlannedStage> out;
+  const auto add_why = [](WhyRun why, PlannedStage* planned) {
+    for (auto& sentence : why.sentences) planned->reasons.push_back(std::move(sentence));
+    for (auto& sentence : DescribeChanges(why.changes)) planned->reasons.push_back(std::move(sentence));
+    planned->changes = std::move(why.changes);
+    planned->compared_run = std::move(why.compared_run);
+  };
   for (const size_t node : plan.order) {
     const auto& stage = pipeline.stages[node];
     PlannedStage planned;
@@ -59,24 +64,32 @@ Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& 
       planned.reasons = {plan.roles[node] == Role::kForce
                              ? "forced"
                              : "reads '" + pipeline.stages[*before].id + "', which will run"};
+      add_why(cache.WhyMaybe(node), &planned);
     } else {
       GF_TRY(const auto key, cache.Key(node));
       planned.key = key.key;
-      GF_TRY(const auto found, store.Lookup(key.key));
+      GF_TRY(auto found, store.Lookup(key.key));
+      planned.hit = std::move(found.hit);
       if (plan.roles[node] == Role::kForce) {
         planned.reasons = {"forced"};
-      } else if (found.hit) {
+      } else if (planned.hit) {
         planned.action = Action::kCached;
-        cache.SetOutputs(node, found.hit->outputs);
+        cache.SetOutputs(node, planned.hit->outputs);
       } else {
         if (plan.roles[node] == Role::kReuse) planned.action = Action::kMissing;
-        planned.reasons = cache.WhyNotCached(node, found.problem);
+        add_why(cache.Why(node, found.problem), &planned);
       }
     }
     actions[node] = planned.action;
     out.push_back(std::move(planned));
   }
   return out;
+}
+
+Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& store,
+                                               const RunOptions& options) {
+  CacheView cache(pipeline, store);
+  return PlanThrough(cache, pipeline, store, options);
 }
 
 }  // namespace genflow

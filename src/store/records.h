@@ -108,6 +108,15 @@ struct AttemptInfo {
   std::vector<PortArtifact> outputs;
 };
 
+// A key that a stage had in some run.
+struct KeyRecord {
+  std::string key, components_json;  // "{}" where nothing tells them any more
+  int64_t attempt = 0;               // the latest with this key
+  std::string run;
+  AttemptStatus status = AttemptStatus::kRun;
+  double started = 0;
+};
+
 struct RunFilter {
   std::string pipeline;  // empty: any
   std::optional<RunStatus> status;

@@ -146,6 +146,11 @@ class Store {
   // The latest attempt of that stage with a key before attempt `before` (0: any), to explain a changed key.
   Result<std::optional<AttemptInfo>> PreviousAttempt(const std::string& pipeline, const std::string& stage,
                                                      int64_t before = 0);
+  // The keys that a stage has had, each once, the latest first: at most `limit`, of its last 200 attempts.
+  Result<std::vector<KeyRecord>> EarlierKeys(const std::string& pipeline, const std::string& stage,
+                                             size_t limit);
+  // Who computes the key now; nothing when nobody does.
+  Result<std::optional<LockHolder>> KeyHolder(const std::string& key);
   Result<std::vector<ArtifactUse>> ListArtifacts(const ArtifactFilter& filter = {});  // latest first
   Result<Artifact> GetArtifact(const std::string& digest);
   // Where an artifact was made or used as an input.
