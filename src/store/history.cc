@@ -39,14 +39,18 @@ Result<std::vector<KeyRecord>> Store::EarlierKeys(const std::string& pipeline, c
       records.push_back(std::move(record));
     }
   }
-  // An attempt that was answered from the cache keeps no components: the one that computed the key has them.
-  GF_TRY(auto query, impl_->db->Prepare("SELECT components FROM attempts WHERE key = ? AND components NOT IN "
-                                        "('', '{}') ORDER BY id DESC LIMIT 1"));
   for (KeyRecord& record : records) {
-    GF_TRY(const bool row, query.Bind(record.key).Step());
-    record.components_json = row ? query.Text(0) : "{}";
+    GF_TRY(record.components_json, KeyComponents(record.key));
   }
   return records;
+}
+
+Result<std::string> Store::KeyComponents(const std::string& key) {
+  // An attempt that was answered from the cache keeps none: the one that computed the key has them.
+  GF_TRY(auto query, impl_->db->Prepare("SELECT components FROM attempts WHERE key = ? AND components NOT IN "
+                                        "('', '{}') ORDER BY id DESC LIMIT 1"));
+  GF_TRY(const bool row, query.Bind(key).Step());
+  return row ? query.Text(0) : "{}";
 }
 
 Result<std::optional<LockHolder>> Store::KeyHolder(const std::string& key) {
