@@ -11,6 +11,7 @@ namespace {
 
 constexpr int kOrderSweeps = 12;
 constexpr int kPlaceSweeps = 16;
+constexpr double kRounding = 1e-6;  // above what sums in another order differ by
 
 // A node, or a piece of an edge that passes a layer.
 struct Item {
@@ -147,7 +148,7 @@ class LayeredDrawing {
 
   // Moves the items of a layer as near as possible to the means of their neighbours, their order and
   // distances kept: isotonic regression, by pooling adjacent violators.
-  void PlaceLayer(const std::vector<size_t>& layer, bool by_upper, bool by_lower) {
+  void PlaceLayer(const std::vector<size_t>& layer, bool by_upper) {
     struct Pool {
       double sum, weight;
       size_t count;
@@ -159,12 +160,9 @@ class LayeredDrawing {
       const Item& item = items_[layer[i]];
       offsets.push_back(i == 0 ? 0 : offsets.back() + Distance(layer[i - 1], layer[i]));
       double sum = 0, count = 0;
-      for (const auto* near : {by_upper ? &item.up : nullptr, by_lower ? &item.down : nullptr}) {
-        if (near == nullptr) continue;
-        for (const size_t other : *near) {
-          sum += items_[other].x;
-          ++count;
-        }
+      for (const size_t other : by_upper ? item.up : item.down) {
+        sum += items_[other].x;
+        ++count;
       }
       const double wanted = count > 0 ? sum / count : item.x;
       // An edge that passes is better straight than a box in the middle.
@@ -189,11 +187,10 @@ class LayeredDrawing {
         items_[layer[i]].x = items_[layer[i - 1]].x + Distance(layer[i - 1], layer[i]);
     }
     for (int sweep = 0; sweep < kPlaceSweeps; ++sweep) {
-      const bool last = sweep + 1 == kPlaceSweeps;
       if (sweep % 2 == 0) {
-        for (size_t layer = 1; layer < layers_.size(); ++layer) PlaceLayer(layers_[layer], true, last);
+        for (size_t layer = 1; layer < layers_.size(); ++layer) PlaceLayer(layers_[layer], true);
       } else {
-        for (size_t layer = layers_.size(); layer-- > 0;) PlaceLayer(layers_[layer], last, true);
+        for (size_t layer = layers_.size(); layer-- > 0;) PlaceLayer(layers_[layer], false);
       }
     }
     // Whole numbers, rounded so that no distance shrinks: a shift to the right adds up along the layer at
@@ -203,7 +200,7 @@ class LayeredDrawing {
     for (const auto& layer : layers_) {
       for (size_t i = 0; i < layer.size(); ++i) {
         Item& item = items_[layer[i]];
-        item.x = std::round(item.x);
+        item.x = std::floor(item.x + 0.5 + kRounding);
         if (i > 0)
           item.x = std::max(item.x, std::ceil(items_[layer[i - 1]].x + Distance(layer[i - 1], layer[i])));
         const double begin = std::floor(item.x - item.width / 2);

@@ -39,7 +39,7 @@ TEST(KeyChangeInFull, LongValuesAreCutAroundWhatDiffers) {
   const json after = {{"stage", "a.b"},
                       {"params", {{"t", long_text + "2 and more, which is not all shown"}}}};
   EXPECT_EQ(InFull(before, after, 44), (Lines{"param 't' changed:", "  - ...xxxxxxxxxxxxx1\"",
-                                              "  + ...xxxxxxxxxxxxx2 and more, which i..."}));
+                                              "  + ...xxxxxxxxxxxxx2 and more, which is ..."}));
 }
 
 TEST(KeyChangeInFull, TextsOfSeveralLinesAreALineDiff) {
