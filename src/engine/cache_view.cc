@@ -117,6 +117,7 @@ bool CacheView::Compare(const std::vector<KeyRecord>& earlier, const std::string
     found = true;
     why->changes = std::move(changes);
     why->compared_run = record.run;
+    if (why->changes.size() <= 1) break;  // nearer is none
   }
   return found;
 }

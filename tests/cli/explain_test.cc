@@ -277,5 +277,23 @@ TEST_F(Explain, SecretsStayOut) {
   }
 }
 
+TEST_F(Explain, EveryCommandThatExplainsHasHelpWithAnExample) {
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{"explain"},
+                                             {"graph"},
+                                             {"runs", "diff"},
+                                             {"runs", "compare"},
+                                             {"runs", "export"},
+                                             {"runs", "import"},
+                                             {"artifacts", "lineage"}}) {
+    auto args = command;
+    args.push_back("--help");
+    const auto help = box.Genflow(args);
+    EXPECT_EQ(help.code, 0);
+    EXPECT_NE(help.out.find("\nExample"), std::string::npos) << command.back();
+    EXPECT_NE(help.out.find("--json"), std::string::npos) << command.back();
+  }
+}
+
 }  // namespace
 }  // namespace genflow

@@ -97,6 +97,7 @@ TEST_F(ArchiveTest, PathsThatLeadOutOfTheirObjectAreRefused) {
     const std::string digest = listing.Digest();  // as if the tree had been so
     std::string text = bad.dump();
     const std::string old = object["digest"];
+    if (digest == old) return Refusal(bad);
     for (size_t at; (at = text.find(old)) != std::string::npos;) text.replace(at, old.size(), digest);
     return Refusal(json::parse(text));
   };
