@@ -46,7 +46,7 @@ TEST(ExplainGuide, ItsExamplesSayWhatTheySay) {
   EXPECT_EQ(output(Block("sh", 2)), Block("", 1));
   EXPECT_EQ(Normal(output(Block("sh", 3))), Normal(Block("", 2)));
   EXPECT_EQ(output("genflow runs tag latest released > tagged; genflow runs export released -o run.tar\n"),
-            "run.tar: 1 run, 4 objects, 57 B\n");
+            "run.tar: 1 run, 4 objects, 89 B\n");
 }
 
 }  // namespace

@@ -65,19 +65,17 @@ TEST_F(HistoryTest, SkippedAttemptsAndThoseWithoutAKeyDoNotCount) {
   EXPECT_TRUE(Must(store.EarlierKeys("demo", "a", 9)).empty());
 }
 
-TEST_F(HistoryTest, KeyHolderSaysWhoComputesAKey) {
+TEST_F(HistoryTest, TheRunThatComputesAKeyIsKnown) {
   Store store = Open();
-  EXPECT_FALSE(Must(store.KeyHolder("k1")));
-  {
-    const auto lock = Must(store.TryLockKey("k1", "20260101-0000-aaaa"));
-    ASSERT_TRUE(lock);
-    const auto holder = Must(store.KeyHolder("k1"));
-    ASSERT_TRUE(holder);
-    EXPECT_EQ(holder->run, "20260101-0000-aaaa");
-    EXPECT_EQ(holder->pid, ::getpid());
-  }
-  EXPECT_FALSE(Must(store.KeyHolder("k1")));
-  EXPECT_TRUE(Must(store.TryLockKey("k1", "20260101-0000-bbbb"))) << "asking took nothing";
+  EXPECT_FALSE(Must(store.ComputingRun("k1")));
+  const auto run = NewRun(store);
+  const int64_t attempt = Must(store.StartAttempt(Attempt(run, "a", "k1")));
+  const auto computing = Must(store.ComputingRun("k1"));
+  ASSERT_TRUE(computing);
+  EXPECT_EQ(computing->id, run);
+  EXPECT_EQ(computing->pid, ::getpid());
+  Must(store.FinishAttempt(attempt, {}));
+  EXPECT_FALSE(Must(store.ComputingRun("k1")));
 }
 
 }  // namespace
