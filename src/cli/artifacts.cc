@@ -11,6 +11,7 @@
 #include "cli/errors.h"
 #include "cli/facts.h"
 #include "cli/json_output.h"
+#include "cli/lineage.h"
 #include "cli/pipeline_options.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
@@ -175,6 +176,8 @@ void AddArtifactsCommand(CLI::App& app, Action& action) {
   show->add_flag("--json", options->json, "JSON on stdout");
   show->footer("Example:\n  genflow artifacts show tune.adapter");
   show->callback([&action, options] { action = [options] { return Show(*options); }; });
+
+  AddLineageCommand(*artifacts, action);
 
   CLI::App* out = artifacts->add_subcommand("export", "Copy an artifact out of the store");
   out->add_option("ARTIFACT", options->ref, ref_help)->required();

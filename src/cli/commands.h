@@ -17,6 +17,8 @@ using Action = std::function<int()>;
 // `argv` is recorded with the run.
 void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>& argv);
 void AddPlanCommand(CLI::App& app, Action& action);
+void AddExplainCommand(CLI::App& app, Action& action);
+void AddGraphCommand(CLI::App& app, Action& action);
 void AddValidateCommand(CLI::App& app, Action& action);
 void AddRunsCommand(CLI::App& app, Action& action);
 void AddLogsCommand(CLI::App& app, Action& action);

@@ -82,6 +82,8 @@ int Main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv, argv + argc);
   AddRunCommand(app, action, arguments);
   AddPlanCommand(app, action);
+  AddExplainCommand(app, action);
+  AddGraphCommand(app, action);
   AddValidateCommand(app, action);
   AddRunsCommand(app, action);
   AddLogsCommand(app, action);

@@ -1,5 +1,4 @@
 // `genflow run` and `genflow plan`.
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -10,9 +9,10 @@
 #include "cli/commands.h"
 #include "cli/errors.h"
 #include "cli/json_output.h"
+#include "cli/open_pipeline.h"
 #include "cli/pipeline_options.h"
+#include "cli/plan_view.h"
 #include "cli/renderer.h"
-#include "cli/table.h"
 #include "engine/engine.h"
 #include "engine/process_executor.h"
 #include "engine/resources.h"
@@ -31,7 +31,8 @@ struct Options {
   std::string grace = "30s";
 };
 
-// Shows diagnostics; true when the pipeline can be used.
+}  // namespace
+
 bool ShowDiagnostics(const LoadResult& loaded, bool json) {
   if (!loaded.diagnostics.empty()) {
     if (json)
@@ -45,6 +46,8 @@ bool ShowDiagnostics(const LoadResult& loaded, bool json) {
   }
   return loaded.pipeline.has_value() && !HasErrors(loaded.diagnostics);
 }
+
+namespace {
 
 std::vector<std::string> SplitNames(const std::vector<std::string>& texts) {
   std::vector<std::string> out;
@@ -73,80 +76,21 @@ Result<RunOptions> EngineOptions(const Options& options, const std::vector<std::
   return out;
 }
 
-std::string RenderPlan(const std::vector<PlannedStage>& stages, const Pipeline& pipeline, bool color) {
-  Table table({"stage", "action", "why"});
-  size_t runs = 0;
-  double seconds = 0;
-  for (const auto& stage : stages) {
-    const bool runs_now =
-        stage.action == PlannedStage::Action::kRun || stage.action == PlannedStage::Action::kMaybe;
-    runs += runs_now ? 1 : 0;
-    if (runs_now) seconds += stage.estimated_seconds;
-    const Style style = runs_now                                         ? Style::kYellow
-                        : stage.action == PlannedStage::Action::kMissing ? Style::kRed
-                                                                         : Style::kDim;
-    const std::string first = stage.reasons.empty() ? "" : stage.reasons.front();
-    table.Add({stage.stage, Styled(PlannedActionName(stage.action), style, color), first});
-    for (size_t i = 1; i < stage.reasons.size(); ++i) table.Add({"", "", stage.reasons[i]});
-  }
-  std::string out = table.Render("", color) + "\n" + pipeline.name + ": ";
-  if (runs == 0) return out + "nothing to do (" + std::to_string(stages.size()) + " stages cached)\n";
-  out += std::to_string(runs) + " of " + std::to_string(stages.size()) + " stages would run";
-  return out + (seconds > 0 ? ", about " + HumanDuration(seconds) + " of work\n" : "\n");
-}
-
-// A store for a plan where there is none yet, removed afterwards.
-class TemporaryStore {
- public:
-  static Result<TemporaryStore> Create() {
-    char path[] = "/tmp/genflow-plan-XXXXXX";
-    if (::mkdtemp(path) == nullptr) return ErrnoError(path, errno);
-    TemporaryStore out;
-    out.folder_ = path;
-    return out;
-  }
-  TemporaryStore(TemporaryStore&& other) noexcept : folder_(std::exchange(other.folder_, {})) {}
-  ~TemporaryStore() {
-    if (!folder_.empty()) (void)RemoveTree(folder_).ok();
-  }
-  fs::path root() const { return folder_ / ".genflow"; }
-
- private:
-  TemporaryStore() = default;
-  fs::path folder_;
-};
-
 int ShowPlan(const Options& options, const fs::path& file, const Catalog& catalog, const fs::path& root,
              const RunOptions& run) {
-  std::error_code ec;
-  std::optional<TemporaryStore> temporary;
-  if (!fs::exists(root, ec)) {
-    auto made = TemporaryStore::Create();
-    if (!made.ok()) return Report(made.error());
-    temporary.emplace(*std::move(made));
-  }
-  auto store = Store::Open(temporary ? temporary->root() : root);
-  if (!store.ok()) return Report(store.error());
+  auto opened = PlanStore::Open(root);
+  if (!opened.ok()) return Report(opened.error());
+  Store* const store = &opened->store();
   auto loaded = LoadForUse(options.pipeline, file, catalog, &*store);
   if (!loaded.ok()) return Report(loaded.error());
   // Warnings are no part of the answer.
   if (!ShowDiagnostics(*loaded, options.json && HasErrors(loaded->diagnostics))) return kExitUsage;
   auto plan = PlanPipeline(*loaded->pipeline, *store, run);
   if (!plan.ok()) return Report(plan.error());
-  if (!options.json) {
-    std::fputs(RenderPlan(*plan, *loaded->pipeline, DetectTerminal(STDOUT_FILENO).color).c_str(), stdout);
-    return kExitOk;
-  }
-  nlohmann::json stages = nlohmann::json::array();
-  for (const auto& stage : *plan) {
-    stages.push_back({{"stage", stage.stage},
-                      {"uses", stage.uses},
-                      {"action", PlannedActionName(stage.action)},
-                      {"reasons", stage.reasons},
-                      {"key", stage.key},
-                      {"estimated_seconds", stage.estimated_seconds}});
-  }
-  std::fputs(DumpPretty({{"pipeline", loaded->pipeline->name}, {"stages", stages}}).c_str(), stdout);
+  const std::string text =
+      options.json ? DumpPretty(PlanToJson(*plan, *loaded->pipeline))
+                   : RenderPlan(*plan, *loaded->pipeline, AnswerWidth(), DetectTerminal(STDOUT_FILENO).color);
+  std::fputs(text.c_str(), stdout);
   return kExitOk;
 }
 

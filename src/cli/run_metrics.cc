@@ -23,27 +23,7 @@ struct Options {
   bool json = false;
 };
 
-std::string Number(double value) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
-}
-
 std::string StepText(int64_t step) { return step < 0 ? "-" : std::to_string(step); }
-
-// The last attempt of each stage, in order of start.
-std::vector<AttemptInfo> LastAttempts(const std::vector<AttemptInfo>& attempts) {
-  std::vector<AttemptInfo> out;
-  std::map<std::string, size_t> places;  // stage -> its place in `out`
-  for (const auto& attempt : attempts) {
-    const auto [at, is_new] = places.emplace(attempt.stage, out.size());
-    if (is_new)
-      out.push_back(attempt);
-    else
-      out[at->second] = attempt;
-  }
-  return out;
-}
 
 int ShowMetrics(const Options& options) {
   auto store = OpenStore(options.store, true);
@@ -101,11 +81,11 @@ int ShowMetrics(const Options& options) {
   for (const auto& stage : stage_names) {
     for (const auto& [name, points] : stages[stage]) {
       if (!all) {
-        table.Add({stage, name, Number(points.back().value), StepText(points.back().step),
+        table.Add({stage, name, MetricText(points.back().value), StepText(points.back().step),
                    std::to_string(points.size())});
         continue;
       }
-      for (const auto& p : points) table.Add({stage, StepText(p.step), Number(p.value)});
+      for (const auto& p : points) table.Add({stage, StepText(p.step), MetricText(p.value)});
     }
   }
   table.Print();
@@ -114,9 +94,31 @@ int ShowMetrics(const Options& options) {
 
 }  // namespace
 
+std::string MetricText(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.6g", value);
+  return text;
+}
+
+std::vector<AttemptInfo> LastAttempts(const std::vector<AttemptInfo>& attempts) {
+  std::vector<AttemptInfo> out;
+  std::map<std::string, size_t> places;  // stage -> its place in `out`
+  for (const auto& attempt : attempts) {
+    const auto [at, is_new] = places.emplace(attempt.stage, out.size());
+    if (is_new)
+      out.push_back(attempt);
+    else
+      out[at->second] = attempt;
+  }
+  return out;
+}
+
 Result<StageMetrics> MetricsOf(Store& store, const AttemptInfo& attempt) {
   const bool cached = attempt.status == AttemptStatus::kCached && !attempt.source_run.empty();
   GF_TRY(auto points, store.Metrics(cached ? attempt.source_run : attempt.run, attempt.stage));
+  if (cached && points.empty()) {  // an imported run brings them along
+    GF_TRY(points, store.Metrics(attempt.run, attempt.stage));
+  }
   StageMetrics out;
   for (auto& point : points) out[point.name].push_back(std::move(point));
   return out;

@@ -12,6 +12,12 @@
 
 namespace genflow::cli {
 
+// A metric's value for people.
+std::string MetricText(double value);
+
+// The last attempt of each stage, in order of start.
+std::vector<AttemptInfo> LastAttempts(const std::vector<AttemptInfo>& attempts);
+
 // Points of each metric, by step. A cached stage's are those of the run that computed it.
 using StageMetrics = std::map<std::string, std::vector<MetricPoint>>;
 Result<StageMetrics> MetricsOf(Store& store, const AttemptInfo& attempt);

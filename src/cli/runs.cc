@@ -14,6 +14,7 @@
 #include "cli/json_output.h"
 #include "cli/markdown.h"
 #include "cli/pipeline_options.h"
+#include "cli/run_comparison.h"
 #include "cli/run_metrics.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
@@ -195,7 +196,7 @@ int Tag(const Options& options) {
 }  // namespace
 
 void AddRunsCommand(CLI::App& app, Action& action) {
-  CLI::App* runs = app.add_subcommand("runs", "List, show, measure, tag and remove runs");
+  CLI::App* runs = app.add_subcommand("runs", "List, show, compare, measure, tag, move and remove runs");
   runs->require_subcommand(1);
   runs->footer("Examples:\n  genflow runs ls --status failed\n  genflow runs show");
   auto options = std::make_shared<Options>();
@@ -221,6 +222,9 @@ void AddRunsCommand(CLI::App& app, Action& action) {
   show->callback([&action, options] { action = [options] { return Show(*options); }; });
 
   AddRunMetricsCommand(*runs, action);
+  AddRunsDiffCommand(*runs, action);
+  AddRunsCompareCommand(*runs, action);
+  AddRunsArchiveCommands(*runs, action);
 
   CLI::App* tag =
       runs->add_subcommand("tag", "Tag a run: `runs ls --tag` finds it, `gc --keep-last` keeps it");

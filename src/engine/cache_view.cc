@@ -30,19 +30,6 @@ Result<std::vector<size_t>> FindStages(const Pipeline& pipeline, const std::vect
   return nodes;
 }
 
-// What went into the attempt's key. A cached attempt keeps none: the attempt that computed the key has it.
-std::string ComponentsOf(Store& store, const AttemptInfo& attempt) {
-  if (attempt.source_run.empty()) return attempt.key_components_json;
-  const auto attempts = store.ListAttempts(attempt.source_run);
-  if (!attempts.ok()) return {};
-  for (const auto& other : *attempts) {
-    if (other.key == attempt.key && other.source_run.empty()) return other.key_components_json;
-  }
-  return {};
-}
-
-std::string RunPhrase(const AttemptInfo& attempt) { return "in run " + attempt.run; }
-
 }  // namespace
 
 PipelineGraphs BuildGraphs(const Pipeline& pipeline) {
@@ -102,35 +89,91 @@ Result<StageKey> CacheView::Key(size_t node) {
 }
 
 void CacheView::SetOutputs(size_t node, const std::vector<PortArtifact>& outputs) {
+  known_[node] = true;
   for (const auto& output : outputs) {
     outputs_.insert_or_assign(pipeline_.stages[node].id + "." + output.port, output.artifact);
   }
 }
 
-std::vector<std::string> CacheView::WhyNotCached(size_t node, const std::string& problem) {
+Result<std::string> CacheView::Components(size_t node) {
   const auto& stage = pipeline_.stages[node];
-  if (!problem.empty()) return {problem};
-  const auto previous = store_.PreviousAttempt(pipeline_.name, stage.id);
-  if (!previous.ok() || !*previous) return {"never ran before"};
-  const AttemptInfo& attempt = **previous;
-  const auto key = Key(node);
-  if (key.ok() && attempt.key == key->key) {
-    switch (attempt.end.status) {
-      case AttemptStatus::kFailed:
-        return {"failed " + RunPhrase(attempt)};
-      case AttemptStatus::kInterrupted:
-      case AttemptStatus::kRunning:
-        return {"was interrupted " + RunPhrase(attempt)};
-      case AttemptStatus::kGated:
-        return {"said no " + RunPhrase(attempt)};
-      default:
-        return {"its outputs are no longer in the store"};
+  if (keys_[node]) return keys_[node]->components;
+  std::vector<std::string> added;
+  for (const auto* inputs : {&stage.inputs, &stage.expression_inputs}) {
+    for (const auto& input : *inputs) {
+      const auto source = pipeline_.IndexOf(input.source_stage);
+      if (!source || known_[*source]) continue;
+      Artifact unknown;
+      unknown.digest = kUnknownDigest;
+      const std::string name = input.source_stage + "." + input.source_port;
+      if (outputs_.emplace(name, std::move(unknown)).second) added.push_back(name);
     }
   }
-  std::vector<std::string> changes;
-  if (key.ok()) changes = DescribeKeyChange(ComponentsOf(store_, attempt), key->components);
-  if (changes.empty()) changes.push_back("no cache entry");
-  return changes;
+  auto key = ComputeKey(stage, outputs_, store_);
+  for (const auto& name : added) outputs_.erase(name);
+  if (!key.ok()) return std::move(key).error();
+  return std::move(key->components);
+}
+
+bool CacheView::Compare(const std::vector<KeyRecord>& earlier, const std::string& components,
+                        WhyRun* why) const {
+  bool found = false;
+  for (const KeyRecord& record : earlier) {
+    if (KeyParts(record.components_json).empty()) continue;
+    auto changes = CompareKeys(record.components_json, components);
+    if (found && changes.size() >= why->changes.size()) continue;
+    found = true;
+    why->changes = std::move(changes);
+    why->compared_run = record.run;
+    if (why->changes.size() <= 1) break;  // nearer is none
+  }
+  return found;
+}
+
+WhyRun CacheView::Why(size_t node, const std::string& problem) {
+  if (!problem.empty()) return {{problem}, {}, {}};
+  const auto& stage = pipeline_.stages[node];
+  const auto earlier = store_.EarlierKeys(pipeline_.name, stage.id, kKeysCompared);
+  if (!earlier.ok() || earlier->empty()) return {{"never ran before"}, {}, {}};
+  const auto key = Key(node);
+  if (!key.ok()) return {{key.error().message}, {}, {}};
+  const auto same = std::find_if(earlier->begin(), earlier->end(),
+                                 [&](const KeyRecord& record) { return record.key == key->key; });
+  if (same != earlier->end()) {
+    const std::string in_run = " in run " + same->run;
+    switch (same->status) {
+      case AttemptStatus::kFailed:
+        return {{"failed" + in_run}, {}, {}};
+      case AttemptStatus::kInterrupted:
+      case AttemptStatus::kRunning:
+        return {{"was interrupted" + in_run}, {}, {}};
+      case AttemptStatus::kGated:
+        return {{"said no" + in_run}, {}, {}};
+      default:
+        return {{"its outputs are no longer in the store"}, {}, {}};
+    }
+  }
+  WhyRun why;
+  Compare(*earlier, key->components, &why);
+  if (why.changes.empty()) why.sentences = {"no cache entry"};
+  return why;
+}
+
+std::vector<std::string> CacheView::WhyNotCached(size_t node, const std::string& problem) {
+  WhyRun why = Why(node, problem);
+  for (auto& sentence : DescribeChanges(why.changes)) why.sentences.push_back(std::move(sentence));
+  return why.sentences;
+}
+
+WhyRun CacheView::WhyMaybe(size_t node) {
+  WhyRun why;
+  const auto earlier = store_.EarlierKeys(pipeline_.name, pipeline_.stages[node].id, kKeysCompared);
+  if (!earlier.ok() || earlier->empty()) return why;
+  const auto components = Components(node);
+  if (!components.ok()) return why;
+  Compare(*earlier, *components, &why);
+  if (why.changes.empty()) why.compared_run.clear();
+  return why;
 }
 
 }  // namespace genflow

@@ -7,6 +7,7 @@
 
 #include "config/pipeline.h"
 #include "engine/engine.h"
+#include "engine/key_change.h"
 #include "engine/stage_key.h"
 #include "graph/graph.h"
 #include "graph/plan.h"
@@ -26,11 +27,23 @@ PipelineGraphs BuildGraphs(const Pipeline& pipeline);
 Result<Plan> PlanFor(const Pipeline& pipeline, const PipelineGraphs& graphs, const RunOptions& options,
                      Store& store);
 
+// Of the keys that a stage has had, so many are compared with its key of now.
+inline constexpr size_t kKeysCompared = 20;
+
+// Why there is no cached answer for a stage's key.
+struct WhyRun {
+  std::vector<std::string> sentences;  // without those on `changes`
+  // Against the nearest of the keys that the stage has had: the one with the fewest differences, of several
+  // the latest. Empty: it never ran, or its key is the same.
+  std::vector<KeyChange> changes;
+  std::string compared_run;  // the last run with that key
+};
+
 class CacheView {
  public:
   // Both must outlive the view.
   CacheView(const Pipeline& pipeline, Store& store)
-      : pipeline_(pipeline), store_(store), keys_(pipeline.stages.size()) {}
+      : pipeline_(pipeline), store_(store), keys_(pipeline.stages.size()), known_(pipeline.stages.size()) {}
 
   // The key of a stage whose predecessors' outputs are known. Computed once.
   Result<StageKey> Key(size_t node);
@@ -38,14 +51,29 @@ class CacheView {
   void SetOutputs(size_t node, const std::vector<PortArtifact>& outputs);
   const KnownOutputs& outputs() const { return outputs_; }
 
-  // Why there is no cached answer for the stage's key: at least one sentence. `problem` is what Lookup said.
+  // The components of the key of a stage that may read what is not known yet: kUnknownDigest stands for it.
+  Result<std::string> Components(size_t node);
+
+  // Why there is no cached answer for the stage's key. `problem` is what Lookup said.
+  WhyRun Why(size_t node, const std::string& problem);
+  // The same as sentences: at least one.
   std::vector<std::string> WhyNotCached(size_t node, const std::string& problem);
+  // What has changed already in the key of a stage that reads what is not known yet.
+  WhyRun WhyMaybe(size_t node);
 
  private:
+  // The nearest of the stage's earlier keys, into `why`; false when there is none.
+  bool Compare(const std::vector<KeyRecord>& earlier, const std::string& components, WhyRun* why) const;
+
   const Pipeline& pipeline_;
   Store& store_;
   std::vector<std::optional<StageKey>> keys_;
+  std::vector<bool> known_;  // its outputs were announced
   KnownOutputs outputs_;
 };
+
+// PlanPipeline with a view of the caller's, which afterwards knows the outputs of what is cached.
+Result<std::vector<PlannedStage>> PlanThrough(CacheView& cache, const Pipeline& pipeline, Store& store,
+                                              const RunOptions& options);
 
 }  // namespace genflow

@@ -57,15 +57,20 @@ const char* PlannedActionName(PlannedStage::Action action) {
   return "unknown";
 }
 
-Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& store,
-                                               const RunOptions& options) {
+Result<std::vector<PlannedStage>> PlanThrough(CacheView& cache, const Pipeline& pipeline, Store& store,
+                                              const RunOptions& options) {
   const PipelineGraphs graphs = BuildGraphs(pipeline);
   GF_TRY(const Plan plan, PlanFor(pipeline, graphs, options, store));
   GF_TRY(const auto seconds, store.AverageDurations(pipeline.name));
-  CacheView cache(pipeline, store);
   std::vector<std::optional<Action>> actions(pipeline.stages.size());
   std::map<size_t, CacheHit> hits;
   std::vector<PlannedStage> out;
+  const auto add_why = [](WhyRun why, PlannedStage* planned) {
+    for (auto& sentence : why.sentences) planned->reasons.push_back(std::move(sentence));
+    for (auto& sentence : DescribeChanges(why.changes)) planned->reasons.push_back(std::move(sentence));
+    planned->changes = std::move(why.changes);
+    planned->compared_run = std::move(why.compared_run);
+  };
   for (const size_t node : plan.order) {
     const auto& stage = pipeline.stages[node];
     PlannedStage planned;
@@ -99,6 +104,7 @@ Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& 
       planned.reasons = {plan.roles[node] == Role::kForce
                              ? "forced"
                              : "reads '" + pipeline.stages[*before].id + "', which will run"};
+      add_why(cache.WhyMaybe(node), &planned);
     } else {
       if (!stage.conditions.empty() && plan.roles[node] != Role::kReuse) {
         auto why = WhySkipped(pipeline, store, node, graphs, actions, hits);
@@ -112,24 +118,31 @@ Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& 
       }
       GF_TRY(const auto key, cache.Key(node));
       planned.key = key.key;
-      GF_TRY(const auto found, store.Lookup(key.key));
+      GF_TRY(auto found, store.Lookup(key.key));
+      planned.hit = std::move(found.hit);
       if (plan.roles[node] == Role::kForce) {
         planned.reasons = {"forced"};
       } else if (IsReaction(stage)) {
         planned.reasons = {"its `if` is true: " + stage.condition};
-      } else if (found.hit) {
+      } else if (planned.hit) {
         planned.action = Action::kCached;
-        cache.SetOutputs(node, found.hit->outputs);
-        hits.emplace(node, *found.hit);
+        cache.SetOutputs(node, planned.hit->outputs);
+        hits.emplace(node, *planned.hit);
       } else {
         if (plan.roles[node] == Role::kReuse) planned.action = Action::kMissing;
-        planned.reasons = cache.WhyNotCached(node, found.problem);
+        add_why(cache.Why(node, found.problem), &planned);
       }
     }
     actions[node] = planned.action;
     out.push_back(std::move(planned));
   }
   return out;
+}
+
+Result<std::vector<PlannedStage>> PlanPipeline(const Pipeline& pipeline, Store& store,
+                                               const RunOptions& options) {
+  CacheView cache(pipeline, store);
+  return PlanThrough(cache, pipeline, store, options);
 }
 
 }  // namespace genflow

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "config/pipeline.h"
 #include "engine/executor.h"
+#include "engine/key_change.h"
 #include "engine/observer.h"
 #include "graph/schedule.h"
 #include "store/store.h"
@@ -41,8 +42,13 @@ struct PlannedStage {
   std::string stage, uses;
   enum class Action { kRun, kMaybe, kCached, kSkip, kMissing } action = Action::kRun;
   // kRun, kMaybe: why there is no cached answer, one sentence a line; kSkip: what disables it; kMissing:
-  // a stage outside the selection whose outputs are not in the cache.
+  // a stage outside the selection whose outputs are not in the cache. The sentences on `changes` stand last.
   std::vector<std::string> reasons;
+  // What its key differs in from the nearest one that the stage has had, and the last run that had that one.
+  // Empty: there is none, or the key is the same.
+  std::vector<KeyChange> changes;
+  std::string compared_run;
+  std::optional<CacheHit> hit;   // of kCached, and of a forced stage that has one
   std::string key;               // empty: unknown until what comes before it has run
   double estimated_seconds = 0;  // from earlier runs; 0: unknown
 };

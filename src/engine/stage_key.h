@@ -1,11 +1,8 @@
-// The cache key of a stage, and what made two keys differ.
+// The cache key of a stage.
 #pragma once
 
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "config/pipeline.h"
 #include "store/records.h"
@@ -24,9 +21,5 @@ using KnownOutputs = std::map<std::string, Artifact, std::less<>>;
 // Every artifact the stage reads must be in `outputs`, except outputs that a producer left out (optional
 // ones), which count as absent. Digests workspace files through the store's digest cache.
 Result<StageKey> ComputeKey(const StageSpec& stage, const KnownOutputs& outputs, Store& store);
-
-// One sentence for each difference between two components texts, most telling first: "stage is version
-// 1.1.0, was 1.0.0", "param 'lora.r' changed: 8 -> 16", "input 'dataset' changed", "file 'a.jsonl' changed".
-std::vector<std::string> DescribeKeyChange(std::string_view before, std::string_view after);
 
 }  // namespace genflow

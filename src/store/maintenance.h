@@ -44,6 +44,19 @@ struct FsckOptions {
   std::function<void(uint64_t done_bytes, uint64_t total_bytes)> progress;
 };
 
+struct ExportReport {
+  std::vector<std::string> runs;
+  uint64_t objects = 0, bytes = 0;  // of objects
+  std::vector<std::string> lost;    // digests of artifacts whose objects are gone
+};
+
+struct ImportReport {
+  std::vector<std::string> runs, known_runs;  // added; there already
+  uint64_t objects = 0, bytes = 0;            // added
+  uint64_t known_objects = 0;                 // there already
+  bool NothingToDo() const { return runs.empty() && objects == 0; }
+};
+
 enum class FsckKind {
   kDatabase,
   kDamagedObject,

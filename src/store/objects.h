@@ -32,7 +32,9 @@ std::filesystem::path ObjectFolder(const StoreImpl& store, const std::string& di
 std::filesystem::path ObjectData(const StoreImpl& store, const std::string& digest);
 
 std::string SidecarToJson(const Sidecar& sidecar);
-// kCorrupt when it is not a sidecar, or not one of `digest`.
+// kCorrupt when it is not a sidecar, or not one of `digest`. `where` names the text in messages.
+Result<Sidecar> ParseSidecar(std::string_view text, const std::filesystem::path& where,
+                             const std::string& digest);
 Result<Sidecar> ReadSidecar(const std::filesystem::path& object_folder, const std::string& digest);
 // Digests of all folders in objects/, sorted; what does not belong there goes to `foreign`.
 Result<std::vector<std::string>> ObjectsOnDisk(const StoreImpl& store, std::vector<std::string>* foreign);

@@ -108,6 +108,31 @@ struct AttemptInfo {
   std::vector<PortArtifact> outputs;
 };
 
+// A key that a stage had in some run.
+struct KeyRecord {
+  std::string key, components_json;  // "{}" where nothing tells them any more
+  int64_t attempt = 0;               // the latest with this key
+  std::string run;
+  AttemptStatus status = AttemptStatus::kRun;
+  double started = 0;
+};
+
+// The attempt that made an artifact at a port.
+struct MadeBy {
+  std::string run, pipeline, stage, uses, port, key;
+  double time = 0;
+  std::vector<InputUse> inputs;
+};
+
+// What a stage made of an artifact that it read.
+struct MadeFrom {
+  std::string input_ports;  // where it read it, with commas between
+  std::string run;          // the last that did
+  std::string pipeline, stage, uses;
+  std::string port, digest, type;  // the output; empty where the stage has none
+  int64_t runs = 0;                // how many did
+};
+
 struct RunFilter {
   std::string pipeline;  // empty: any
   std::optional<RunStatus> status;

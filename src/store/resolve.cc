@@ -82,6 +82,14 @@ Result<std::string> Store::ResolveRun(const std::string& ref) {
     if (!found) return MakeError(Code::kNotFound, "there is no run yet", "`genflow run PIPELINE` makes one");
     return query.Text(0);
   }
+  {
+    GF_TRY(auto query,
+           db.Prepare("SELECT r.id FROM tags t JOIN runs r ON r.id = t.run WHERE t.tag = ?1 AND NOT "
+                      "EXISTS (SELECT 1 FROM runs WHERE id = ?1) ORDER BY r.started DESC, r.id DESC "
+                      "LIMIT 1"));
+    GF_TRY(const bool tagged, query.Bind(ref).Step());
+    if (tagged) return query.Text(0);
+  }
   std::vector<std::string> ids;
   if (!ref.empty()) {
     GF_TRY(auto query,

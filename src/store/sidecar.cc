@@ -70,6 +70,10 @@ std::string SidecarToJson(const Sidecar& sidecar) {
 Result<Sidecar> ReadSidecar(const fs::path& object_folder, const std::string& digest) {
   const fs::path path = object_folder / "object.json";
   GF_TRY(const std::string text, ReadFile(path));
+  return ParseSidecar(text, path, digest);
+}
+
+Result<Sidecar> ParseSidecar(std::string_view text, const fs::path& path, const std::string& digest) {
   const json in = json::parse(text, nullptr, false);
   if (!in.is_object()) return BadSidecar(path, "it is not JSON");
   if (NumberOf(in, "genflow_object") != kSidecarVersion) return BadSidecar(path, "its version is unknown");

@@ -152,17 +152,30 @@ class Store {
   // The latest attempt of that stage with a key before attempt `before` (0: any), to explain a changed key.
   Result<std::optional<AttemptInfo>> PreviousAttempt(const std::string& pipeline, const std::string& stage,
                                                      int64_t before = 0);
+  // The keys that a stage has had, each once, the latest first: at most `limit`, of its last 200 attempts.
+  Result<std::vector<KeyRecord>> EarlierKeys(const std::string& pipeline, const std::string& stage,
+                                             size_t limit);
+  // The components of a key (AttemptStart::key_components_json), "{}" where no attempt tells them.
+  Result<std::string> KeyComponents(const std::string& key);
+  // Who computes the key now; nothing when nobody does.
+  Result<std::optional<LockHolder>> KeyHolder(const std::string& key);
   Result<std::vector<ArtifactUse>> ListArtifacts(const ArtifactFilter& filter = {});  // latest first
   Result<Artifact> GetArtifact(const std::string& digest);
   // Where an artifact was made or used as an input.
   Result<std::vector<ArtifactUse>> ArtifactProducers(const std::string& digest);
   Result<std::vector<ArtifactUse>> ArtifactConsumers(const std::string& digest);
+  // The attempt that made an artifact: one that computed it before one that was answered from the cache, one
+  // of `run` before others, the latest. Nothing when no run is left that made it.
+  Result<std::optional<MadeBy>> MakerOf(const std::string& digest, const std::string& run = {});
+  // What stages made of an artifact, each output once, in order of the last time.
+  Result<std::vector<MadeFrom>> MadeOf(const std::string& digest);
   Result<std::vector<MetricPoint>> Metrics(const std::string& run, const std::string& stage);
   // The last value of a metric in each run, latest first.
   Result<std::vector<MetricSample>> MetricHistory(const std::string& pipeline, const std::string& stage,
                                                   const std::string& name, int limit = 0);
 
-  // "latest", an id, or a unique beginning or ending of one. kNotFound and kInvalid (ambiguous) help.
+  // "latest", an id, a tag (of several runs that have it the latest), or a unique beginning or ending of an
+  // id. kNotFound and kInvalid (ambiguous) help.
   Result<std::string> ResolveRun(const std::string& ref);
   // "run:stage.port", "stage.port" (of the latest run that has it), "name@alias" or "name@version" of a
   // model, or at least 4 digits of a digest.
@@ -172,6 +185,14 @@ class Store {
   // share the store's bytes.
   Status Export(const Artifact& artifact, const std::filesystem::path& target,
                 ExportMode mode = ExportMode::kClone);
+
+  // --- Moving runs to another store ----------------------------------------------------------------------
+  // Writes an archive of the runs (archive.h) to a descriptor: rows, logs, and the objects that they made or
+  // read, each byte checked. kInvalid for a run that is running, kCorrupt for a damaged object.
+  Result<ExportReport> ExportRuns(const std::vector<std::string>& runs, int fd);
+  // Reads one. Everything is checked before anything becomes visible; what is there already is not written
+  // again. kCorrupt for an archive that is damaged or cut short: nothing has changed then.
+  Result<ImportReport> ImportRuns(int fd);
 
   // --- Models --------------------------------------------------------------------------------------------
   Result<ModelVersion> RegisterModel(const std::string& name, const std::string& digest,

@@ -1,6 +1,8 @@
 // What makes a stage run again, and that it is said.
 #include <gtest/gtest.h>
 
+#include <regex>
+
 #include "cli/sandbox.h"
 
 namespace genflow {
@@ -30,13 +32,14 @@ class Cache : public testing::Test {
     ASSERT_EQ(box.Genflow({"run"}).code, 0);
     ASSERT_EQ(box.Artifact("copy.text"), "onenoteabtool");
   }
-  // The lines of `genflow plan` for the two stages.
+  // The lines of `genflow plan` for the two stages, with DIGEST for the beginnings of digests.
   std::string Plan(const std::vector<std::string>& more = {}) {
     std::vector<std::string> args = {"plan"};
     args.insert(args.end(), more.begin(), more.end());
     const auto plan = box.Genflow(args);
     EXPECT_EQ(plan.code, 0) << plan.err;
-    return plan.out.substr(0, plan.out.find("\n\n") + 1);
+    return std::regex_replace(plan.out.substr(0, plan.out.find("\n\n") + 1), std::regex("\\b[0-9a-f]{12}\\b"),
+                              "DIGEST");
   }
   Sandbox box;
 };
@@ -66,7 +69,7 @@ TEST_F(Cache, PathContent) {
   box.Write("note.txt", "news");
   EXPECT_EQ(Plan(),
             "stage  action  why\n"
-            "read   run     content of 'file' changed\n"
+            "read   run     content of 'file' changed: DIGEST -> DIGEST\n"
             "copy   maybe   reads 'read', which will run\n");
 }
 
@@ -76,9 +79,9 @@ TEST_F(Cache, FilesChangedAddedAndRemoved) {
   ASSERT_EQ(box.Shell("rm data/b.txt").code, 0);
   EXPECT_EQ(Plan(),
             "stage  action  why\n"
-            "read   run     file 'data/a.txt' changed\n"
-            "               file 'data/b.txt' is gone\n"
-            "               file 'data/c.txt' is new\n"
+            "read   run     file 'data/a.txt' changed: DIGEST -> DIGEST\n"
+            "               file 'data/b.txt' is gone, was DIGEST\n"
+            "               file 'data/c.txt' is new: DIGEST\n"
             "copy   maybe   reads 'read', which will run\n");
 }
 
@@ -98,12 +101,18 @@ TEST_F(Cache, SameBytesFromAChangedStageStopTheChange) {
 
 TEST_F(Cache, ExecTextAndFiles) {
   box.Write("tool.sh", "TOOL");
-  EXPECT_EQ(Plan(), "stage  action  why\nread   cached\ncopy   run     file 'tool.sh' changed\n");
+  EXPECT_EQ(Plan(),
+            "stage  action  why\nread   cached\ncopy   run     file 'tool.sh' changed: DIGEST -> DIGEST\n");
   box.Write("tool.sh", "tool");
   std::string text = kFiles;
   text.replace(text.find("'cat "), 5, "'cat -u ");
   box.Write("pipeline.yaml", text);
-  EXPECT_EQ(Plan(), "stage  action  why\nread   cached\ncopy   run     run text changed\n");
+  EXPECT_EQ(Plan(),
+            "stage  action  why\n"
+            "read   cached\n"
+            "copy   run     run text changed:\n"
+            "                 - cat \"$GENFLOW_IN_TEXT\" tool.sh > \"$GENFLOW_OUT_TEXT\"\n"
+            "                 + cat -u \"$GENFLOW_IN_TEXT\" tool.sh > \"$GENFLOW_OUT_TEXT\"\n");
 }
 
 TEST_F(Cache, PluginOfAnotherVersion) {
@@ -123,7 +132,7 @@ TEST_F(Cache, RebuiltPlugin) {
   box.SetEnv("GENFLOW_PLUGIN_PATH", (box.dir() / "plugins").string());
   EXPECT_EQ(Plan(),
             "stage  action  why\n"
-            "read   run     plugin of 'test.act' changed\n"
+            "read   run     plugin of 'test.act' changed: DIGEST -> DIGEST\n"
             "copy   maybe   reads 'read', which will run\n");
 }
 

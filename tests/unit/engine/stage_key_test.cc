@@ -1,6 +1,6 @@
-#include "engine/stage_key.h"
-
 #include <gtest/gtest.h>
+
+#include "engine/key_change.h"
 
 namespace genflow {
 namespace {

@@ -1,0 +1,206 @@
+// `genflow runs export` and `genflow runs import`: runs on their way to another store.
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+
+#include "base/files.h"
+#include "base/strings.h"
+#include "cli/commands.h"
+#include "cli/errors.h"
+#include "cli/json_output.h"
+#include "cli/pipeline_options.h"
+#include "cli/run_comparison.h"
+
+namespace genflow::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+struct Options {
+  std::string store, file;
+  std::vector<std::string> runs;
+  bool json = false;
+};
+
+std::string Counted(uint64_t count, const std::string& noun) {
+  return WithCommas(static_cast<int64_t>(count)) + " " + noun + (count == 1 ? "" : "s");
+}
+
+// A file beside the target that takes its place whole, or goes.
+class NewFile {
+ public:
+  static Result<NewFile> Create(const fs::path& target) {
+    std::error_code ec;
+    if (fs::exists(fs::symlink_status(target, ec)))
+      return InvalidError(target.string() + ": exists already", "remove it, or write to another path");
+    NewFile out;
+    out.target_ = target;
+    std::string path =
+        (target.parent_path() / ("." + target.filename().string() + ".export-XXXXXX")).string();
+    out.fd_ = Fd(::mkostemp(path.data(), O_CLOEXEC));
+    if (!out.fd_.valid()) return ErrnoError(target.string(), errno);
+    out.partial_ = path;
+    return out;
+  }
+  NewFile(NewFile&& other) noexcept
+      : target_(std::move(other.target_)),
+        partial_(std::exchange(other.partial_, {})),
+        fd_(std::move(other.fd_)) {}
+  ~NewFile() {
+    if (!partial_.empty()) (void)::unlink(partial_.c_str());
+  }
+  int fd() const { return fd_.get(); }
+  Status Keep() {
+    const mode_t mask = ::umask(0);
+    ::umask(mask);
+    if (::fchmod(fd_.get(), 0666 & ~mask) != 0 || ::fsync(fd_.get()) != 0 ||
+        ::rename(partial_.c_str(), target_.c_str()) != 0) {
+      return ErrnoError(target_.string(), errno);
+    }
+    partial_.clear();
+    const fs::path folder = target_.parent_path();
+    return SyncPath(folder.empty() ? fs::path(".") : folder);
+  }
+
+ private:
+  NewFile() = default;
+  fs::path target_, partial_;
+  Fd fd_;
+};
+
+int Export(const Options& options) {
+  const bool to_pipe = options.file == "-";
+  if (to_pipe && ::isatty(STDOUT_FILENO) != 0)
+    return Report(
+        InvalidError("-o - would write the archive to the terminal", "send it to a file or a pipe"));
+  if (to_pipe && options.json)
+    return Report(InvalidError("-o - and --json both want standard output", "write the archive to a file"));
+  auto store = OpenStore(options.store, true);
+  if (!store.ok()) return Report(store.error());
+  std::vector<std::string> ids;
+  for (const auto& ref : options.runs) {
+    auto id = store->ResolveRun(ref);
+    if (!id.ok()) return Report(id.error());
+    ids.push_back(*id);
+  }
+  std::optional<NewFile> file;
+  if (!to_pipe) {
+    auto created = NewFile::Create(options.file);
+    if (!created.ok()) return Report(created.error());
+    file.emplace(*std::move(created));
+  }
+  auto report = store->ExportRuns(ids, file ? file->fd() : STDOUT_FILENO);
+  if (!report.ok()) {
+    Error error = report.error();
+    if (error.code == Code::kIo || error.code == Code::kExhausted)
+      error.message = (to_pipe ? std::string("standard output") : options.file) + ": " + error.message;
+    return Report(error);
+  }
+  if (file) {
+    if (auto kept = file->Keep(); !kept.ok()) return Report(kept.error());
+  }
+  for (const auto& digest : report->lost)
+    std::fprintf(stderr, "notice: artifact %s is lost, so the archive has its name alone\n",
+                 digest.substr(0, 12).c_str());
+  if (options.json) {
+    std::fputs(DumpPretty({{"file", options.file},
+                           {"runs", report->runs},
+                           {"objects", report->objects},
+                           {"bytes", report->bytes},
+                           {"lost", report->lost}})
+                   .c_str(),
+               stdout);
+    return kExitOk;
+  }
+  std::fprintf(to_pipe ? stderr : stdout, "%s: %s, %s, %s\n", to_pipe ? "exported" : options.file.c_str(),
+               Counted(report->runs.size(), "run").c_str(), Counted(report->objects, "object").c_str(),
+               HumanBytes(report->bytes).c_str());
+  return kExitOk;
+}
+
+int Import(const Options& options) {
+  Fd opened;
+  const bool from_pipe = options.file == "-";
+  if (!from_pipe) {
+    opened = Fd(::open(options.file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!opened.valid()) return Report(ErrnoError(options.file, errno));
+  }
+  auto root = StoreFolder(options.store);
+  if (!root.ok()) return Report(root.error());
+  std::error_code ec;
+  const bool existed = fs::exists(*root, ec);
+  Result<ImportReport> report = ImportReport();
+  {
+    auto store = Store::Open(*root);
+    if (!store.ok()) return Report(store.error());
+    ShowNotices(*store);
+    report = store->ImportRuns(from_pipe ? STDIN_FILENO : opened.get());
+  }
+  if (!report.ok()) {
+    if (!existed) (void)RemoveTree(*root).ok();  // made for nothing
+    Error error = report.error();
+    if (error.code == Code::kCorrupt || error.code == Code::kInvalid)
+      error.message = (from_pipe ? std::string("standard input") : options.file) + ": " + error.message;
+    return Report(error);
+  }
+  if (options.json) {
+    std::fputs(DumpPretty({{"runs", report->runs},
+                           {"known_runs", report->known_runs},
+                           {"objects", report->objects},
+                           {"known_objects", report->known_objects},
+                           {"bytes", report->bytes}})
+                   .c_str(),
+               stdout);
+    return kExitOk;
+  }
+  if (report->NothingToDo()) {
+    std::printf("nothing to do: %s and %s are there already\n",
+                Counted(report->known_runs.size(), "run").c_str(),
+                Counted(report->known_objects, "object").c_str());
+    return kExitOk;
+  }
+  for (const auto& run : report->runs) std::printf("imported %s\n", run.c_str());
+  for (const auto& run : report->known_runs) std::printf("%s is there already\n", run.c_str());
+  std::printf("%s, %s; %s there already\n", Counted(report->objects, "object").c_str(),
+              HumanBytes(report->bytes).c_str(),
+              (WithCommas(static_cast<int64_t>(report->known_objects)) +
+               (report->known_objects == 1 ? " was" : " were"))
+                  .c_str());
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddRunsArchiveCommands(CLI::App& runs, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* out = runs.add_subcommand(
+      "export", "Write runs with all that they made into one archive, for another store or machine");
+  out->add_option("RUN", options->runs, "Ids, their beginnings or ends, tags, or 'latest'")->required();
+  out->add_option("-o,--output", options->file, "The archive (tar), which must not exist; -: standard output")
+      ->type_name("FILE")
+      ->required();
+  AddStoreOption(*out, options->store);
+  out->add_flag("--json", options->json, "JSON on stdout");
+  out->footer(
+      "Examples:\n  genflow runs export latest -o run.tar\n"
+      "  genflow runs export released -o - | ssh host genflow runs import - --store .genflow");
+  out->callback([&action, options] { action = [options] { return Export(*options); }; });
+
+  CLI::App* in =
+      runs.add_subcommand("import", "Add the runs of an archive to the store; what is there stays");
+  in->add_option("FILE", options->file, "An archive of runs export; -: standard input")->required();
+  AddStoreOption(*in, options->store);
+  in->add_flag("--json", options->json, "JSON on stdout");
+  in->footer("Example:\n  genflow runs import run.tar --store .genflow");
+  in->callback([&action, options] { action = [options] { return Import(*options); }; });
+}
+
+}  // namespace genflow::cli
