@@ -86,6 +86,7 @@ int Main(int argc, char** argv) {
   AddRunsCommand(app, action);
   AddLogsCommand(app, action);
   AddArtifactsCommand(app, action);
+  AddModelsCommand(app, action);
   AddFsckCommand(app, action);
   AddGcCommand(app, action);
   AddStagesCommand(app, action);

@@ -155,6 +155,13 @@ bool CoerceParam(Scope& scope, const YamlNode& node, const ParamInfo& param, con
 void ReadWith(LoadState* state, const StageInfo& info, Position where, const YamlNode* with, Scope& scope,
               StageSpec* stage);
 
+// Reads an input from outside the pipeline, a mapping; `info` is the port's, null for exec.
+void ReadOutsideInput(LoadState* state, const YamlNode& node, const std::string& port, const PortInfo* info,
+                      StageSpec* stage);
+// Once all inputs of the stage are read: those from outside that name no output take the outputs of the
+// stage's other inputs of their type.
+void CompleteOutsideInputs(LoadState* state, StageSpec* stage);
+
 struct StageDefaults {
   int retries = 0;
   double retry_backoff = 1;

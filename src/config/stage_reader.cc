@@ -214,10 +214,15 @@ void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, Sta
         continue;
       }
       for (const YamlNode* item : list ? entry.value->items : std::vector<const YamlNode*>{entry.value}) {
-        if (auto ref = ReadReference(state, *item, port, type)) stage->inputs.push_back(*std::move(ref));
+        if (item->kind == YamlNode::Kind::kMap) {
+          ReadOutsideInput(state, *item, port, info, stage);
+        } else if (auto ref = ReadReference(state, *item, port, type)) {
+          stage->inputs.push_back(*std::move(ref));
+        }
       }
     }
   }
+  CompleteOutsideInputs(state, stage);
   if (head.info == nullptr) return;
   for (const auto& port : head.info->inputs) {
     if (port.optional || given.count(port.name) > 0) continue;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "engine/outside_inputs.h"
 
 namespace genflow {
 
@@ -84,6 +85,12 @@ Result<Plan> PlanFor(const Pipeline& pipeline, const PipelineGraphs& graphs, con
   }
   return plan;
 }
+
+CacheView::CacheView(const Pipeline& pipeline, Store& store)
+    : pipeline_(pipeline),
+      store_(store),
+      keys_(pipeline.stages.size()),
+      outputs_(OutsideArtifacts(pipeline)) {}
 
 Result<StageKey> CacheView::Key(size_t node) {
   if (!keys_[node]) {

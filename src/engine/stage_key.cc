@@ -76,9 +76,13 @@ Result<StageKey> ComputeKey(const StageSpec& stage, const KnownOutputs& outputs,
 
   json inputs = json::object();
   for (const auto& input : stage.inputs) {
-    const auto it = outputs.find(input.source_stage + "." + input.source_port);
+    const auto it = outputs.find(input.Source());
     if (it != outputs.end()) {
       inputs[input.port].push_back(it->second.digest);
+      continue;
+    }
+    if (input.outside && input.outside->optional) {
+      if (!inputs.contains(input.port)) inputs[input.port] = json::array();  // not the same as not connected
       continue;
     }
     const PortInfo* port = stage.info != nullptr ? stage.info->FindInput(input.port) : nullptr;
