@@ -84,7 +84,7 @@ void ReadOutsideInput(LoadState* state, const YamlNode& node, const std::string&
       state->Error(*at, what + ".optional: expected true or false, got " + DescribeValue(*value));
       return;
     }
-    source.optional = value->text.front() == 't' || value->text.front() == 'T';
+    source.optional = value->boolean;
     if (source.optional && info != nullptr && !info->optional) {
       state->Error(*at, what + ": the port needs its artifact, so that it cannot be optional");
       return;
