@@ -87,6 +87,7 @@ int Main(int argc, char** argv) {
   AddLogsCommand(app, action);
   AddArtifactsCommand(app, action);
   AddModelsCommand(app, action);
+  AddReportCommand(app, action);
   AddFsckCommand(app, action);
   AddGcCommand(app, action);
   AddStagesCommand(app, action);

@@ -60,10 +60,10 @@ class Estimates {
   explicit Estimates(const MetricIndex& index) : index_(index) {}
 
   Result<Uncertain> Value(const std::string& name) {
-    GF_TRY(const MetricIndex::Entry* entry, index_.Find(name));
-    const Metric& metric = entry->metric;
-    if (entry->report->samples) {
-      if (auto influences = InfluencesOf(metric, *entry->report->samples)) {
+    GF_TRY(const MetricIndex::Entry entry, index_.Find(name));
+    const Metric& metric = entry.metric;
+    if (entry.report->samples) {
+      if (auto influences = InfluencesOf(metric, *entry.report->samples)) {
         const double variance = *Covariance(*influences, *influences);
         influences_[name] = *std::move(influences);
         return Uncertain{metric.value, variance};
@@ -161,7 +161,7 @@ std::vector<RequirementOutcome> Judge(const std::vector<std::string>& requiremen
     outcome.met = result->holds;
     std::vector<std::string> numbers;
     for (const auto& name : expression->Names()) {
-      numbers.push_back(name + " = " + FormatMetric(index.Find(name).value()->metric));
+      numbers.push_back(name + " = " + FormatMetric(index.Find(name).value().metric));
     }
     outcome.detail = Join(numbers, ", ");
     bool by_error = false;

@@ -40,7 +40,7 @@ class MetricIndex {
   explicit MetricIndex(const std::vector<NamedReport>& reports);
 
   // An unknown or ambiguous name is an error with the names that could be meant.
-  Result<const Entry*> Find(const std::string& name) const;
+  Result<Entry> Find(const std::string& name) const;
   // The shortest names by which Find() knows each metric, and those with its stage.
   std::vector<std::string> Names() const;
 

@@ -47,13 +47,13 @@ std::vector<const MetricIndex::Entry*> MetricIndex::Matches(std::string_view nam
   return full.empty() ? plain : full;
 }
 
-Result<const MetricIndex::Entry*> MetricIndex::Find(const std::string& name) const {
+Result<MetricIndex::Entry> MetricIndex::Find(const std::string& name) const {
   std::vector<const Entry*> found;
   if (name.starts_with(kBaselinePrefix)) {
     found = Matches(std::string_view(name).substr(kBaselinePrefix.size()), true);
   }
   if (found.empty()) found = Matches(name, false);
-  if (found.size() == 1) return found.front();
+  if (found.size() == 1) return *found.front();
   if (found.size() > 1) return Ambiguous(name, found);
   std::vector<std::string> names;
   for (const auto& entry : entries_) {

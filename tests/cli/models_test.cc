@@ -1,4 +1,4 @@
-// `genflow models`.
+// `genflow models` and `genflow report`.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -76,6 +76,24 @@ TEST_F(Models, RefusalsHelp) {
             "error: 'helper' names every version of a model\n  hint: write helper@VERSION\n");
   EXPECT_EQ(Run({"alias", "helper", "7"}).err,
             "error: model alias '7' must be a name without '@', ':', '/' or spaces, and not a number\n");
+}
+
+// `genflow report`.
+TEST_F(Models, ARunAsOneFile) {
+  const auto named = box_.Genflow({"report", "-o", "public/run.html"});
+  EXPECT_EQ(named.code, 0) << named.err;
+  EXPECT_EQ(named.out, "public/run.html\n");
+  const std::string html = box_.Read("public/run.html");
+  EXPECT_TRUE(html.starts_with("<!DOCTYPE html>\n")) << html;
+  for (const char* part : {"<h2>Timeline</h2>", "<h2>Gate gate</h2>", "measure.package", "score &gt; 0"})
+    EXPECT_NE(html.find(part), std::string::npos) << part;
+  const auto json = nlohmann::json::parse(box_.Genflow({"report", "latest", "--json"}).out);
+  EXPECT_EQ(json["file"], "genflow-" + json["run"].get<std::string>() + ".html");
+  EXPECT_EQ(json["bytes"], box_.Read(json["file"]).size());
+  EXPECT_TRUE(box_.Genflow({"report", "-o", "-"}).out.starts_with("<!DOCTYPE html>\n"));
+  const auto wrong = box_.Genflow({"report", "never"});
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_EQ(wrong.err, "error: there is no run 'never'\n  hint: `genflow runs ls` shows them\n");
 }
 
 }  // namespace

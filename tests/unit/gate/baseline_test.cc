@@ -50,9 +50,9 @@ TEST(Baseline, NamesBeginWithBaseline) {
   const MetricIndex index(reports);
   EXPECT_EQ(index.Names(),
             (std::vector<std::string>{"baseline.quality.rouge", "baseline.rouge", "quality.rouge", "rouge"}));
-  EXPECT_FALSE((*index.Find("rouge"))->baseline);
-  EXPECT_TRUE((*index.Find("baseline.rouge"))->baseline);
-  EXPECT_TRUE((*index.Find("baseline.quality.report.rouge"))->baseline);
+  EXPECT_FALSE(index.Find("rouge")->baseline);
+  EXPECT_TRUE(index.Find("baseline.rouge")->baseline);
+  EXPECT_TRUE(index.Find("baseline.quality.report.rouge")->baseline);
   EXPECT_EQ(Message({"rouge < baseline.rogue"}, reports),
             "the requirement is not met:\n"
             "  rouge < baseline.rogue\n"
@@ -66,8 +66,8 @@ TEST(Baseline, WinsOverAMetricThatIsCalledSo) {
   auto reports = SlightlyWorse();
   reports[0].report.Set({.name = "baseline.rouge", .value = 7});
   const MetricIndex index(reports);
-  EXPECT_TRUE((*index.Find("baseline.rouge"))->baseline);
-  EXPECT_EQ((*index.Find("quality.baseline.rouge"))->metric.value, 7);
+  EXPECT_TRUE(index.Find("baseline.rouge")->baseline);
+  EXPECT_EQ(index.Find("quality.baseline.rouge")->metric.value, 7);
 }
 
 TEST(Baseline, TwoOfThemAreToldApartByTheirStages) {
