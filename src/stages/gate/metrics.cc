@@ -68,7 +68,7 @@ void GateMetrics::Declare(Spec& spec) {
   spec.Param("confidence", &confidence, 0.0,
              "From 0.5 to less than 1: every comparison that says nothing else is judged `at` this "
              "confidence. 0: as the numbers stand.",
-             {.min = 0, .max = 0.999999});
+             {.min = 0, .max = 0.9999});
   spec.Param("tolerance", &tolerance, 0.0,
              "Standard errors of the difference by which a comparison may miss. Negative: it must hold with "
              "that much to spare.",
