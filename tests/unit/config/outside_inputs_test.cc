@@ -62,7 +62,7 @@ TEST(OutsideInputs, Refusals) {
       "pipeline.yaml:12:13: error: in.base: expected an output such as stage.port, or one of run, model "
       "and file\n  hint: for example base: { run: latest-ok, output: stage.port }\n\n1 error\n");
   EXPECT_EQ(Said("{ run: latest, file: x }"),
-            "pipeline.yaml:12:28: error: in.base: give one of run, model and file\n\n1 error\n");
+            "pipeline.yaml:12:34: error: in.base: give one of run, model and file\n\n1 error\n");
   EXPECT_EQ(Said("{ run: latest }"),
             "pipeline.yaml:12:20: error: in.base: which output of that run is meant?\n"
             "  hint: add output: stage.port\n\n1 error\n");
