@@ -58,7 +58,12 @@ std::string Block(std::string_view raw) {
 }
 
 std::string Note(const StageResult& stage) {
-  if (stage.error) return stage.error->message;
+  if (stage.error) {  // its first line; the whole stands below
+    const std::string& text = stage.error->message;
+    std::string line = text.substr(0, text.find('\n'));
+    if (line.size() < text.size() && line.ends_with(':')) line.pop_back();
+    return line;
+  }
   if (stage.status == StageStatus::kSkipped) return stage.reason;
   if (stage.status == StageStatus::kCached) return "from run " + stage.reason;
   return stage.attempts > 1 ? "attempt " + std::to_string(stage.attempts) : "";

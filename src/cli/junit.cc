@@ -53,7 +53,12 @@ std::string Timestamp(double seconds) {
   return text;
 }
 
-std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
+// Without the colon that leads to the next one.
+std::string FirstLine(const std::string& text) {
+  std::string line = text.substr(0, text.find('\n'));
+  if (line.size() < text.size() && line.ends_with(':')) line.pop_back();
+  return line;
+}
 
 class Suite {
  public:

@@ -14,7 +14,7 @@ TEST(CiSummary, StagesFailuresAndSummaries) {
             "| stage | status | time | note |\n|---|---|---|---|\n"
             "| pages | cached |  | from run 20261123-0000-aaaa |\n"
             "| clean | ran | 1.5 s |  |\n"
-            "| tune | **failed** | 1.5 s | no rows in &lt;data> second line |\n"
+            "| tune | **failed** | 1.5 s | no rows in &lt;data> |\n"
             "| quality | skipped |  | needs 'tune', which failed |\n"
             "\n### `tune` failed\n\n```text\nno rows in <data>\nsecond line\n  hint: add \"some\"\n```\n"
             "\nThe last lines of its log:\n\n```text\nreading\n::set-output name=x::y red\n"
@@ -31,7 +31,7 @@ TEST(CiSummary, GateAgainstTheBaseline) {
       RenderCiSummary(outcome),
       "## demo: the gate said no in 12.2 s\n\nRun `20261124-1607-ab12`.\n\n"
       "| stage | status | time | note |\n|---|---|---|---|\n"
-      "| gate | **gated** | 1.5 s | 1 of 3 requirements is not met:   x |\n"
+      "| gate | **gated** | 1.5 s | 1 of 3 requirements is not met |\n"
       "\n### Gate `gate`\n\n"
       "| requirement | met | difference | numbers |\n|---|---|---|---|\n"
       "| rouge &lt; 0.5 \\| 1 | yes | -0.1 | rouge = 0.4; 0.4 &lt; 0.5 |\n"

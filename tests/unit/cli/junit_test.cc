@@ -48,7 +48,7 @@ TEST(Junit, RequirementsAreCasesOfTheirOwn) {
   ASSERT_EQ(CheckJunit(RenderJunit(outcome), &suite), "");
   EXPECT_EQ(suite.Get("tests"), "4");
   EXPECT_EQ(suite.Get("failures"), "2");
-  EXPECT_EQ(FindCase(suite, "gate", "demo").children[0].Get("message"), "1 of 3 requirements is not met:");
+  EXPECT_EQ(FindCase(suite, "gate", "demo").children[0].Get("message"), "1 of 3 requirements is not met");
   EXPECT_EQ(FindCase(suite, "gate", "demo").children[0].Get("type"), "gate");
   EXPECT_EQ(FindCase(suite, "rouge < 0.5 | 1", "demo.gate").children[0].text,
             "rouge = 0.4; 0.4 < 0.5\ndifference: -0.1");
