@@ -133,7 +133,8 @@ typedef struct gf_host {
   void (*summary)(gf_run*, const char* markdown);
   /* CPU threads this stage may use (at least 1). */
   int32_t (*threads)(gf_run*);
-  /* Facts for lineage: JSON object with "run_id", "stage", "pipeline", "attempt", "key". */
+  /* Facts for lineage: JSON object with "run_id", "stage", "pipeline", "attempt", "key", and "absent_inputs":
+     the optional ports that the pipeline connects to something that was not found. */
   const char* (*info_json)(gf_run*);
 } gf_host;
 

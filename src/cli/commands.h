@@ -23,6 +23,8 @@ void AddValidateCommand(CLI::App& app, Action& action);
 void AddRunsCommand(CLI::App& app, Action& action);
 void AddLogsCommand(CLI::App& app, Action& action);
 void AddArtifactsCommand(CLI::App& app, Action& action);
+void AddModelsCommand(CLI::App& app, Action& action);
+void AddReportCommand(CLI::App& app, Action& action);
 void AddFsckCommand(CLI::App& app, Action& action);
 void AddGcCommand(CLI::App& app, Action& action);
 void AddStagesCommand(CLI::App& app, Action& action);

@@ -88,6 +88,8 @@ int Main(int argc, char** argv) {
   AddRunsCommand(app, action);
   AddLogsCommand(app, action);
   AddArtifactsCommand(app, action);
+  AddModelsCommand(app, action);
+  AddReportCommand(app, action);
   AddFsckCommand(app, action);
   AddGcCommand(app, action);
   AddStagesCommand(app, action);

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/strings.h"
+#include "cli/ci_reports.h"
 #include "cli/commands.h"
 #include "cli/errors.h"
 #include "cli/json_output.h"
@@ -25,6 +26,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   PipelineOptions pipeline;
+  CiOptions ci;
   std::vector<std::string> from, until, force;
   bool force_given = false, keep_going = false, dry_run = false, json = false, quiet = false;
   int jobs = 0, cpus = 0;
@@ -94,6 +96,57 @@ int ShowPlan(const Options& options, const fs::path& file, const Catalog& catalo
   return kExitOk;
 }
 
+// The run itself; `outcome` gets what the reports need.
+int RunAndRecord(const Options& options, const std::vector<std::string>& argv, const CiEnvironment& ci,
+                 RunOutcome& outcome) {
+  const auto refuse = [&](const Error& error) {
+    outcome.error = error;
+    return Report(error);
+  };
+  auto file = PipelineFile(options.pipeline);
+  if (!file.ok()) return refuse(file.error());
+  outcome.file = *file;
+  auto run = EngineOptions(options, argv);
+  if (!run.ok()) return refuse(run.error());
+  const Catalog catalog = UsableCatalog();
+  const fs::path root = StoreOfPipeline(options.pipeline.store, *file);
+  if (options.dry_run) return ShowPlan(options, *file, catalog, root, *run);
+
+  std::error_code ec;
+  if (!fs::exists(root, ec)) {  // a pipeline that cannot run leaves no store behind
+    auto loaded = LoadForUse(options.pipeline, *file, catalog, nullptr);
+    if (!loaded.ok()) return refuse(loaded.error());
+    outcome.diagnostics = loaded->diagnostics;
+    if (HasErrors(loaded->diagnostics) && !ShowDiagnostics(*loaded, options.json)) return kExitUsage;
+  }
+  auto store = Store::Open(root);
+  if (!store.ok()) return refuse(store.error());
+  auto loaded = LoadForUse(options.pipeline, *file, catalog, &*store);
+  if (!loaded.ok()) return refuse(loaded.error());
+  outcome.diagnostics = loaded->diagnostics;
+  if (!ShowDiagnostics(*loaded, options.json)) return kExitUsage;
+  outcome.pipeline = loaded->pipeline->name;
+  for (const auto& stage : loaded->pipeline->stages) outcome.stage_positions[stage.id] = stage.position;
+
+  SystemClock clock;
+  auto executor = ProcessExecutor::Create(clock);
+  if (!executor.ok()) return refuse(executor.error());
+  const TerminalTraits progress = DetectTerminal(STDERR_FILENO), answer = DetectTerminal(STDOUT_FILENO);
+  std::unique_ptr<Observer> view = options.json           ? MakeJsonView(stdout)
+                                   : options.quiet        ? std::make_unique<Observer>()
+                                   : progress.interactive ? MakeLiveView(STDERR_FILENO, progress)
+                                                          : MakePlainView(stderr);
+  CiObserver observer(*view, outcome);
+  auto report = RunPipeline(*loaded->pipeline, *store, *run, **executor, clock, observer);
+  view.reset();
+  if (!report.ok()) return refuse(report.error());
+  if (options.json) return report->exit_code;
+  if (!options.quiet) std::fputs(WithoutCiCommands(RenderReport(*report, answer), ci.system).c_str(), stdout);
+  std::fflush(stdout);
+  std::fputs(WithoutCiCommands(RenderFailures(*report, progress), ci.system).c_str(), stderr);
+  return report->exit_code;
+}
+
 int Run(Options options, const std::vector<std::string>& argv) {
   // `--force` takes any number of names; in `run --force pipeline.yaml` the last one is the pipeline.
   if (options.pipeline.file.empty() && !options.force.empty()) {
@@ -103,42 +156,15 @@ int Run(Options options, const std::vector<std::string>& argv) {
       options.force.pop_back();
     }
   }
-  auto file = PipelineFile(options.pipeline);
-  if (!file.ok()) return Report(file.error());
-  auto run = EngineOptions(options, argv);
-  if (!run.ok()) return Report(run.error());
-  const Catalog catalog = UsableCatalog();
-  const fs::path root = StoreOfPipeline(options.pipeline.store, *file);
-  if (options.dry_run) return ShowPlan(options, *file, catalog, root, *run);
-
-  std::error_code ec;
-  if (!fs::exists(root, ec)) {  // a pipeline that cannot run leaves no store behind
-    auto loaded = LoadForUse(options.pipeline, *file, catalog, nullptr);
-    if (!loaded.ok()) return Report(loaded.error());
-    if (HasErrors(loaded->diagnostics) && !ShowDiagnostics(*loaded, options.json)) return kExitUsage;
-  }
-  auto store = Store::Open(root);
-  if (!store.ok()) return Report(store.error());
-  auto loaded = LoadForUse(options.pipeline, *file, catalog, &*store);
-  if (!loaded.ok()) return Report(loaded.error());
-  if (!ShowDiagnostics(*loaded, options.json)) return kExitUsage;
-
+  const CiEnvironment ci = DetectCi();
+  RunOutcome outcome;
   SystemClock clock;
-  auto executor = ProcessExecutor::Create(clock);
-  if (!executor.ok()) return Report(executor.error());
-  const TerminalTraits progress = DetectTerminal(STDERR_FILENO), answer = DetectTerminal(STDOUT_FILENO);
-  std::unique_ptr<Observer> view = options.json           ? MakeJsonView(stdout)
-                                   : options.quiet        ? std::make_unique<Observer>()
-                                   : progress.interactive ? MakeLiveView(STDERR_FILENO, progress)
-                                                          : MakePlainView(stderr);
-  auto report = RunPipeline(*loaded->pipeline, *store, *run, **executor, clock, *view);
-  view.reset();
-  if (!report.ok()) return genflow::cli::Report(report.error());
-  if (options.json) return report->exit_code;
-  if (!options.quiet) std::fputs(RenderReport(*report, answer).c_str(), stdout);
-  std::fflush(stdout);
-  std::fputs(RenderFailures(*report, progress).c_str(), stderr);
-  return report->exit_code;
+  outcome.started = clock.WallNow();
+  const double start = clock.Now();
+  const int code = RunAndRecord(options, argv, ci, outcome);
+  if (options.dry_run) return code;
+  outcome.seconds = clock.Now() - start;
+  return WriteCiReports(options.ci, ci, outcome, code);
 }
 
 void AddRunOptions(CLI::App& command, Options& options) {
@@ -174,6 +200,7 @@ void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>
   run->add_flag("-n,--dry-run", options->dry_run, "Say what would run and why, and run nothing");
   run->add_flag("--json", options->json, "Events as JSON lines on stdout");
   run->add_flag("-q,--quiet", options->quiet, "Only errors");
+  AddCiOptions(*run, options->ci);
   run->footer(
       "Examples:\n"
       "  genflow run pipelines/quickstart.yaml\n"

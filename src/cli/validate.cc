@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "cli/ci_reports.h"
 #include "cli/commands.h"
 #include "cli/errors.h"
 #include "cli/json_output.h"
@@ -15,19 +16,24 @@ namespace genflow::cli {
 
 namespace {
 
-int Validate(const PipelineOptions& options, bool json) {
+int Validate(const PipelineOptions& options, bool json, const std::string& code_quality) {
   auto file = PipelineFile(options);
   if (!file.ok()) return Report(file.error());
   const Catalog catalog = UsableCatalog();
   auto loaded = LoadForUse(options, *file, catalog, nullptr);
   if (!loaded.ok()) return Report(loaded.error());
   const bool valid = loaded->pipeline.has_value() && !HasErrors(loaded->diagnostics);
+  RunOutcome outcome;
+  outcome.file = *file;
+  if (valid) outcome.pipeline = loaded->pipeline->name;
+  outcome.diagnostics = loaded->diagnostics;
+  const auto end = [&] { return WriteCiDiagnostics(code_quality, outcome, valid ? kExitOk : kExitUsage); };
   if (json) {
     nlohmann::json out = {
         {"file", file->string()}, {"valid", valid}, {"diagnostics", DiagnosticsToJson(loaded->diagnostics)}};
     if (valid) out["stages"] = loaded->pipeline->stages.size();
     std::fputs(DumpPretty(out).c_str(), stdout);
-    return valid ? kExitOk : kExitUsage;
+    return end();
   }
   if (!loaded->diagnostics.empty()) {
     std::fputs(RenderDiagnostics(loaded->diagnostics, {DetectTerminal(STDERR_FILENO).color}).c_str(), stderr);
@@ -36,7 +42,7 @@ int Validate(const PipelineOptions& options, bool json) {
     const size_t stages = loaded->pipeline->stages.size();
     std::printf("%s: valid (%zu stage%s)\n", file->c_str(), stages, stages == 1 ? "" : "s");
   }
-  return valid ? kExitOk : kExitUsage;
+  return end();
 }
 
 }  // namespace
@@ -45,11 +51,15 @@ void AddValidateCommand(CLI::App& app, Action& action) {
   CLI::App* validate = app.add_subcommand("validate", "Check a pipeline file; reports every error at once");
   auto options = std::make_shared<PipelineOptions>();
   auto json = std::make_shared<bool>(false);
+  auto code_quality = std::make_shared<std::string>();
   AddPipelineOptions(*validate, *options);
   validate->add_flag("--json", *json, "Diagnostics as JSON on stdout");
+  validate->add_option("--code-quality", *code_quality, "Write diagnostics as a GitLab code quality report")
+      ->type_name("FILE");
   validate->footer("Example:\n  genflow validate pipelines/quickstart.yaml");
-  validate->callback(
-      [&action, options, json] { action = [options, json] { return Validate(*options, *json); }; });
+  validate->callback([&action, options, json, code_quality] {
+    action = [options, json, code_quality] { return Validate(*options, *json, *code_quality); };
+  });
 }
 
 }  // namespace genflow::cli

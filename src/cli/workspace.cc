@@ -10,6 +10,7 @@
 #include "base/sha256.h"
 #include "base/strings.h"
 #include "cli/plugin_checks.h"
+#include "engine/outside_inputs.h"
 #include "host/catalog.h"
 
 namespace genflow::cli {
@@ -171,6 +172,8 @@ Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& fi
       loaded.diagnostics.push_back(std::move(diagnostic));
     auto found = store != nullptr ? ResolveFiles(&*loaded.pipeline) : CheckFiles(*loaded.pipeline);
     for (auto& diagnostic : found) loaded.diagnostics.push_back(std::move(diagnostic));
+    for (auto& diagnostic : ResolveOutsideInputs(&*loaded.pipeline, store))
+      loaded.diagnostics.push_back(std::move(diagnostic));
     SortDiagnostics(&loaded.diagnostics);
   }
   return loaded;

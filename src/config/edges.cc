@@ -154,6 +154,10 @@ void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, Sta
         continue;
       }
       for (const YamlNode* item : list ? entry.value->items : std::vector<const YamlNode*>{entry.value}) {
+        if (item->kind == YamlNode::Kind::kMap) {
+          ReadOutsideInput(state, *item, port, info, stage);
+          continue;
+        }
         std::vector<InputRef> refs = ReadReference(state, *item, port, type, "in");
         if (info != nullptr && !info->many) {
           if (refs.size() > 1) {
@@ -173,6 +177,7 @@ void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, Sta
       }
     }
   }
+  CompleteOutsideInputs(state, stage);
   if (head.info == nullptr) return;
   for (const auto& port : head.info->inputs) {
     if (port.optional || given.count(port.name) > 0) continue;

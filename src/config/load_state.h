@@ -213,6 +213,13 @@ void ReadWith(LoadState* state, const StageInfo& info, Position where, const Yam
 // problem.
 std::optional<std::vector<std::vector<MatrixValue>>> ReadMatrix(LoadState* state, const YamlNode& node);
 
+// Reads an input from outside the pipeline, a mapping; `info` is the port's, null for exec.
+void ReadOutsideInput(LoadState* state, const YamlNode& node, const std::string& port, const PortInfo* info,
+                      StageSpec* stage);
+// Once all inputs of the stage are read: those from outside that name no output take the outputs of the
+// stage's other inputs of their type.
+void CompleteOutsideInputs(LoadState* state, StageSpec* stage);
+
 struct StageDefaults {
   int retries = 0;
   double retry_backoff = 1, retry_factor = 2, retry_jitter = 0;

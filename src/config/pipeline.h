@@ -39,16 +39,33 @@ class Secret {
   std::string name_, digest_, value_;
 };
 
+// An artifact that this run of the pipeline does not make: `{ run: latest-ok, output: quality.report }`.
+struct OutsideSource {
+  // kRun: an output of an earlier run; kModel: a registered model, or an output of the run that made it;
+  // kFile: a file or folder of the workspace.
+  enum class Kind { kRun, kModel, kFile } kind = Kind::kFile;
+  std::string ref;        // "latest-ok", "latest", "tag:NAME" or a run; "NAME@ALIAS"; a path as written
+  std::string output;     // "stage.port"; empty: kFile, and the model itself
+  bool optional = false;  // nothing is passed on where it is not found
+  // What was found, by ResolveOutsideInputs(); an empty digest: nothing.
+  std::string digest, label;  // label: for people, "20261124-1607-ab12:quality.report"
+  std::filesystem::path path;
+};
+
 // An edge that carries an artifact.
 struct InputRef {
   std::string port;  // of the consumer; empty: from an expression ${{ stages.S.outputs.P }}
-  std::string source_stage, source_port;
-  std::string type;  // of the artifact
+  std::string source_stage, source_port;  // empty for an artifact from outside
+  std::string type;                       // of the artifact; "any" is possible for one from outside
   Position position;
   // One of all the artifacts that a reference to a matrix gives to the port: the stage is told from which
   // child each is.
   bool collected = false;
   std::vector<MatrixValue> matrix;  // where collected: of that child
+  std::optional<OutsideSource> outside = {};
+
+  // "stage.port"; from outside "latest-ok:stage.port", "helper@production" or "file:PATH".
+  std::string Source() const;
 };
 
 struct NeedRef {

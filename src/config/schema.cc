@@ -98,6 +98,23 @@ json WithSchema(const StageInfo& stage) {
   return root;
 }
 
+// An input from outside the pipeline.
+json OutsideSchema() {
+  const auto text = [](const char* doc) { return json{{"type", "string"}, {"description", doc}}; };
+  json one_of = json::array();
+  for (const char* key : {"run", "model", "file"}) one_of.push_back({{"required", {key}}});
+  return {
+      {"type", "object"},
+      {"additionalProperties", false},
+      {"oneOf", std::move(one_of)},
+      {"properties",
+       {{"run", text("latest-ok, latest, tag:NAME or the id of an earlier run.")},
+        {"model", text("A registered model, NAME@ALIAS or NAME@VERSION.")},
+        {"file", text("A file or folder of the workspace.")},
+        {"output", text("Which output of that run, written stage.port.")},
+        {"optional", {{"type", "boolean"}, {"description", "Go on without it where it is not found."}}}}}};
+}
+
 json InSchema(const StageInfo& stage) {
   json out = {{"type", "object"}, {"additionalProperties", false}, {"properties", json::object()}};
   json required = json::array();
@@ -173,10 +190,12 @@ json PipelineJsonSchema(const Catalog& catalog) {
   const json ref_duration = {{"$ref", "#/$defs/duration"}};
   const json defs = {
       {"reference",
-       {{"type", "string"},
-        {"pattern", "^[A-Za-z_][A-Za-z0-9_-]*(\\[.*\\])?\\.[A-Za-z_][A-Za-z0-9_]*$"},
-        {"description",
-         "An output, written stage.port, or stage[axis=value].port for a child of a matrix."}}},
+       {{"anyOf", json::array({{{"type", "string"},
+                                {"pattern", "^[A-Za-z_][A-Za-z0-9_-]*(\\[.*\\])?\\.[A-Za-z_][A-Za-z0-9_]*$"},
+                                {"description",
+                                 "An output, written stage.port, or stage[axis=value].port for a child of a "
+                                 "matrix."}},
+                               OutsideSchema()})}}},
       {"duration",
        {{"type", json::array({"string", "number"})},
         {"description", "90s, 30m, 1h30m; a number means seconds."}}},

@@ -66,7 +66,7 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
     GF_TRY(request.run, SubstitutePlaceholders(std::string_view(stage.exec->run), lookup));
     std::map<std::string, std::vector<FanInEntry>> collected;
     for (const auto& input : stage.inputs) {
-      const auto it = known.find(input.source_stage + "." + input.source_port);
+      const auto it = known.find(input.Source());
       if (it == known.end()) continue;
       if (input.collected)
         collected[input.port].push_back({input.source_stage, input.matrix, it->second});
@@ -90,9 +90,11 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
   request.plugin_digest = stage.info->plugin_digest;
   request.stage = stage.uses;
   GF_TRY(request.params, SubstitutePlaceholders(stage.with, lookup));
+  std::vector<std::string> absent;
   for (const auto& input : stage.inputs) {
-    const std::string source = input.source_stage + "." + input.source_port;
+    const std::string source = input.Source();
     const auto it = known.find(source);
+    if (it == known.end() && input.outside) absent.push_back(input.port);
     if (it == known.end()) continue;
     request.inputs.push_back(
         {input.port, it->second.type, it->second.path.string(), "sha256:" + it->second.digest, source});
@@ -101,11 +103,8 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
   request.state_dir = attempt.state_dir;
   request.scratch_dir = scratch;
   request.threads = static_cast<int>(std::max<int64_t>(1, attempt.grant.cpus));
-  request.info = {{"run_id", facts.run},
-                  {"stage", stage.id},
-                  {"pipeline", pipeline.name},
-                  {"attempt", attempt.number},
-                  {"key", key.key}};
+  request.info = {{"run_id", facts.run},       {"stage", stage.id}, {"pipeline", pipeline.name},
+                  {"attempt", attempt.number}, {"key", key.key},    {"absent_inputs", absent}};
   job.request = std::move(request);
   return job;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "engine/outside_inputs.h"
 
 namespace genflow {
 
@@ -79,6 +80,13 @@ Result<Plan> PlanFor(const Pipeline& pipeline, const PipelineGraphs& graphs, con
   }
   return plan;
 }
+
+CacheView::CacheView(const Pipeline& pipeline, Store& store)
+    : pipeline_(pipeline),
+      store_(store),
+      keys_(pipeline.stages.size()),
+      outputs_(OutsideArtifacts(pipeline)),
+      known_(pipeline.stages.size()) {}
 
 Result<StageKey> CacheView::Key(size_t node) {
   if (!keys_[node]) {

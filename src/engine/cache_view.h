@@ -41,9 +41,8 @@ struct WhyRun {
 
 class CacheView {
  public:
-  // Both must outlive the view.
-  CacheView(const Pipeline& pipeline, Store& store)
-      : pipeline_(pipeline), store_(store), keys_(pipeline.stages.size()), known_(pipeline.stages.size()) {}
+  // Both must outlive the view. It begins with what ResolveOutsideInputs() has found.
+  CacheView(const Pipeline& pipeline, Store& store);
 
   // The key of a stage whose predecessors' outputs are known. Computed once.
   Result<StageKey> Key(size_t node);

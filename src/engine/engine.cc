@@ -447,10 +447,10 @@ class Runner {
     }
     for (const auto* inputs : {&stage.inputs, &stage.expression_inputs}) {
       for (const auto& input : *inputs) {
-        const std::string source = input.source_stage + "." + input.source_port;
-        const auto it = cache_.outputs().find(source);
-        if (it != cache_.outputs().end())
-          start.inputs.push_back({input.port, it->second.digest, it->second.type, source});
+        const auto it = cache_.outputs().find(input.Source());
+        if (it == cache_.outputs().end()) continue;
+        start.inputs.push_back({input.port, it->second.digest, it->second.type,
+                                input.outside ? input.outside->label : input.Source()});
       }
     }
     return start;

@@ -16,13 +16,17 @@ Result<StageKey> ComputeKey(const StageSpec& stage, const KnownOutputs& outputs,
 
   json inputs = json::object();
   for (const auto& input : stage.inputs) {
-    const auto it = outputs.find(input.source_stage + "." + input.source_port);
+    const auto it = outputs.find(input.Source());
     if (it != outputs.end()) {
       // Of what is collected the stage sees the names, too.
       json entry = it->second.digest;
       if (input.collected)
         entry = {{"digest", entry}, {"from", input.source_stage}, {"matrix", MatrixJson(input.matrix)}};
       inputs[input.port].push_back(std::move(entry));
+      continue;
+    }
+    if (input.outside && input.outside->optional) {
+      if (!inputs.contains(input.port)) inputs[input.port] = json::array();  // not the same as not connected
       continue;
     }
     const PortInfo* port = stage.info != nullptr ? stage.info->FindInput(input.port) : nullptr;

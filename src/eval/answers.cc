@@ -88,12 +88,16 @@ void AddAnswerMetrics(const std::vector<AnswerScores>& scores, bool with_pattern
     std::vector<double> values;
     for (const auto& score : scores) values.push_back(score.*member);
     const Estimate mean = Mean(values);
-    report->Set({.name = prefix + name,
-                 .value = mean.value,
-                 .stderr_value = mean.stderr_value,
-                 .n = mean.n,
-                 .higher_is_better = higher_is_better,
-                 .group = group});
+    Metric& metric = report->Set({.name = prefix + name,
+                                  .value = mean.value,
+                                  .stderr_value = mean.stderr_value,
+                                  .n = mean.n,
+                                  .higher_is_better = higher_is_better,
+                                  .group = group});
+    const bool sampled = member == &AnswerScores::exact_match || member == &AnswerScores::rouge_l;
+    if (sampled) {
+      metric.of_samples = SampleEstimator{.column = (prefix.empty() ? "" : "base_") + std::string(name)};
+    }
   };
   add("exact_match", &AnswerScores::exact_match, true);
   add("prefix_match", &AnswerScores::prefix_match, true);

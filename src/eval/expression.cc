@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 #include "eval/expression_node.h"
+#include "eval/statistics.h"
 
 namespace genflow::eval {
 namespace {
@@ -20,19 +22,32 @@ void CollectNames(const Node& node, std::vector<std::string>* names) {
   for (const auto& part : node.parts) CollectNames(*part, names);
 }
 
+// A number with its partial derivatives by the metrics behind it.
+struct Tracked {
+  double value = 0;
+  std::map<std::string, double> slopes;
+};
+
+Tracked Sum(const Tracked& a, double times_a, const Tracked& b, double times_b, double value) {
+  Tracked out{value, {}};
+  for (const auto& [name, slope] : a.slopes) out.slopes[name] += times_a * slope;
+  for (const auto& [name, slope] : b.slopes) out.slopes[name] += times_b * slope;
+  return out;
+}
+
 class Evaluator {
  public:
   Evaluator(std::string_view text, const std::function<Result<Uncertain>(const std::string&)>& resolve,
-            double tolerance)
-      : text_(text), resolve_(resolve), tolerance_(tolerance) {}
+            const EvaluateOptions& options)
+      : text_(text), resolve_(resolve), options_(options) {}
 
   // Both sides of 'and' and 'or' are always evaluated, so that messages show every comparison.
   Result<bool> Truth(const Node& node) {
     if (node.kind == Kind::kNot) {
-      // What is asked for inside 'not' is that the comparison fails: the tolerance changes sides.
-      tolerance_ = -tolerance_;
+      // What is asked for inside 'not' is that the comparison fails: what is in favour changes sides.
+      favour_ = -favour_;
       auto inner = Truth(*node.parts[0]);
-      tolerance_ = -tolerance_;
+      favour_ = -favour_;
       if (!inner.ok()) return inner;
       return !*inner;
     }
@@ -46,17 +61,24 @@ class Evaluator {
 
  private:
   Result<bool> Compare(const Node& node) {
-    GF_TRY(const Uncertain left, Number(*node.parts[0]));
-    GF_TRY(const Uncertain right, Number(*node.parts[1]));
+    GF_TRY(const Tracked left, Number(*node.parts[0]));
+    GF_TRY(const Tracked right, Number(*node.parts[1]));
     for (size_t i = 0; i < 2; ++i) {
       if (!std::isnan(i == 0 ? left.value : right.value)) continue;
       const Node& side = *node.parts[i];
       return ExpressionError(text_, side.begin, side.end,
                              "this is not a number (NaN), so nothing can be compared with it");
     }
-    const double slack = tolerance_ == 0 ? 0 : tolerance_ * std::sqrt(left.variance + right.variance);
     const double difference = left.value == right.value ? 0 : left.value - right.value;
-    ComparisonOutcome out{left, right, node.word, false};
+    const Tracked apart = Sum(left, 1, right, -1, difference);
+    ComparisonOutcome out{WithVariance(left), WithVariance(right), node.word, false, WithVariance(apart)};
+    if (node.word != "==" && node.word != "!=") {
+      out.level = node.level > 0 ? node.level : options_.confidence;
+      out.proven = out.level > 0 && node.proven == (favour_ > 0);
+    }
+    const double errors = out.level > 0 ? (out.proven ? -1 : 1) * NormalQuantile((1 + out.level) / 2)
+                                        : favour_ * options_.tolerance;
+    const double slack = errors == 0 ? 0 : errors * std::sqrt(out.difference.variance);
     if (node.word == "<") out.holds = difference < slack;
     if (node.word == "<=") out.holds = difference <= slack;
     if (node.word == ">") out.holds = difference > -slack;
@@ -67,43 +89,58 @@ class Evaluator {
     return out.holds;
   }
 
-  Result<Uncertain> Number(const Node& node) {
-    if (node.kind == Kind::kNumber) return Uncertain{node.number, 0};
-    if (node.kind == Kind::kName) {
-      auto value = resolve_(node.word);
-      if (value.ok()) return value;
-      return ExpressionError(text_, node.begin, node.end, value.error().message, value.error().hint,
-                             value.error().code);
+  Uncertain WithVariance(const Tracked& x) const {
+    double variance = 0;
+    for (const auto& [a, slope_a] : x.slopes) {
+      for (const auto& [b, slope_b] : x.slopes) {
+        if (slope_a == 0 || slope_b == 0) continue;
+        const double covariance = a == b                ? variances_.at(a)
+                                  : options_.covariance ? options_.covariance(a, b)
+                                                        : 0;
+        variance += slope_a * slope_b * covariance;
+      }
     }
-    std::vector<Uncertain> v;
+    return {x.value, std::max(0.0, variance)};
+  }
+
+  Result<Tracked> Number(const Node& node) {
+    if (node.kind == Kind::kNumber) return Tracked{node.number, {}};
+    if (node.kind == Kind::kName) {
+      const auto value = resolve_(node.word);
+      if (!value.ok()) {
+        return ExpressionError(text_, node.begin, node.end, value.error().message, value.error().hint,
+                               value.error().code);
+      }
+      variances_[node.word] = value->variance;
+      return Tracked{value->value, {{node.word, 1}}};
+    }
+    std::vector<Tracked> v;
     for (const auto& part : node.parts) {
       GF_TRY(v.emplace_back(), Number(*part));
     }
-    const auto square = [](double x) { return x * x; };
     switch (node.kind) {
       case Kind::kAdd:
-        return Uncertain{v[0].value + v[1].value, v[0].variance + v[1].variance};
+        return Sum(v[0], 1, v[1], 1, v[0].value + v[1].value);
       case Kind::kSubtract:
-        return Uncertain{v[0].value - v[1].value, v[0].variance + v[1].variance};
+        return Sum(v[0], 1, v[1], -1, v[0].value - v[1].value);
       case Kind::kMultiply:
-        return Uncertain{v[0].value * v[1].value,
-                         square(v[1].value) * v[0].variance + square(v[0].value) * v[1].variance};
-      case Kind::kDivide:
+        return Sum(v[0], v[1].value, v[1], v[0].value, v[0].value * v[1].value);
+      case Kind::kDivide: {
         if (v[1].value == 0)
           return ExpressionError(text_, node.parts[1]->begin, node.parts[1]->end, "division by zero");
-        return Uncertain{
-            v[0].value / v[1].value,
-            (v[0].variance + square(v[0].value / v[1].value) * v[1].variance) / square(v[1].value)};
+        const double quotient = v[0].value / v[1].value;
+        return Sum(v[0], 1 / v[1].value, v[1], -quotient / v[1].value, quotient);
+      }
       case Kind::kNegate:
-        return Uncertain{-v[0].value, v[0].variance};
+        return Sum(v[0], -1, {}, 0, -v[0].value);
       default:
         break;
     }
-    if (node.word == "abs") return Uncertain{std::abs(v[0].value), v[0].variance};
+    if (node.word == "abs") return Sum(v[0], v[0].value < 0 ? -1 : 1, {}, 0, std::abs(v[0].value));
     // NaN wins over every number, so that a comparison meets it.
     const bool least = node.word == "min";
-    Uncertain out = v[0];
-    for (const Uncertain& x : v) {
+    Tracked out = v[0];
+    for (const Tracked& x : v) {
       if (std::isnan(out.value)) break;
       if (std::isnan(x.value) || (least ? x.value < out.value : x.value > out.value)) out = x;
     }
@@ -112,7 +149,9 @@ class Evaluator {
 
   std::string_view text_;
   const std::function<Result<Uncertain>(const std::string&)>& resolve_;
-  double tolerance_;
+  const EvaluateOptions& options_;
+  double favour_ = 1;  // -1 inside an odd number of 'not'
+  std::map<std::string, double> variances_;
 };
 
 }  // namespace
@@ -135,8 +174,9 @@ std::vector<std::string> Expression::Names() const {
 }
 
 Result<Evaluation> Expression::Evaluate(
-    const std::function<Result<Uncertain>(const std::string& name)>& resolve, double tolerance) const {
-  Evaluator evaluator(text_, resolve, tolerance);
+    const std::function<Result<Uncertain>(const std::string& name)>& resolve,
+    const EvaluateOptions& options) const {
+  Evaluator evaluator(text_, resolve, options);
   GF_TRY(const bool holds, evaluator.Truth(*root_));
   return Evaluation{holds, std::move(evaluator.comparisons)};
 }

@@ -30,6 +30,8 @@ struct ExpressionNode {
   size_t begin = 0, end = 0;  // bytes in the text
   std::string word;           // name of a metric or function, or the comparison's operator
   double number = 0;
+  double level = 0;     // of a comparison: "at 95%" is 0.95; 0: not written
+  bool proven = false;  // of a comparison: "proven at 95%"
   std::vector<std::unique_ptr<ExpressionNode>> parts;
 
   bool IsTruth() const { return kind <= Kind::kCompare; }

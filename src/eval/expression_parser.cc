@@ -84,8 +84,11 @@ Result<std::vector<Token>> Lex(std::string_view text) {
       if (symbol == "&&") return ExpressionError(text, i, i + 2, "unknown operator '&&'", "write 'and'");
       if (symbol == "||") return ExpressionError(text, i, i + 2, "unknown operator '||'", "write 'or'");
       if (symbol == "!") return ExpressionError(text, i, i + 1, "unknown operator '!'", "write 'not'");
-      if (symbol == "%") return ExpressionError(text, i, i + 1, "unknown operator '%'", "write 90% as 0.9");
-      if (symbol.size() == 1 && std::string_view("<>+-*/(),").find(c) == std::string_view::npos) {
+      const bool level = symbol == "%" && out.size() > 1 && out.back().kind == Token::Kind::kNumber &&
+                         out[out.size() - 2].kind == Token::Kind::kName && out[out.size() - 2].text == "at";
+      if (symbol == "%" && !level)
+        return ExpressionError(text, i, i + 1, "unknown operator '%'", "write 90% as 0.9");
+      if (symbol.size() == 1 && std::string_view("<>+-*/(),%").find(c) == std::string_view::npos) {
         // Whole UTF-8 characters are named, not their first byte.
         while (token.end < text.size() && (static_cast<unsigned char>(text[token.end]) & 0xC0) == 0x80)
           ++token.end;
@@ -208,7 +211,28 @@ class Parser {
     }
     NodePtr node = Pair(Kind::kCompare, std::move(left), std::move(right));
     node->word = *op;
+    GF_CHECK_OK(Confidence(*node));
     return node;
+  }
+  // "at 95%" or "proven at 95%" behind a comparison, where it is there.
+  Status Confidence(Node& comparison) {
+    const Token& word = Peek();
+    comparison.proven = Take("proven");
+    if (!Is("at")) return comparison.proven ? Status(Unexpected("'at', as in 'proven at 95%'")) : Ok();
+    if (comparison.word == "==" || comparison.word == "!=") {
+      return ExpressionError(text_, word.begin, word.end, "a confidence goes with <, <=, > and >= alone");
+    }
+    ++at_;
+    const Token& number = Peek();
+    if (number.kind != Token::Kind::kNumber) return Unexpected("a confidence such as 95%");
+    ++at_;
+    if (!Take("%")) return Unexpected("'%', as in 'at 95%'");
+    if (!(number.number >= 50 && number.number < 100)) {
+      return ExpressionError(text_, number.begin, number.end, "a confidence is from 50% to less than 100%");
+    }
+    comparison.level = number.number / 100;
+    comparison.end = tokens_[at_ - 1].end;
+    return Ok();
   }
   Result<NodePtr> Sum() { return Chain({{"+", Kind::kAdd}, {"-", Kind::kSubtract}}, &Parser::Product); }
   Result<NodePtr> Product() { return Chain({{"*", Kind::kMultiply}, {"/", Kind::kDivide}}, &Parser::Unary); }

@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
+#include <map>
+#include <utility>
 
 #include "base/strings.h"
+#include "eval/statistics.h"
 #include "text/numbers.h"
 
 namespace genflow::eval {
 namespace {
+
+constexpr double kShownLevel = 0.95;  // of intervals where nothing else is asked for
 
 // As FormatMetric, for the value of an expression.
 std::string Show(const Uncertain& x) {
@@ -16,15 +20,6 @@ std::string Show(const Uncertain& x) {
   metric.value = x.value;
   if (x.variance > 0) metric.stderr_value = std::sqrt(x.variance);
   return FormatMetric(metric);
-}
-
-std::string Indent(const std::string& text, const std::string& by) {
-  std::string out = by;
-  for (const char c : text) {
-    out += c;
-    if (c == '\n') out += by;
-  }
-  return out;
 }
 
 std::string Flip(const std::string& op) {
@@ -35,71 +30,87 @@ std::string Flip(const std::string& op) {
   return op == "==" ? "!=" : "==";
 }
 
-}  // namespace
+std::string Percent(double level) { return text::Number(std::round(level * 1e6) / 1e4) + "%"; }
 
-MetricIndex::MetricIndex(const std::vector<NamedReport>& reports) {
-  for (const auto& [stage, report, source] : reports) {
-    for (const auto& metric : report.metrics) entries_.push_back({stage, source, metric});
-  }
+// "-0.07 [-0.168, 0.028] at 95%"; without a known error the difference alone.
+std::string ShowDifference(const ComparisonOutcome& c) {
+  const double level = c.level > 0 ? c.level : kShownLevel;
+  return ShowInterval(c.difference.value, std::sqrt(c.difference.variance), level) +
+         (c.difference.variance > 0 ? " at " + Percent(level) : "");
 }
 
-std::string MetricIndex::FullName(const Entry& entry) const {
-  if (entry.stage.empty()) return "";
-  const auto same = std::count_if(entries_.begin(), entries_.end(), [&](const Entry& other) {
-    return other.stage == entry.stage && other.metric.name == entry.metric.name;
-  });
-  if (same == 1) return entry.stage + "." + entry.metric.name;
-  return entry.source.empty() ? "" : entry.source + "." + entry.metric.name;
+std::string ShowComparison(const ComparisonOutcome& c, double tolerance) {
+  const std::string left = Show(c.left), right = Show(c.right);
+  if (c.level > 0) {
+    const char* verdict = c.proven ? (c.holds ? " is proven at " : " is not proven at ")
+                                   : (c.holds ? " is not refuted at " : " is refuted at ");
+    return left + " " + c.op + " " + right + verdict + Percent(c.level) + ": the difference is " +
+           ShowInterval(c.difference.value, std::sqrt(c.difference.variance), c.level);
+  }
+  std::string out = left + " " + (c.holds ? c.op : Flip(c.op)) + " " + right;
+  if (tolerance != 0 && c.op != "==" && c.op != "!=") {
+    out += " (with a tolerance of " + text::Number(tolerance) + " standard errors)";
+  }
+  return out;
 }
 
-Error MetricIndex::Ambiguous(const std::string& name, const std::vector<const Entry*>& found) const {
-  std::vector<std::string> full;
-  for (const Entry* entry : found) {
-    if (const std::string candidate = FullName(*entry); !candidate.empty())
-      full.push_back("'" + candidate + "'");
-  }
-  return InvalidError("metric '" + name + "' is in several reports",
-                      full.empty() ? "connect only one of them" : "write " + Join(full, " or "));
-}
+// The metrics of one requirement with what is known of their errors.
+class Estimates {
+ public:
+  explicit Estimates(const MetricIndex& index) : index_(index) {}
 
-Result<Metric> MetricIndex::Find(const std::string& name) const {
-  std::vector<const Entry*> full, plain;
-  for (const auto& entry : entries_) {
-    const bool by_stage = !entry.stage.empty() && entry.stage + "." + entry.metric.name == name;
-    const bool by_source = !entry.source.empty() && entry.source + "." + entry.metric.name == name;
-    if (by_stage || by_source) full.push_back(&entry);
-    if (entry.metric.name == name) plain.push_back(&entry);
-  }
-  const auto& found = full.empty() ? plain : full;
-  if (found.size() == 1) return found.front()->metric;
-  if (found.size() > 1) return Ambiguous(name, found);
-  std::vector<std::string> names;
-  for (const auto& entry : entries_) names.push_back(entry.metric.name);
-  const std::vector<std::string> every = Names();
-  names.insert(names.end(), every.begin(), every.end());
-  std::string hint = "the reports hold no metric";
-  if (const auto near = NearestName(name, names)) {
-    hint = "did you mean '" + *near + "'?";
-  } else if (!entries_.empty()) {
-    std::vector<std::string> some;
-    for (const auto& entry : entries_) {
-      if (some.size() < 8) some.push_back(entry.metric.name);
+  Result<Uncertain> Value(const std::string& name) {
+    GF_TRY(const MetricIndex::Entry entry, index_.Find(name));
+    const Metric& metric = entry.metric;
+    if (entry.report->samples) {
+      if (auto influences = InfluencesOf(metric, *entry.report->samples)) {
+        const double variance = *Covariance(*influences, *influences);
+        influences_[name] = *std::move(influences);
+        return Uncertain{metric.value, variance};
+      }
     }
-    hint = "the reports hold " + Join(some, ", ") + (entries_.size() > some.size() ? ", ..." : "");
+    const double error =
+        metric.stderr_value && std::isfinite(*metric.stderr_value) ? *metric.stderr_value : 0;
+    return Uncertain{metric.value, error * error};
   }
-  return InvalidError("unknown metric '" + name + "'", hint);
+
+  double CovarianceOf(const std::string& a, const std::string& b) {
+    const auto x = influences_.find(a), y = influences_.find(b);
+    if (x == influences_.end() || y == influences_.end()) return 0;
+    const auto covariance = Covariance(x->second, y->second);
+    if (a < b) {
+      const std::string pair = a + " and " + b;
+      pairs_[pair] = covariance
+                         ? pair + ": compared sample by sample, " + WithCommas(Size(x->second)) + " of them"
+                         : pair + ": not compared sample by sample, for their samples differ";
+    }
+    return covariance.value_or(0);
+  }
+
+  // One line for each pair of metrics that both come from samples.
+  std::vector<std::string> Notes() const {
+    std::vector<std::string> out;
+    for (const auto& [pair, note] : pairs_) out.push_back(note);
+    return out;
+  }
+
+ private:
+  static int64_t Size(const Influences& influences) { return static_cast<int64_t>(influences.size()); }
+
+  const MetricIndex& index_;
+  std::map<std::string, Influences> influences_;
+  std::map<std::string, std::string> pairs_;
+};
+
+// Whether a requirement asks for a baseline metric that is not there.
+bool WantsBaseline(const Expression& expression, const MetricIndex& index) {
+  for (const auto& name : expression.Names()) {
+    if (name.starts_with(kBaselinePrefix) && !index.Find(name).ok()) return true;
+  }
+  return false;
 }
 
-std::vector<std::string> MetricIndex::Names() const {
-  std::set<std::string> out;
-  for (const auto& entry : entries_) {
-    const auto same = std::count_if(entries_.begin(), entries_.end(),
-                                    [&](const Entry& e) { return e.metric.name == entry.metric.name; });
-    if (same == 1) out.insert(entry.metric.name);
-    if (const std::string full = FullName(entry); !full.empty()) out.insert(full);
-  }
-  return {out.begin(), out.end()};
-}
+}  // namespace
 
 std::string CheckRequirements(const std::vector<std::string>& requirements) {
   if (requirements.empty()) return "require is empty: a gate needs at least one requirement";
@@ -115,14 +126,8 @@ std::string CheckRequirements(const std::vector<std::string>& requirements) {
 }
 
 std::vector<RequirementOutcome> Judge(const std::vector<std::string>& requirements,
-                                      const std::vector<NamedReport>& reports, double tolerance) {
+                                      const std::vector<NamedReport>& reports, const JudgeOptions& options) {
   const MetricIndex index(reports);
-  const auto resolve = [&](const std::string& name) -> Result<Uncertain> {
-    GF_TRY(const Metric metric, index.Find(name));
-    const double error =
-        metric.stderr_value && std::isfinite(*metric.stderr_value) ? *metric.stderr_value : 0;
-    return Uncertain{metric.value, error * error};
-  };
   std::vector<RequirementOutcome> out;
   for (const auto& requirement : requirements) {
     RequirementOutcome& outcome = out.emplace_back();
@@ -137,7 +142,18 @@ std::vector<RequirementOutcome> Judge(const std::vector<std::string>& requiremen
       fail(expression.error());
       continue;
     }
-    const auto result = expression->Evaluate(resolve, tolerance);
+    if (options.baseline_absent && WantsBaseline(*expression, index)) {
+      outcome.met = outcome.skipped = true;
+      outcome.detail = "not judged: there is no baseline yet";
+      continue;
+    }
+    Estimates estimates(index);
+    EvaluateOptions evaluate{options.tolerance, options.confidence, {}};
+    evaluate.covariance = [&](const std::string& a, const std::string& b) {
+      return estimates.CovarianceOf(a, b);
+    };
+    const auto result =
+        expression->Evaluate([&](const std::string& name) { return estimates.Value(name); }, evaluate);
     if (!result.ok()) {
       fail(result.error());
       continue;
@@ -145,15 +161,18 @@ std::vector<RequirementOutcome> Judge(const std::vector<std::string>& requiremen
     outcome.met = result->holds;
     std::vector<std::string> numbers;
     for (const auto& name : expression->Names()) {
-      numbers.push_back(name + " = " + FormatMetric(index.Find(name).value()));
+      numbers.push_back(name + " = " + FormatMetric(index.Find(name).value().metric));
     }
     outcome.detail = Join(numbers, ", ");
+    bool by_error = false;
     for (const auto& c : result->comparisons) {
       if (!outcome.detail.empty()) outcome.detail += "\n";
-      outcome.detail += Show(c.left) + " " + (c.holds ? c.op : Flip(c.op)) + " " + Show(c.right);
-      if (tolerance != 0 && c.op != "==" && c.op != "!=") {
-        outcome.detail += " (with a tolerance of " + text::Number(tolerance) + " standard errors)";
-      }
+      outcome.detail += ShowComparison(c, options.tolerance);
+      outcome.differences.push_back(ShowDifference(c));
+      by_error = by_error || c.level > 0 || options.tolerance != 0;
+    }
+    for (const auto& note : estimates.Notes()) {
+      if (by_error) outcome.detail += "\n" + note;
     }
   }
   return out;
@@ -161,40 +180,6 @@ std::vector<RequirementOutcome> Judge(const std::vector<std::string>& requiremen
 
 bool AnyError(const std::vector<RequirementOutcome>& outcomes) {
   return std::any_of(outcomes.begin(), outcomes.end(), [](const RequirementOutcome& o) { return o.error; });
-}
-
-std::string GateMessage(const std::vector<RequirementOutcome>& outcomes) {
-  const auto failed =
-      std::count_if(outcomes.begin(), outcomes.end(), [](const RequirementOutcome& o) { return !o.met; });
-  if (failed == 0) return "";
-  std::string out = std::to_string(failed) + " of " + std::to_string(outcomes.size()) + " requirements " +
-                    (failed == 1 ? "is" : "are") + " not met:";
-  if (outcomes.size() == 1) out = "the requirement is not met:";
-  for (const auto& outcome : outcomes) {
-    if (outcome.met) continue;
-    out += "\n  " + outcome.requirement + "\n" + Indent(outcome.detail, "    ");
-  }
-  return out;
-}
-
-Report GateReport(const std::vector<RequirementOutcome>& outcomes, const std::vector<NamedReport>& reports) {
-  Report out;
-  out.title = "Gate";
-  std::vector<std::string> stages;
-  for (const auto& report : reports) stages.push_back(report.stage);
-  out.facts.emplace_back("reports", Join(stages, ", "));
-  const auto met = std::count_if(outcomes.begin(), outcomes.end(), [](const auto& o) { return o.met; });
-  out.Set({.name = "gate.met", .value = static_cast<double>(met), .higher_is_better = true});
-  out.Set({.name = "gate.required", .value = static_cast<double>(outcomes.size())});
-  Table table{"Requirements", {"requirement", "met", "numbers"}, {}};
-  for (const auto& outcome : outcomes) {
-    std::string detail = outcome.detail;
-    for (size_t at = 0; (at = detail.find('\n', at)) != std::string::npos;) detail.replace(at, 1, "; ");
-    table.rows.push_back(
-        {outcome.requirement, outcome.met ? "yes" : "no", outcome.error ? outcome.detail : detail});
-  }
-  out.tables.push_back(std::move(table));
-  return out;
 }
 
 }  // namespace genflow::eval

@@ -27,13 +27,18 @@ bool IsGuard(const Report& report) {
   return !report.metrics.empty() && report.metrics.front().name.starts_with("guard.");
 }
 
+// A gate's report says how it judged; its metrics are no measurements.
+bool IsOfGate(const std::string& metric) {
+  return metric.starts_with("gate.") || metric.starts_with("change.");
+}
+
 std::string Metrics(const std::vector<NamedReport>& reports) {
   // A metric and its baseline stand in one row.
   Table table{"", {"metric", "this model", "base model", "n", "from"}, {}};
-  for (const auto& [stage, report, source] : reports) {
+  for (const auto& [stage, report, source, baseline, samples] : reports) {
     if (IsGuard(report)) continue;
     for (const auto& metric : report.metrics) {
-      if (metric.name.starts_with("baseline.") || metric.name.starts_with("gate.")) continue;
+      if (metric.name.starts_with("baseline.") || IsOfGate(metric.name)) continue;
       const Metric* base = report.Find("baseline." + metric.name);
       table.rows.push_back({metric.name, FormatMetric(metric), base == nullptr ? "" : FormatMetric(*base),
                             metric.n == 0 ? "" : std::to_string(metric.n), stage});
@@ -44,7 +49,7 @@ std::string Metrics(const std::vector<NamedReport>& reports) {
 
 std::string TablesOf(const std::vector<NamedReport>& reports, bool guard) {
   std::string out;
-  for (const auto& [stage, report, source] : reports) {
+  for (const auto& [stage, report, source, baseline, samples] : reports) {
     if (IsGuard(report) != guard) continue;
     for (const auto& table : report.tables) {
       if (table.title == "Base and tuned model") continue;  // its numbers stand under Metrics
@@ -57,7 +62,7 @@ std::string TablesOf(const std::vector<NamedReport>& reports, bool guard) {
 
 std::string Guard(const std::vector<NamedReport>& reports) {
   std::string out;
-  for (const auto& [stage, report, source] : reports) {
+  for (const auto& [stage, report, source, baseline, samples] : reports) {
     if (!IsGuard(report)) continue;
     if (const Metric* rate = report.Find("guard.pass_rate")) {
       out += "\n" + FormatMetric(*rate) + " of " + std::to_string(rate->n) + " probes passed";

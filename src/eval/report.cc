@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "eval/statistics.h"
 
 namespace genflow::eval {
 namespace {
@@ -84,14 +85,25 @@ std::string FormatMetric(const Metric& metric) {
   return metric.unit.empty() ? out : out + " " + metric.unit;
 }
 
+std::string ShowInterval(double value, double stderr_value, double level) {
+  if (!(stderr_value > 0) || !std::isfinite(stderr_value) || !std::isfinite(value)) {
+    return FormatMetric({.name = "", .value = value});
+  }
+  const int decimals = std::clamp(1 - static_cast<int>(std::floor(std::log10(stderr_value))), 0, 9);
+  const double half = NormalQuantile((1 + level) / 2) * stderr_value;
+  return Fixed(value, decimals) + " [" + Fixed(value - half, decimals) + ", " +
+         Fixed(value + half, decimals) + "]";
+}
+
 Status WriteReport(const Report& report, const std::filesystem::path& folder) {
   GF_CHECK_OK(MakeDirectories(folder));
   GF_CHECK_OK(WriteFileAtomic(folder / "report.json", ReportToJson(report)));
   return WriteFileAtomic(folder / "report.md", ReportToMarkdown(report));
 }
 
-Result<Report> ReadReport(const std::filesystem::path& folder) {
-  const auto file = folder / "report.json";
+Result<Report> ReadReport(const std::filesystem::path& path) {
+  std::error_code ec;
+  const auto file = std::filesystem::is_regular_file(path, ec) ? path : path / "report.json";
   GF_TRY(const std::string text, ReadFile(file, 256u << 20));
   return ReportFromJson(text, file.string());
 }

@@ -19,6 +19,14 @@
 
 namespace genflow::eval {
 
+// How a metric comes from the sample rows: the mean of a column, or sum(column * weight) / sum(weight). Lets
+// two reports on the same samples be compared sample by sample.
+struct SampleEstimator {
+  std::string column;
+  std::string weight;  // a column; "": every row counts once
+  bool exp = false;    // the metric is exp() of that
+};
+
 // One number. Not-finite values are kept: in JSON they are the strings "NaN", "Infinity", "-Infinity".
 struct Metric {
   std::string name;  // dotted words of letters, digits, '_' and '-': "perplexity", "baseline.perplexity"
@@ -28,6 +36,7 @@ struct Metric {
   std::optional<bool> higher_is_better;  // nothing: neither
   std::string unit;                      // "tokens", "s", ""; ratios have none
   std::string group;                     // heading in report.md; "" is the first one
+  std::optional<SampleEstimator> of_samples;
 };
 
 struct Table {
@@ -59,6 +68,10 @@ struct Report {
 // Value with as many digits as its standard error justifies: "12.34 ± 0.12", "0.875", "1,024 tokens".
 std::string FormatMetric(const Metric& metric);
 
+// "-0.070 [-0.168, 0.028]": a value and its two-sided interval at a confidence 0..1, by the normal
+// approximation; the value alone where the standard error is 0.
+std::string ShowInterval(double value, double stderr_value, double level);
+
 std::string ReportToJson(const Report& report);
 std::string ReportToMarkdown(const Report& report);
 
@@ -69,7 +82,7 @@ Result<Report> ReportFromJson(std::string_view text, std::string_view where);
 // rows is for WriteReportWithSamples() of eval/report_samples.h.
 Status WriteReport(const Report& report, const std::filesystem::path& folder);
 
-// Reads `folder`/report.json.
-Result<Report> ReadReport(const std::filesystem::path& folder);
+// Reads `path`/report.json, or `path` itself where it is a file.
+Result<Report> ReadReport(const std::filesystem::path& path);
 
 }  // namespace genflow::eval

@@ -35,6 +35,11 @@ Json MetricToJson(const Metric& metric) {
   if (metric.higher_is_better) out["higher_is_better"] = *metric.higher_is_better;
   if (!metric.unit.empty()) out["unit"] = metric.unit;
   if (!metric.group.empty()) out["group"] = metric.group;
+  if (metric.of_samples) {
+    out["samples"] = Json{{"column", metric.of_samples->column}};
+    if (!metric.of_samples->weight.empty()) out["samples"]["weight"] = metric.of_samples->weight;
+    if (metric.of_samples->exp) out["samples"]["exp"] = true;
+  }
   return out;
 }
 
@@ -88,6 +93,17 @@ Result<Metric> MetricFromJson(const std::string& name, const Json& json, const s
   }
   GF_CHECK_OK(fields.Text("unit", &out.unit));
   GF_CHECK_OK(fields.Text("group", &out.group));
+  if (const Json* samples = fields.Find("samples")) {
+    if (!samples->is_object()) return fields.Wrong("samples", "an object");
+    const Fields inner(*samples, here + ", samples");
+    SampleEstimator& how = out.of_samples.emplace();
+    GF_CHECK_OK(inner.Text("column", &how.column));
+    GF_CHECK_OK(inner.Text("weight", &how.weight));
+    if (const Json* exp = inner.Find("exp")) {
+      if (!exp->is_boolean()) return inner.Wrong("exp", "true or false");
+      how.exp = exp->get<bool>();
+    }
+  }
   return out;
 }
 

@@ -30,4 +30,8 @@ struct Interval {
 // Wilson score interval of a proportion (Wilson 1927); z = 1.96 is 95%. n = 0 gives [0, 1].
 Interval Wilson(int64_t successes, int64_t n, double z = 1.959963984540054);
 
+// The number that a standard normal variable stays below with probability `p`, 0 < p < 1, to within 1e-9
+// (Acklam's approximation, improved by one step of Halley's method).
+double NormalQuantile(double p);
+
 }  // namespace genflow::eval

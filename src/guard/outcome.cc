@@ -29,7 +29,8 @@ double Rate(const Tally& tally) {
   return tally.n == 0 ? std::nan("") : static_cast<double>(tally.passed) / static_cast<double>(tally.n);
 }
 
-void AddRate(const std::string& name, const Tally& tally, const std::string& group, eval::Report* report) {
+void AddRate(const std::string& name, const Tally& tally, const std::string& group, eval::Report* report,
+             std::optional<eval::SampleEstimator> of_samples = {}) {
   const double rate = Rate(tally);
   const eval::Interval interval = eval::Wilson(tally.passed, tally.n);
   report->Set({.name = name,
@@ -37,7 +38,8 @@ void AddRate(const std::string& name, const Tally& tally, const std::string& gro
                .stderr_value = tally.n == 0 ? 0 : std::sqrt(rate * (1 - rate) / static_cast<double>(tally.n)),
                .n = tally.n,
                .higher_is_better = true,
-               .group = group});
+               .group = group,
+               .of_samples = std::move(of_samples)});
   report->Set({.name = name + "_low", .value = interval.low, .n = tally.n, .group = group});
   report->Set({.name = name + "_high", .value = interval.high, .n = tally.n, .group = group});
 }
@@ -62,7 +64,7 @@ eval::Report GuardReport(const std::vector<ProbeOutcome>& outcomes, const std::v
   for (const auto& outcome : outcomes) {
     if (std::find(kinds.begin(), kinds.end(), outcome.kind) == kinds.end()) kinds.push_back(outcome.kind);
   }
-  AddRate("guard.pass_rate", Count(outcomes, ""), "", &report);
+  AddRate("guard.pass_rate", Count(outcomes, ""), "", &report, eval::SampleEstimator{.column = "passed"});
   const Tally all = Count(outcomes, "");
   report.Set({.name = "guard.failures",
               .value = static_cast<double>(all.n - all.passed),

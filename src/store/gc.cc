@@ -28,15 +28,22 @@ uint64_t Sum(const std::vector<GcItem>& items) {
   return bytes;
 }
 
-// Everything but the latest runs of each pipeline, with its rows.
+// A gate compares with the latest run that succeeded, and with that of a model's alias.
+constexpr char kOldRuns[] =
+    "SELECT id, pipeline, status FROM (SELECT id, pipeline, status, "
+    "row_number() OVER (PARTITION BY pipeline ORDER BY started DESC, id DESC) AS age, "
+    "row_number() OVER (PARTITION BY pipeline, status ORDER BY started DESC, id DESC) AS age_of_status FROM "
+    "runs) "
+    "WHERE age > ? AND status <> 'running' AND NOT (status = 'ok' AND age_of_status = 1) "
+    "AND id NOT IN (SELECT run FROM tags) AND id NOT IN (SELECT m.run FROM models m "
+    "JOIN model_aliases a ON a.name = m.name AND a.version = m.version) ORDER BY id";
+
+// Everything but the latest runs of each pipeline, with its rows. The latest that
+// succeeded, runs that are tagged, and those that made a model with an alias stay.
 Status RemoveOldRuns(StoreImpl& store, int keep_last, GcReport& report) {
   if (keep_last <= 0) return Ok();
   {
-    GF_TRY(auto query,
-           store.db->Prepare(
-               "SELECT id, pipeline, status FROM (SELECT id, pipeline, status, row_number() OVER "
-               "(PARTITION BY pipeline ORDER BY started DESC, id DESC) AS age FROM runs) WHERE age > ? "
-               "AND status <> 'running' AND id NOT IN (SELECT run FROM tags) ORDER BY id"));
+    GF_TRY(auto query, store.db->Prepare(kOldRuns));
     query.Bind(keep_last);
     while (true) {
       GF_TRY(const bool row, query.Step());

@@ -55,6 +55,36 @@ Status Store::SetAlias(const std::string& name, const std::string& alias, int ve
   return transaction.Commit();
 }
 
+Status Store::RemoveAlias(const std::string& name, const std::string& alias) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  Db& db = *impl_->db;
+  GF_TRY(auto transaction, Transaction::Begin(db, true));
+  GF_TRY(const auto exists,
+         db.Number("SELECT 1 FROM model_aliases WHERE name = ? AND alias = ?", name, alias));
+  if (!exists) {
+    return MakeError(Code::kNotFound, "model '" + name + "' has no alias '" + alias + "'");
+  }
+  GF_CHECK_OK(db.Do("DELETE FROM model_aliases WHERE name = ? AND alias = ?", name, alias));
+  return transaction.Commit();
+}
+
+Status Store::RemoveModel(const std::string& name, int version) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  Db& db = *impl_->db;
+  GF_TRY(auto transaction, Transaction::Begin(db, true));
+  const std::string which = name + "@" + std::to_string(version);
+  GF_TRY(const auto exists, db.Number("SELECT 1 FROM models WHERE name = ? AND version = ?", name, version));
+  if (!exists) return NoModel(which);
+  GF_TRY(const auto aliases,
+         db.Number("SELECT count(*) FROM model_aliases WHERE name = ? AND version = ?", name, version));
+  if (*aliases != 0) {
+    return InvalidError("model '" + which + "' has an alias",
+                        "move it or take it away first: genflow models alias --remove " + name + " ALIAS");
+  }
+  GF_CHECK_OK(db.Do("DELETE FROM models WHERE name = ? AND version = ?", name, version));
+  return transaction.Commit();
+}
+
 Result<std::vector<ModelVersion>> Store::ListModels(const std::string& name) {
   std::vector<ModelVersion> models;
   Db& db = *impl_->db;

@@ -198,6 +198,10 @@ class Store {
   Result<ModelVersion> RegisterModel(const std::string& name, const std::string& digest,
                                      const std::string& run);
   Status SetAlias(const std::string& name, const std::string& alias, int version);  // moves it
+  // kNotFound where the model has no such alias.
+  Status RemoveAlias(const std::string& name, const std::string& alias);
+  // Forgets one version; its objects go with the next Gc. kInvalid while it has an alias.
+  Status RemoveModel(const std::string& name, int version);
   Result<std::vector<ModelVersion>> ListModels(const std::string& name = {});
 
   // --- Upkeep --------------------------------------------------------------------------------------------

@@ -11,13 +11,20 @@ namespace genflow::stages {
 namespace {
 
 eval::Metric MetricOf(const std::string& name, const eval::Estimate& estimate,
-                      std::optional<bool> higher_is_better, const std::string& group = "") {
+                      std::optional<bool> higher_is_better, const std::string& group = "",
+                      std::optional<eval::SampleEstimator> of_samples = {}) {
   return {.name = name,
           .value = estimate.value,
           .stderr_value = estimate.stderr_value,
           .n = estimate.n,
           .higher_is_better = higher_is_better,
-          .group = group};
+          .group = group,
+          .of_samples = std::move(of_samples)};
+}
+
+// `column` holds a loss a token for each sample row.
+eval::SampleEstimator LossOf(const char* column, bool exp) {
+  return {.column = column, .weight = "tokens", .exp = exp};
 }
 
 }  // namespace
@@ -65,16 +72,16 @@ Outcome EvalPerplexity::Run(Context& context) {
                     {"dataset", ArtifactName(context.GetInput("dataset"))},
                     {"computed in", tuned.dtype() + " on " + tuned.device()}};
     const eval::Estimate loss = eval::LossPerToken(losses, set), perplexity = eval::Exp(loss);
-    report.Set(MetricOf("perplexity", perplexity, false));
-    report.Set(MetricOf("loss", loss, false));
+    report.Set(MetricOf("perplexity", perplexity, false, "", LossOf("loss", true)));
+    report.Set(MetricOf("loss", loss, false, "", LossOf("loss", false)));
     std::string summary =
         "Perplexity on " + WithCommas(loss.n) + " held-out " + (chats ? "answers" : "texts") + ": ";
     if (tuned.has_adapter()) {
       const eval::Estimate base_loss = eval::LossPerToken(base, set), baseline = eval::Exp(base_loss);
       const eval::Estimate improvement = eval::Improvement(losses, base, set);
       report.Set(MetricOf("improvement", improvement, true));
-      report.Set(MetricOf("baseline.perplexity", baseline, false, "base model"));
-      report.Set(MetricOf("baseline.loss", base_loss, false, "base model"));
+      report.Set(MetricOf("baseline.perplexity", baseline, false, "base model", LossOf("base_loss", true)));
+      report.Set(MetricOf("baseline.loss", base_loss, false, "base model", LossOf("base_loss", false)));
       summary += "base " + eval::FormatMetric(*report.Find("baseline.perplexity")) + ", tuned " +
                  eval::FormatMetric(*report.Find("perplexity")) + " (" +
                  text::Percent(std::abs(improvement.value)) +

@@ -2,4 +2,4 @@
 
 #include "stages/gate/metrics.h"
 
-GENFLOW_PLUGIN("gate", "1.0.0", genflow::stages::GateMetrics)
+GENFLOW_PLUGIN("gate", "1.1.0", genflow::stages::GateMetrics)

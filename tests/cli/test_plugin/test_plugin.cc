@@ -80,9 +80,9 @@ struct Act {
   int64_t times = 0;
   void Declare(genflow::Spec& s) {
     s.Param("do", &action, "write", "What to do.",
-            {.choices = {"write",  "sleep",   "hang",       "invalid", "io",    "crash", "kill",
-                         "exit",   "garbage", "close",      "nothing", "gate",  "flaky", "talk",
-                         "daemon", "nan",     "quiet-fail", "env",     "token", "leak",  "tell"}});
+            {.choices = {"write",      "sleep", "hang",    "invalid", "io",    "crash",  "kill",   "exit",
+                         "garbage",    "close", "nothing", "gate",    "flaky", "talk",   "daemon", "nan",
+                         "quiet-fail", "env",   "token",   "leak",    "tell",  "preempt"}});
     s.Param("text", &text, "text", "What to write.");
     s.Param("seconds", &seconds, 0.0, "How long it takes.");
     s.Param("times", &times, 2, "flaky: at which attempt it succeeds.");
@@ -107,6 +107,12 @@ struct Act {
       return context.Fail(GF_ERROR_INVALID, "the data has no rows", "look at the data");
     } else if (action == "io") {
       return context.Fail(GF_ERROR_IO, "the network is gone");
+    } else if (action == "preempt") {  // the first time
+      const std::string seen = context.StateDir() + "/seen";
+      if (Read(seen).empty()) {
+        Write(seen, "yes");
+        return Outcome::kInterrupted;
+      }
     } else if (action == "quiet-fail") {
       return Outcome::kFailed;
     } else if (action == "crash") {

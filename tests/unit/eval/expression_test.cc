@@ -18,10 +18,11 @@ Result<Uncertain> Resolve(const std::string& name) {
 }
 
 // "true", "false" or the error.
-std::string Judge(std::string_view text, double tolerance = 0) {
+std::string Judge(std::string_view text, double tolerance = 0, double confidence = 0) {
   const auto expression = Expression::Parse(text);
   if (!expression.ok()) return expression.error().ToString();
-  const auto result = expression->Evaluate(Resolve, tolerance);
+  const auto result =
+      expression->Evaluate(Resolve, {.tolerance = tolerance, .confidence = confidence, .covariance = {}});
   if (!result.ok()) return result.error().ToString();
   return result->holds ? "true" : "false";
 }
@@ -117,6 +118,43 @@ TEST(Expression, ToleranceInStandardErrors) {
   EXPECT_EQ(Judge("baseline.perplexity - perplexity > 8.4", 1), "false");
   EXPECT_EQ(Judge("not perplexity >= 11.7", 2), "true") << "'not' keeps the tolerance on the lenient side";
   EXPECT_EQ(Judge("rate > 0.9", 5), "false") << "without a standard error there is no slack";
+}
+
+// The difference has a standard error of 0.2: its 95% interval is +-0.392, its 50% interval +-0.135.
+TEST(Expression, Confidence) {
+  EXPECT_EQ(Judge("perplexity < 11.7 at 95%"), "true");
+  EXPECT_EQ(Judge("perplexity < 11.6 at 95 %"), "false");
+  EXPECT_EQ(Judge("perplexity < 11.7 at 50%"), "false");
+  EXPECT_EQ(Judge("perplexity < 12.3 proven at 95%"), "false");
+  EXPECT_EQ(Judge("perplexity < 12.4 proven at 95%"), "true");
+  EXPECT_EQ(Judge("not perplexity >= 11.7 at 95%"), "true");
+  EXPECT_EQ(Judge("not perplexity >= 12.3 proven at 95%"), "false");
+  EXPECT_EQ(Judge("perplexity < 11.7", 0, 0.95), "true");
+  EXPECT_EQ(Judge("perplexity < 11.7 proven at 95%", 0, 0.95), "false") << "what is written wins";
+  EXPECT_EQ(Judge("rate > 0.9 at 99.9%"), "false") << "without a standard error there is no slack";
+  EXPECT_EQ(Judge("perplexity < 11.7 at 95% and rate < 1"), "true");
+}
+
+TEST(Expression, ConfidenceThatIsNotUnderstood) {
+  EXPECT_EQ(
+      Judge("rate > 1 at 0.95"),
+      "column 17: expected '%', as in 'at 95%', found the end\n    rate > 1 at 0.95\n                    ^");
+  EXPECT_EQ(Judge("rate > 1 at 30%"),
+            "column 13: a confidence is from 50% to less than 100%\n    rate > 1 at 30%\n                ^~");
+  EXPECT_EQ(
+      Judge("rate == 1 at 95%"),
+      "column 11: a confidence goes with <, <=, > and >= alone\n    rate == 1 at 95%\n              ^~");
+  EXPECT_EQ(Judge("rate > 1 proven"),
+            "column 16: expected 'at', as in 'proven at 95%', found the end\n    rate > 1 proven\n"
+            "                   ^");
+}
+
+// A metric on both sides is one estimate, not two independent ones.
+TEST(Expression, WhatBothSidesShareCancels) {
+  const auto expression = Expression::Parse("perplexity < perplexity * 1.1");
+  const auto result = expression->Evaluate(Resolve);
+  ASSERT_TRUE(result.ok());
+  EXPECT_NEAR(std::sqrt(result->comparisons[0].difference.variance), 0.1 * 0.2, 1e-12);
 }
 
 TEST(Expression, NamesInOrder) {

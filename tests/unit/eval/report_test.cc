@@ -241,7 +241,7 @@ TEST(Report, MissingFolder) {
 // Value of a metric by its name, or the error.
 std::string Found(const std::vector<NamedReport>& reports, const std::string& name) {
   const auto metric = MetricIndex(reports).Find(name);
-  return metric.ok() ? FormatMetric(*metric) : metric.error().ToString();
+  return metric.ok() ? FormatMetric(metric->metric) : metric.error().ToString();
 }
 
 TEST(MetricIndex, TwoReportsOfOneStage) {

@@ -62,5 +62,13 @@ TEST(Statistics, WilsonInterval) {
   EXPECT_EQ(Wilson(0, 0).high, 1);
 }
 
+// Values of R's qnorm().
+TEST(Statistics, NormalQuantile) {
+  EXPECT_NEAR(NormalQuantile(0.975), 1.959963984540054, 1e-9);
+  EXPECT_NEAR(NormalQuantile(0.5), 0, 1e-12);
+  EXPECT_NEAR(NormalQuantile(0.01), -2.326347874040841, 1e-9);
+  EXPECT_NEAR(NormalQuantile(0.9999995), 4.891638475714779, 1e-8);
+}
+
 }  // namespace
 }  // namespace genflow::eval

@@ -21,7 +21,7 @@ std::vector<NamedReport> Reports() {
 }
 
 std::string Message(const std::vector<std::string>& requirements, double tolerance = 0) {
-  return GateMessage(Judge(requirements, Reports(), tolerance));
+  return GateMessage(Judge(requirements, Reports(), {.tolerance = tolerance}));
 }
 
 TEST(Gate, AllMet) {
@@ -105,14 +105,15 @@ TEST(Gate, CheckBeforeTheRun) {
 }
 
 TEST(Gate, ReportHasARowARequirement) {
-  const Report report = GateReport(Judge({"perplexity < 30", "perplexit < 1"}, Reports(), 0), Reports());
+  const Report report = GateReport(Judge({"perplexity < 30", "perplexit < 1"}, Reports(), {}), Reports());
   EXPECT_EQ(report.Find("gate.met")->value, 1);
   EXPECT_EQ(report.Find("gate.required")->value, 2);
   ASSERT_EQ(report.tables.size(), 1u);
   EXPECT_EQ(
       report.tables[0].rows[0],
-      (std::vector<std::string>{"perplexity < 30", "yes", "perplexity = 20.10 ± 0.30; 20.10 ± 0.30 < 30"}));
-  EXPECT_EQ(report.tables[0].rows[1][1], "no");
+      (std::vector<std::string>{"perplexity < 30", "yes", "perplexity = 20.10 ± 0.30; 20.10 ± 0.30 < 30",
+                                "-9.90 [-10.49, -9.31] at 95%"}));
+  EXPECT_EQ(report.tables[0].rows[1][1], "error");
   EXPECT_EQ(report.facts[0].second, "quality, answers");
 }
 

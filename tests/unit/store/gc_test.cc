@@ -75,6 +75,35 @@ TEST_F(GcTest, KeepLastRemovesOlderRunsOfEachPipelineButNotTaggedOnes) {
   EXPECT_EQ(Must(store.ListRuns()).size(), 3u);
 }
 
+TEST_F(GcTest, KeepLastKeepsWhatGatesCompareWith) {
+  Store store = Open();
+  std::vector<std::string> runs;
+  for (int i = 0; i < 3; ++i) {
+    const std::string number = std::to_string(i);
+    runs.push_back(FinishedRun(store, "k" + number, "content " + number));
+  }
+  Must(store.RegisterModel("m", Sha256Hex("content 0"), runs[0]));
+  Must(store.SetAlias("m", "production", 1));
+  for (int i = 0; i < 2; ++i) {
+    runs.push_back(NewRun(store));
+    Must(store.FinishRun(runs.back(), RunStatus::kFailed));
+  }
+  GcOptions options;
+  options.keep_last = 1;
+  GcReport report = Must(store.Gc(options));
+  std::vector<std::string> removed;
+  for (const GcItem& item : report.runs) removed.push_back(item.name);
+  EXPECT_THAT(removed, testing::UnorderedElementsAre(runs[1], runs[3]))
+      << "0 made a model with an alias, 2 is the latest that succeeded, 4 the latest";
+  Must(store.RemoveAlias("m", "production"));
+  report = Must(store.Gc(options));
+  ASSERT_EQ(report.runs.size(), 1u);
+  EXPECT_EQ(report.runs[0].name, runs[0]);
+  EXPECT_TRUE(report.objects.empty()) << "the model itself is kept";
+  Must(store.RemoveModel("m", 1));
+  EXPECT_EQ(Must(store.Gc()).objects.size(), 1u);
+}
+
 TEST_F(GcTest, KeepsModelsInputsOfKeptRunsAndSharedOutputs) {
   Store store = Open();
   const std::string first = FinishedRun(store, "k1", "model");

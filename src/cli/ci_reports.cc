@@ -1,0 +1,100 @@
+#include "cli/ci_reports.h"
+
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+
+#include "base/files.h"
+#include "cli/ci_summary.h"
+#include "cli/errors.h"
+#include "cli/junit.h"
+
+namespace genflow::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+Status WriteReport(const std::string& file, const std::string& text) {
+  const fs::path folder = fs::path(file).parent_path();
+  if (!folder.empty()) GF_CHECK_OK(MakeDirectories(folder));
+  return WriteFileAtomic(file, text);
+}
+
+Status Append(const std::string& file, const std::string& text) {
+  std::FILE* out = std::fopen(file.c_str(), "ab");
+  if (out == nullptr) return ErrnoError(file, errno);
+  const bool written = std::fwrite(text.data(), 1, text.size(), out) == text.size();
+  if (std::fclose(out) != 0 || !written) return ErrnoError(file, errno);
+  return Ok();
+}
+
+// "error: --junit out.xml: ..." when `done` is not Ok; whether it is.
+bool Check(const std::string& what, const Status& done) {
+  if (done.ok()) return true;
+  std::fprintf(stderr, "error: %s: %s\n", what.c_str(), done.error().ToString().c_str());
+  return false;
+}
+
+int WithProblems(int code, bool fine) { return fine || code != kExitOk ? code : kExitFailed; }
+
+}  // namespace
+
+void AddCiOptions(CLI::App& command, CiOptions& options) {
+  command.add_option("--junit", options.junit, "Write a JUnit XML report, however the run ends")
+      ->type_name("FILE");
+  command.add_option("--summary", options.summary, "Write a Markdown summary for the page of a CI job")
+      ->type_name("FILE");
+  command
+      .add_option("--code-quality", options.code_quality,
+                  "Write the pipeline file's errors as a GitLab code quality report")
+      ->type_name("FILE");
+}
+
+void CiObserver::RunStarted(const RunHeader& header, double now) {
+  outcome_.report.emplace();
+  outcome_.report->run = header.run;
+  outcome_.report->pipeline = header.pipeline;
+  outcome_.report->status = RunStatus::kFailed;
+  view_.RunStarted(header, now);
+}
+
+void CiObserver::StageFinished(const StageResult& result, double now) {
+  if (outcome_.report) outcome_.report->stages.push_back(result);
+  view_.StageFinished(result, now);
+}
+
+void CiObserver::RunFinished(const RunReport& report, double now) {
+  outcome_.report = report;
+  view_.RunFinished(report, now);
+}
+
+int WriteCiReports(const CiOptions& options, const CiEnvironment& environment, const RunOutcome& outcome,
+                   int code) {
+  bool fine = true;
+  if (!options.junit.empty())
+    fine &= Check("--junit " + options.junit, WriteReport(options.junit, RenderJunit(outcome)));
+  if (!options.summary.empty() || !environment.step_summary.empty()) {
+    const std::string summary = RenderCiSummary(outcome);
+    if (!options.summary.empty())
+      fine &= Check("--summary " + options.summary, WriteReport(options.summary, summary));
+    if (!environment.step_summary.empty())
+      fine &= Check("GITHUB_STEP_SUMMARY", Append(environment.step_summary, summary + "\n"));
+  }
+  if (!options.code_quality.empty()) {
+    fine &= Check("--code-quality " + options.code_quality,
+                  WriteReport(options.code_quality, RenderCodeQuality(outcome.diagnostics, environment)));
+  }
+  std::fputs(RenderCiConsole(outcome, environment, static_cast<double>(std::time(nullptr))).c_str(), stderr);
+  return WithProblems(code, fine);
+}
+
+int WriteCiDiagnostics(const std::string& code_quality, const RunOutcome& outcome, int code) {
+  CiOptions options;
+  options.code_quality = code_quality;
+  CiEnvironment environment = DetectCi();
+  environment.step_summary.clear();
+  return WriteCiReports(options, environment, outcome, code);
+}
+
+}  // namespace genflow::cli

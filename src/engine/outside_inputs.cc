@@ -1,0 +1,168 @@
+#include "engine/outside_inputs.h"
+
+#include "base/strings.h"
+
+namespace genflow {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Kind = OutsideSource::Kind;
+
+constexpr int kRunsTried = 100;  // until one of the latest has the output
+constexpr std::string_view kTag = "tag:";
+
+// The runs that `ref` may mean, the best first.
+Result<std::vector<std::string>> Runs(Store& store, const std::string& pipeline, const std::string& ref) {
+  RunFilter filter;
+  filter.limit = kRunsTried;
+  std::string none = "there is no run of '" + pipeline + "' yet";
+  if (ref == "latest-ok") {
+    filter.pipeline = pipeline;
+    filter.status = RunStatus::kOk;
+    none = "no run of '" + pipeline + "' has succeeded yet";
+  } else if (ref == "latest") {
+    filter.pipeline = pipeline;
+  } else if (ref.starts_with(kTag)) {
+    filter.tag = ref.substr(kTag.size());
+    none = "no run has the tag '" + filter.tag + "'";
+  } else {
+    GF_TRY(auto run, store.ResolveRun(ref));
+    return std::vector<std::string>{std::move(run)};
+  }
+  GF_TRY(const auto runs, store.ListRuns(filter));
+  if (runs.empty()) return MakeError(Code::kNotFound, none);
+  std::vector<std::string> out;
+  for (const auto& run : runs) out.push_back(run.id);
+  return out;
+}
+
+// The run that made a registered model.
+Result<std::string> RunOfModel(Store& store, const std::string& ref) {
+  const size_t at = ref.rfind('@');
+  const std::string name = ref.substr(0, at), which = ref.substr(at + 1);
+  GF_TRY(const auto models, store.ListModels(name));
+  for (const auto& model : models) {
+    bool meant = std::to_string(model.version) == which;
+    for (const auto& alias : model.aliases) meant = meant || alias == which;
+    if (meant) return model.run;
+  }
+  return MakeError(Code::kNotFound, "there is no model '" + ref + "'", "`genflow models ls` lists them");
+}
+
+class Resolver {
+ public:
+  Resolver(Pipeline& pipeline, Store* store) : pipeline_(pipeline), store_(store) {}
+
+  std::vector<Diagnostic> Run() {
+    for (StageSpec& stage : pipeline_.stages) {
+      if (!stage.enabled) continue;
+      for (InputRef& input : stage.inputs) {
+        if (!input.outside) continue;
+        const Status found = Find(input);
+        if (found.ok() || (input.outside->optional && found.error().code == Code::kNotFound)) continue;
+        Report(input, found.error());
+      }
+    }
+    return std::move(diagnostics_);
+  }
+
+ private:
+  void Report(const InputRef& input, const Error& error) {
+    std::string hint = error.hint;
+    const StageSpec* stage = nullptr;
+    for (const auto& candidate : pipeline_.stages) {
+      for (const auto& other : candidate.inputs) stage = &other == &input ? &candidate : stage;
+    }
+    const PortInfo* port =
+        stage != nullptr && stage->info != nullptr ? stage->info->FindInput(input.port) : nullptr;
+    if (error.code == Code::kNotFound && (port == nullptr || port->optional)) {
+      hint += std::string(hint.empty() ? "" : "; ") + "`optional: true` goes on without it";
+    }
+    diagnostics_.push_back(
+        pipeline_.source->Report(input.position, "in." + input.port + ": " + error.message, hint));
+  }
+
+  Status Find(InputRef& input) {
+    OutsideSource& source = *input.outside;
+    if (source.kind == Kind::kFile) return FindFile(source);
+    if (store_ == nullptr) return Ok();
+    GF_TRY(const Artifact artifact, FindArtifact(input));
+    if (artifact.lost) {
+      return MakeError(Code::kCorrupt, source.label + " is damaged and was set aside",
+                       "run its stage again, or name another run");
+    }
+    if (input.type != "any" && artifact.type != input.type) {
+      return InvalidError("expects an artifact of type " + input.type + ", but " + source.label +
+                          " is of type " + artifact.type);
+    }
+    input.type = artifact.type;
+    source.digest = artifact.digest;
+    source.path = artifact.path;
+    return Ok();
+  }
+
+  Status FindFile(OutsideSource& source) {
+    const fs::path path = (pipeline_.dir / source.ref).lexically_normal();
+    std::error_code ec;
+    if (!fs::exists(path, ec)) {
+      return MakeError(Code::kNotFound, "no such file or folder: " + source.ref,
+                       "it is looked for at " + path.string());
+    }
+    if (store_ == nullptr) return Ok();
+    GF_TRY(source.digest, fs::is_directory(path, ec) ? store_->DigestTree(path) : store_->DigestFile(path));
+    source.path = path;
+    source.label = source.ref;
+    return Ok();
+  }
+
+  Result<Artifact> FindArtifact(InputRef& input) {
+    OutsideSource& source = *input.outside;
+    source.label = source.ref;
+    if (source.output.empty()) return store_->ResolveArtifact(source.ref);
+    std::vector<std::string> runs;
+    if (source.kind == Kind::kModel) {
+      GF_TRY(runs.emplace_back(), RunOfModel(*store_, source.ref));
+    } else {
+      GF_TRY(runs, Runs(*store_, pipeline_.name, source.ref));
+    }
+    std::optional<Error> first;
+    for (const auto& run : runs) {
+      auto artifact = store_->ResolveArtifact(run + ":" + source.output);
+      if (artifact.ok()) {
+        source.label = run + ":" + source.output;
+        return artifact;
+      }
+      if (artifact.error().code != Code::kNotFound) return artifact;
+      if (!first) first = artifact.error();
+    }
+    return *first;
+  }
+
+  Pipeline& pipeline_;
+  Store* store_;
+  std::vector<Diagnostic> diagnostics_;
+};
+
+}  // namespace
+
+std::vector<Diagnostic> ResolveOutsideInputs(Pipeline* pipeline, Store* store) {
+  return Resolver(*pipeline, store).Run();
+}
+
+KnownOutputs OutsideArtifacts(const Pipeline& pipeline) {
+  KnownOutputs out;
+  for (const auto& stage : pipeline.stages) {
+    for (const auto& input : stage.inputs) {
+      if (!input.outside || input.outside->digest.empty()) continue;
+      Artifact artifact;
+      artifact.digest = input.outside->digest;
+      artifact.type = input.type;
+      artifact.path = input.outside->path;
+      out.insert_or_assign(input.Source(), std::move(artifact));
+    }
+  }
+  return out;
+}
+
+}  // namespace genflow
