@@ -19,6 +19,8 @@ void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>
 void AddPlanCommand(CLI::App& app, Action& action);
 void AddValidateCommand(CLI::App& app, Action& action);
 void AddRunsCommand(CLI::App& app, Action& action);
+void AddScheduleCommand(CLI::App& app, Action& action);
+void AddStatusCommand(CLI::App& app, Action& action);
 void AddLogsCommand(CLI::App& app, Action& action);
 void AddArtifactsCommand(CLI::App& app, Action& action);
 void AddFsckCommand(CLI::App& app, Action& action);

@@ -84,6 +84,8 @@ int Main(int argc, char** argv) {
   AddPlanCommand(app, action);
   AddValidateCommand(app, action);
   AddRunsCommand(app, action);
+  AddStatusCommand(app, action);
+  AddScheduleCommand(app, action);
   AddLogsCommand(app, action);
   AddArtifactsCommand(app, action);
   AddFsckCommand(app, action);

@@ -11,8 +11,10 @@
 #include "cli/errors.h"
 #include "cli/json_output.h"
 #include "cli/pipeline_options.h"
+#include "cli/progress_file.h"
 #include "cli/renderer.h"
 #include "cli/table.h"
+#include "cli/unattended.h"
 #include "engine/engine.h"
 #include "engine/process_executor.h"
 #include "engine/resources.h"
@@ -25,6 +27,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   PipelineOptions pipeline;
+  UnattendedOptions unattended;
   std::vector<std::string> from, until, force;
   bool force_given = false, keep_going = false, dry_run = false, json = false, quiet = false;
   int jobs = 0, cpus = 0;
@@ -69,7 +72,7 @@ Result<RunOptions> EngineOptions(const Options& options, const std::vector<std::
   out.grace = *grace;
   out.pools = DetectPools();
   if (options.cpus > 0) out.pools.cpus = options.cpus;
-  out.argv = argv;
+  out.argv = HideUrls(argv);
   return out;
 }
 
@@ -149,6 +152,57 @@ int ShowPlan(const Options& options, const fs::path& file, const Catalog& catalo
   return kExitOk;
 }
 
+// The run, once it is known what is asked for.
+int Execute(const Options& options, const fs::path& file, const Catalog& catalog, const fs::path& root,
+            RunOptions run, UnattendedRun& unattended) {
+  std::error_code ec;
+  if (!fs::exists(root, ec)) {  // a pipeline that cannot run leaves no store behind
+    auto loaded = LoadForUse(options.pipeline, file, catalog, nullptr);
+    if (!loaded.ok()) return unattended.Fail(loaded.error());
+    if (HasErrors(loaded->diagnostics) && !ShowDiagnostics(*loaded, options.json))
+      return unattended.Invalid(*loaded);
+  }
+  auto store = Store::Open(root);
+  if (!store.ok()) return unattended.Fail(store.error());
+  auto loaded = LoadForUse(options.pipeline, file, catalog, &*store);
+  if (!loaded.ok()) return unattended.Fail(loaded.error());
+  if (!ShowDiagnostics(*loaded, options.json)) return unattended.Invalid(*loaded);
+
+  auto lock = unattended.Lock(*store);
+  if (!lock.ok()) return unattended.Fail(lock.error());
+  if (!*lock) return kExitOk;
+  if (unattended.waited()) {  // the files may have changed meanwhile
+    loaded = LoadForUse(options.pipeline, file, catalog, &*store);
+    if (!loaded.ok()) return unattended.Fail(loaded.error());
+    if (!ShowDiagnostics(*loaded, options.json)) return unattended.Invalid(*loaded);
+  }
+  run.lock = &**lock;
+  auto unchanged = unattended.Unchanged(*loaded->pipeline, *store, run);
+  if (!unchanged.ok()) return unattended.Fail(unchanged.error());
+  if (*unchanged) return kExitOk;
+
+  SystemClock clock;
+  auto executor = ProcessExecutor::Create(clock);
+  if (!executor.ok()) return unattended.Fail(executor.error());
+  const TerminalTraits progress = DetectTerminal(STDERR_FILENO), answer = DetectTerminal(STDOUT_FILENO);
+  std::unique_ptr<Observer> view = options.json           ? MakeJsonView(stdout)
+                                   : options.quiet        ? std::make_unique<Observer>()
+                                   : progress.interactive ? MakeLiveView(STDERR_FILENO, progress)
+                                                          : MakePlainView(stderr);
+  view = MakeProgressFile(std::move(view));
+  auto report = RunPipeline(*loaded->pipeline, *store, run, **executor, clock, *view);
+  view.reset();
+  if (!report.ok()) return unattended.Fail(report.error());
+  if (!options.json) {
+    if (!options.quiet) std::fputs(RenderReport(*report, answer).c_str(), stdout);
+    std::fflush(stdout);
+    std::fputs(RenderFailures(*report, progress).c_str(), stderr);
+  }
+  const int exit_code = report->exit_code;
+  unattended.SetReport(*std::move(report));
+  return exit_code;
+}
+
 int Run(Options options, const std::vector<std::string>& argv) {
   // `--force` takes any number of names; in `run --force pipeline.yaml` the last one is the pipeline.
   if (options.pipeline.file.empty() && !options.force.empty()) {
@@ -164,36 +218,11 @@ int Run(Options options, const std::vector<std::string>& argv) {
   if (!run.ok()) return Report(run.error());
   const Catalog catalog = UsableCatalog();
   const fs::path root = StoreOfPipeline(options.pipeline.store, *file);
+  auto notify = CheckUnattended(options.unattended);
+  if (!notify.ok()) return Report(notify.error());
   if (options.dry_run) return ShowPlan(options, *file, catalog, root, *run);
-
-  std::error_code ec;
-  if (!fs::exists(root, ec)) {  // a pipeline that cannot run leaves no store behind
-    auto loaded = LoadForUse(options.pipeline, *file, catalog, nullptr);
-    if (!loaded.ok()) return Report(loaded.error());
-    if (HasErrors(loaded->diagnostics) && !ShowDiagnostics(*loaded, options.json)) return kExitUsage;
-  }
-  auto store = Store::Open(root);
-  if (!store.ok()) return Report(store.error());
-  auto loaded = LoadForUse(options.pipeline, *file, catalog, &*store);
-  if (!loaded.ok()) return Report(loaded.error());
-  if (!ShowDiagnostics(*loaded, options.json)) return kExitUsage;
-
-  SystemClock clock;
-  auto executor = ProcessExecutor::Create(clock);
-  if (!executor.ok()) return Report(executor.error());
-  const TerminalTraits progress = DetectTerminal(STDERR_FILENO), answer = DetectTerminal(STDOUT_FILENO);
-  std::unique_ptr<Observer> view = options.json           ? MakeJsonView(stdout)
-                                   : options.quiet        ? std::make_unique<Observer>()
-                                   : progress.interactive ? MakeLiveView(STDERR_FILENO, progress)
-                                                          : MakePlainView(stderr);
-  auto report = RunPipeline(*loaded->pipeline, *store, *run, **executor, clock, *view);
-  view.reset();
-  if (!report.ok()) return genflow::cli::Report(report.error());
-  if (options.json) return report->exit_code;
-  if (!options.quiet) std::fputs(RenderReport(*report, answer).c_str(), stdout);
-  std::fflush(stdout);
-  std::fputs(RenderFailures(*report, progress).c_str(), stderr);
-  return report->exit_code;
+  UnattendedRun unattended(options.unattended, *std::move(notify), *file, root, options.json, options.quiet);
+  return unattended.Finish(Execute(options, *file, catalog, root, *std::move(run), unattended));
 }
 
 void AddRunOptions(CLI::App& command, Options& options) {
@@ -229,6 +258,7 @@ void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>
   run->add_flag("-n,--dry-run", options->dry_run, "Say what would run and why, and run nothing");
   run->add_flag("--json", options->json, "Events as JSON lines on stdout");
   run->add_flag("-q,--quiet", options->quiet, "Only errors");
+  AddUnattendedOptions(*run, options->unattended);
   run->footer(
       "Examples:\n"
       "  genflow run pipelines/quickstart.yaml\n"
@@ -236,7 +266,8 @@ void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>
       "  genflow run --force tune --keep-going -j 2\n"
       "\n"
       "Exit codes: 0 done, 1 a stage failed, 2 invalid pipeline, 3 a gate said no,\n"
-      "4 another run of this pipeline goes on, 75 interrupted and resumable.");
+      "4 another run of this pipeline goes on (0 with --if-locked skip), 75 interrupted and\n"
+      "resumable.");
   run->callback([&action, options, run, argv] {
     options->force_given = run->get_option("--force")->count() > 0;
     action = [options, argv] { return Run(*options, argv); };
