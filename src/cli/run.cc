@@ -168,7 +168,7 @@ int Execute(const Options& options, const fs::path& file, const Catalog& catalog
   if (!loaded.ok()) return unattended.Fail(loaded.error());
   if (!ShowDiagnostics(*loaded, options.json)) return unattended.Invalid(*loaded);
 
-  auto lock = unattended.Lock(*store);
+  auto lock = unattended.Lock(*store, loaded->pipeline->name);
   if (!lock.ok()) return unattended.Fail(lock.error());
   if (!*lock) return kExitOk;
   if (unattended.waited()) {  // the files may have changed meanwhile

@@ -250,7 +250,10 @@ int RunNow(const Options& options) {
   auto schedule = file ? ReadSchedule(options.schedule) : Find(options.schedule);
   if (!schedule.ok()) return Report(schedule.error());
   auto code = RunSchedule(*schedule, options.now);
-  return code.ok() ? *code : Report(code.error());
+  if (!code.ok()) return Report(code.error());
+  if (!*code && ::isatty(STDERR_FILENO) != 0)
+    std::fprintf(stderr, "notice: nothing is due; --now starts it all the same\n");
+  return code->value_or(kExitOk);
 }
 
 CLI::Validator Backend() {

@@ -61,10 +61,10 @@ Status Copy(int from, RotatingLog& log) {
 
 }  // namespace
 
-Result<int> RunSchedule(const Schedule& schedule, bool now) {
+Result<std::optional<int>> RunSchedule(const Schedule& schedule, bool now) {
   if (!now) {
     GF_TRY(const bool ours, TakeSlot(schedule, WallNow()));
-    if (!ours) return 0;
+    if (!ours) return std::optional<int>();
     if (schedule.jitter > 0) {
       std::random_device seed;
       const double delay = std::uniform_real_distribution<double>(0, schedule.jitter)(seed);
@@ -103,7 +103,7 @@ Result<int> RunSchedule(const Schedule& schedule, bool now) {
   GF_CHECK_OK(copied);
   GF_CHECK_OK(
       say(state.finished, status.ToString() + " after " + HumanDuration(state.finished - state.started)));
-  return state.exit_code;
+  return std::optional<int>(state.exit_code);
 }
 
 }  // namespace genflow::cli

@@ -34,6 +34,13 @@ double WallNow() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+Result<Store> OpenToRead(const fs::path& root) {
+  StoreOptions open;
+  open.create = false;
+  open.read_only = true;
+  return Store::Open(root, open);
+}
+
 void Warn(const Error& error) { std::fprintf(stderr, "warning: %s\n", error.ToString().c_str()); }
 
 }  // namespace
@@ -107,7 +114,8 @@ UnattendedRun::UnattendedRun(const UnattendedOptions& options, NotifyPlan notify
       json_(json),
       quiet_(quiet) {}
 
-Result<std::optional<FileLock>> UnattendedRun::Lock(Store& store) {
+Result<std::optional<FileLock>> UnattendedRun::Lock(Store& store, const std::string& pipeline) {
+  pipeline_ = pipeline;
   const std::optional<double> timeout = ParseDuration(options_.wait_timeout);
   const double start = Monotonic();
   for (double pause = kFirstPoll;; pause = std::min(2 * pause, kLastPoll)) {
@@ -132,7 +140,7 @@ Result<std::optional<FileLock>> UnattendedRun::Lock(Store& store) {
 }
 
 Result<bool> UnattendedRun::Unchanged(const Pipeline& pipeline, Store& store, const RunOptions& options) {
-  pipeline_ = pipeline.name;
+  pipeline_ = pipeline.name;  // which may have been read anew
   if (!options_.only_if_changed) return false;
   // After a failure there is something to record: that it works again.
   GF_TRY(const auto status, ReadStatus(store, WallNow(), file_));
@@ -185,19 +193,21 @@ void UnattendedRun::Notify(int exit_code) {
   const bool not_started = exit_code == 0 && !report_;  // unchanged, or skipped
   if (notify_.targets.empty() || not_started) return;
   Notification n;
+  n.pipeline = pipeline_.empty() ? fs::path(file_).stem().string() : pipeline_;
   bool recovered = false;
-  if (report_ && exit_code == 0) {
-    StoreOptions open;
-    open.create = false;
-    open.read_only = true;
-    auto store = Store::Open(root_, open);
-    auto before = store.ok() ? FailedBefore(*store, file_, report_->run) : store.error();
-    if (!before.ok()) Warn(before.error());
-    recovered = before.ok() && *before;
+  if (auto store = OpenToRead(root_); store.ok()) {
+    if (report_ && exit_code == 0) {
+      const auto before = FailedBefore(*store, file_, report_->run);
+      if (!before.ok()) Warn(before.error());
+      recovered = before.ok() && *before;
+    }
+    // A file that cannot be read has had a name before.
+    if (const auto status = ReadStatus(*store, WallNow(), file_); status.ok() && pipeline_.empty()) {
+      for (const auto& p : status->pipelines) n.pipeline = p.pipeline;
+    }
   }
   n.event = EventOf(exit_code, recovered);
   if (notify_.events.count(n.event) == 0) return;
-  n.pipeline = pipeline_.empty() ? fs::path(file_).stem().string() : pipeline_;
   n.file = file_;
   n.host = ThisProcess({}).host;
   n.exit_code = exit_code;
@@ -226,10 +236,7 @@ Status UnattendedRun::CollectGarbage() {
 
 Status UnattendedRun::LeaveTraces() {
   if (options_.prometheus.empty()) return Ok();
-  StoreOptions open;
-  open.create = false;
-  open.read_only = true;
-  GF_TRY(Store store, Store::Open(root_, open));
+  GF_TRY(Store store, OpenToRead(root_));
   GF_TRY(auto status, ReadStatus(store, WallNow()));
   AddNextStarts(status);
   return WritePrometheus(status, options_.prometheus);

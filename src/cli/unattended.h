@@ -40,7 +40,7 @@ class UnattendedRun {
 
   // --- Before the run; each reports what it finds and returns the exit code where there is one -------------
   // The pipeline's lock. Nothing: it is held, and --if-locked skip has been obeyed.
-  Result<std::optional<FileLock>> Lock(Store& store);
+  Result<std::optional<FileLock>> Lock(Store& store, const std::string& pipeline);
   // Whether Lock had to wait: what was read before may be old.
   bool waited() const { return waited_; }
   // Whether --only-if-changed finds that everything is cached.

@@ -19,6 +19,20 @@ struct Outcome {
 
 size_t Discard(char*, size_t size, size_t count, void*) { return size * count; }
 
+// What everybody meets, in words that do not depend on libcurl's version.
+std::string TransportProblem(CURLcode code) {
+  switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+      return "the host's name is not known";
+    case CURLE_COULDNT_CONNECT:
+      return "no connection to the server";
+    case CURLE_OPERATION_TIMEDOUT:
+      return "no answer in time";
+    default:
+      return ::curl_easy_strerror(code);
+  }
+}
+
 bool TransportMayHelp(CURLcode code) {
   return code != CURLE_URL_MALFORMAT && code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_OUT_OF_MEMORY;
 }
@@ -29,7 +43,7 @@ bool StatusMayHelp(long status) {
 
 Outcome Attempt(CURL* curl) {
   const CURLcode code = ::curl_easy_perform(curl);
-  if (code != CURLE_OK) return {::curl_easy_strerror(code), TransportMayHelp(code), 0};
+  if (code != CURLE_OK) return {TransportProblem(code), TransportMayHelp(code), 0};
   long status = 0;
   ::curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   if (status >= 200 && status <= 299) return {};

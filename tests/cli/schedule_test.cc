@@ -92,8 +92,8 @@ TEST_F(ScheduleTest, AddLsAndRmWithCron) {
   EXPECT_EQ(Crontab(), "MAILTO=me\n5 4 * * * other # no newline\n" + block);
   EXPECT_FALSE(box.Exists(".genflow")) << "the rehearsal leaves no store";
   EXPECT_EQ(Plain(box.Genflow({"schedule", "ls"}).out),
-            "name      when       by    next          last  pipeline\n"
-            "pipeline  0 3 * * *  cron  DAY 03:00:00  -     DIR/pipeline.yaml\n");
+            "name      when       by    next                 last  pipeline\n"
+            "pipeline  0 3 * * *  cron  DAY 03:00:00 -     DIR/pipeline.yaml\n");
   const json listed = Listed();
   ASSERT_EQ(listed.size(), 1u);
   EXPECT_EQ(listed[0]["argv"], json({"run", (box.dir() / "pipeline.yaml").string(), "--if-locked", "skip"}));
@@ -192,7 +192,7 @@ TEST_F(ScheduleTest, MistakesComeWhenItIsAdded) {
   EXPECT_FALSE(box.Exists("crontab"));
 }
 
-TEST_F(ScheduleTest, ADueTimeIsAnsweredOnce) {
+TEST_F(ScheduleTest, StartsAsCronDoes) {
   ASSERT_EQ(Add({"--", "-p", "what=invalid"}, "* * * * *").code, 0);
   Age("pipeline");
   // As cron does: a bare environment, another folder.
@@ -202,8 +202,16 @@ TEST_F(ScheduleTest, ADueTimeIsAnsweredOnce) {
   EXPECT_EQ(Plain(box.Read(".local/state/genflow/schedules/pipeline.log")),
             "=== NOW pipeline: genflow run DIR/pipeline.yaml --if-locked skip -p what=invalid\n"
             "a: started (never ran before)\n"
-            "a: failed: the data has no rows\n"
-            "stage   status  time  note\n"
+            "a: failed after TIME: the data has no rows\n"
+            "stage  status time  note\n"
+            "a      failed TIME  the data has no rows\n"
+            "\n"
+            "p: failed in TIME (run RUN)\n"
+            "error: a: the data has no rows\n"
+            "  hint: look at the data\n"
+            "  last lines of its log:\n"
+            "  | about to fail\n"
+            "  log: DIR/.genflow/logs/RUN/a.1.log\n"
             "=== NOW pipeline: exit code 1 after TIME\n");
   EXPECT_EQ(Listed()[0]["last"]["exit_code"], 1);
 }

@@ -63,6 +63,7 @@ TEST_F(Locked, SkipsInOneLine) {
   event["message"] = Plain(box, event["message"]);
   EXPECT_EQ(event, json({{"event", "not-started"},
                          {"reason", "locked"},
+                         {"pipeline", "slow"},
                          {"file", (box.dir() / "pipeline.yaml").string()},
                          {"message", busy}}));
   EXPECT_EQ(box.Genflow({"run", "--if-locked", "skip", "-q"}).out, "");
@@ -192,7 +193,7 @@ TEST_F(StatusOf, APipelineThatWorksAndOneThatDoesNot) {
             "pipeline      p (DIR/pipeline.yaml)\n"
             "last run      gated TIME ago, took TIME (RUN)\n"
             "failure       a: quality is too low: text\n"
-            "last success  TIME ago (RUN)\n"
+            "last success TIME ago (RUN)\n"
             "failures      2 in a row\n"
             "\n"
             "store DIR/.genflow: 1 object, 4 B; DISK\n");
@@ -220,7 +221,7 @@ TEST_F(StatusOf, AStartThatRecordsNoRun) {
   const json status = Pipeline();
   EXPECT_EQ(status["last_start"]["outcome"], "error");
   EXPECT_EQ(status["last_start"]["exit_code"], 2);
-  EXPECT_EQ(status["last_start"]["message"], "pipeline.yaml:4: no stage is called 'test.axt'");
+  EXPECT_EQ(status["last_start"]["message"], "pipeline.yaml:4: unknown stage 'test.axt'");
   EXPECT_EQ(status["consecutive_failures"], 1);
   SetUp();
   ASSERT_EQ(box.Genflow({"run"}).code, 0);
