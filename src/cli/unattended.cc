@@ -46,8 +46,7 @@ void Warn(const Error& error) { std::fprintf(stderr, "warning: %s\n", error.ToSt
 }  // namespace
 
 void AddUnattendedOptions(CLI::App& run, UnattendedOptions& options) {
-  run.add_option("--if-locked", options.if_locked,
-                 "While another run of this pipeline goes on: fail (exit code 4), skip (exit code 0) or wait")
+  run.add_option("--if-locked", options.if_locked, "While another run of it goes on: fail, skip or wait")
       ->type_name("WHAT")
       ->check(CLI::Validator(
           [](const std::string& text) {
@@ -58,34 +57,26 @@ void AddUnattendedOptions(CLI::App& run, UnattendedOptions& options) {
           ""))
       ->capture_default_str()
       ->group(kGroup);
-  run.add_option("--wait-timeout", options.wait_timeout,
-                 "Give up waiting (--if-locked wait) after this time, with exit code 4")
+  run.add_option("--wait-timeout", options.wait_timeout, "Give up waiting after this time, with exit code 4")
       ->type_name("TIME")
       ->group(kGroup);
-  run.add_flag("--only-if-changed", options.only_if_changed,
-               "Where every stage is cached, record no run and say so in one line")
+  run.add_flag("--only-if-changed", options.only_if_changed, "Record no run where every stage is cached")
       ->group(kGroup);
-  run.add_option("--notify", options.notify,
-                 "Tell this web hook how the run ended: a URL, slack:URL, or @FILE that holds them; may be "
-                 "repeated (also: $GENFLOW_NOTIFY)")
+  run.add_option("--notify", options.notify, "Web hook to tell of the end: URL, slack:URL, @FILE")
       ->type_name("URL")
       ->allow_extra_args(false)
       ->group(kGroup);
-  run.add_option("--notify-on", options.notify_on,
-                 "What to tell of: failure, gate, recovery, success, interrupted")
+  run.add_option("--notify-on", options.notify_on, "Of what: also success and interrupted")
       ->type_name("EVENTS")
       ->capture_default_str()
       ->group(kGroup);
-  run.add_option("--keep-runs", options.keep_runs,
-                 "After the run, remove all runs but this many of each pipeline, as `genflow gc` does")
+  run.add_option("--keep-runs", options.keep_runs, "Then gc all but the last N runs of each pipeline")
       ->check(AtLeastOne())
       ->group(kGroup);
-  run.add_option("--keep-days", options.keep_days,
-                 "After the run, remove runs that are older, as `genflow gc` does")
+  run.add_option("--keep-days", options.keep_days, "Then gc runs that are older than N days")
       ->check(AtLeastOne())
       ->group(kGroup);
-  run.add_option("--prometheus", options.prometheus,
-                 "After the run, write metrics of the store's pipelines to this file, which ends in .prom")
+  run.add_option("--prometheus", options.prometheus, "Then write metrics to this file, which ends in .prom")
       ->type_name("FILE")
       ->group(kGroup);
 }
