@@ -3,6 +3,7 @@ include(CMakePackageConfigHelpers)
 
 if(TARGET genflow)
   install(TARGETS genflow RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS genflow_notify RUNTIME DESTINATION lib/genflow)
 endif()
 install(DIRECTORY ${GENFLOW_PLUGIN_DIR}/ DESTINATION lib/genflow/plugins
   USE_SOURCE_PERMISSIONS FILES_MATCHING PATTERN "*.so" PATTERN "*.json")

@@ -21,6 +21,8 @@ void AddExplainCommand(CLI::App& app, Action& action);
 void AddGraphCommand(CLI::App& app, Action& action);
 void AddValidateCommand(CLI::App& app, Action& action);
 void AddRunsCommand(CLI::App& app, Action& action);
+void AddScheduleCommand(CLI::App& app, Action& action);
+void AddStatusCommand(CLI::App& app, Action& action);
 void AddLogsCommand(CLI::App& app, Action& action);
 void AddArtifactsCommand(CLI::App& app, Action& action);
 void AddModelsCommand(CLI::App& app, Action& action);

@@ -86,6 +86,8 @@ int Main(int argc, char** argv) {
   AddGraphCommand(app, action);
   AddValidateCommand(app, action);
   AddRunsCommand(app, action);
+  AddStatusCommand(app, action);
+  AddScheduleCommand(app, action);
   AddLogsCommand(app, action);
   AddArtifactsCommand(app, action);
   AddModelsCommand(app, action);

@@ -13,7 +13,9 @@
 #include "cli/open_pipeline.h"
 #include "cli/pipeline_options.h"
 #include "cli/plan_view.h"
+#include "cli/progress_file.h"
 #include "cli/renderer.h"
+#include "cli/unattended.h"
 #include "engine/engine.h"
 #include "engine/process_executor.h"
 #include "engine/resources.h"
@@ -27,6 +29,7 @@ namespace fs = std::filesystem;
 struct Options {
   PipelineOptions pipeline;
   CiOptions ci;
+  UnattendedOptions unattended;
   std::vector<std::string> from, until, force;
   bool force_given = false, keep_going = false, dry_run = false, json = false, quiet = false;
   int jobs = 0, cpus = 0;
@@ -74,7 +77,7 @@ Result<RunOptions> EngineOptions(const Options& options, const std::vector<std::
   out.grace = *grace;
   out.pools = DetectPools();
   if (options.cpus > 0) out.pools.cpus = options.cpus;
-  out.argv = argv;
+  out.argv = HideUrls(argv);
   return out;
 }
 
@@ -96,7 +99,68 @@ int ShowPlan(const Options& options, const fs::path& file, const Catalog& catalo
   return kExitOk;
 }
 
-// The run itself; `outcome` gets what the reports need.
+// The run, once it is known what is asked for; `outcome` gets what the reports need.
+int Execute(const Options& options, const fs::path& file, const Catalog& catalog, const fs::path& root,
+            RunOptions run, UnattendedRun& unattended, const CiEnvironment& ci, RunOutcome& outcome) {
+  const auto refuse = [&](const Error& error) {
+    outcome.error = error;
+    return unattended.Fail(error);
+  };
+  std::error_code ec;
+  if (!fs::exists(root, ec)) {  // a pipeline that cannot run leaves no store behind
+    auto loaded = LoadForUse(options.pipeline, file, catalog, nullptr);
+    if (!loaded.ok()) return refuse(loaded.error());
+    outcome.diagnostics = loaded->diagnostics;
+    if (HasErrors(loaded->diagnostics) && !ShowDiagnostics(*loaded, options.json))
+      return unattended.Invalid(*loaded);
+  }
+  auto store = Store::Open(root);
+  if (!store.ok()) return refuse(store.error());
+  auto loaded = LoadForUse(options.pipeline, file, catalog, &*store);
+  if (!loaded.ok()) return refuse(loaded.error());
+  outcome.diagnostics = loaded->diagnostics;
+  if (!ShowDiagnostics(*loaded, options.json)) return unattended.Invalid(*loaded);
+
+  auto lock = unattended.Lock(*store, loaded->pipeline->name);
+  if (!lock.ok()) return refuse(lock.error());
+  if (!*lock) return kExitOk;
+  if (unattended.waited()) {  // the files may have changed meanwhile
+    loaded = LoadForUse(options.pipeline, file, catalog, &*store);
+    if (!loaded.ok()) return refuse(loaded.error());
+    outcome.diagnostics = loaded->diagnostics;
+    if (!ShowDiagnostics(*loaded, options.json)) return unattended.Invalid(*loaded);
+  }
+  outcome.pipeline = loaded->pipeline->name;
+  for (const auto& stage : loaded->pipeline->stages) outcome.stage_positions[stage.id] = stage.position;
+  run.lock = &**lock;
+  auto unchanged = unattended.Unchanged(*loaded->pipeline, *store, run);
+  if (!unchanged.ok()) return refuse(unchanged.error());
+  if (*unchanged) return kExitOk;
+
+  SystemClock clock;
+  auto executor = ProcessExecutor::Create(clock);
+  if (!executor.ok()) return refuse(executor.error());
+  const TerminalTraits progress = DetectTerminal(STDERR_FILENO), answer = DetectTerminal(STDOUT_FILENO);
+  std::unique_ptr<Observer> view = options.json           ? MakeJsonView(stdout)
+                                   : options.quiet        ? std::make_unique<Observer>()
+                                   : progress.interactive ? MakeLiveView(STDERR_FILENO, progress)
+                                                          : MakePlainView(stderr);
+  view = MakeProgressFile(std::move(view));
+  CiObserver observer(*view, outcome);
+  auto report = RunPipeline(*loaded->pipeline, *store, run, **executor, clock, observer);
+  view.reset();
+  if (!report.ok()) return refuse(report.error());
+  if (!options.json) {
+    if (!options.quiet)
+      std::fputs(WithoutCiCommands(RenderReport(*report, answer), ci.system).c_str(), stdout);
+    std::fflush(stdout);
+    std::fputs(WithoutCiCommands(RenderFailures(*report, progress), ci.system).c_str(), stderr);
+  }
+  const int exit_code = report->exit_code;
+  unattended.SetReport(*std::move(report));
+  return exit_code;
+}
+
 int RunAndRecord(const Options& options, const std::vector<std::string>& argv, const CiEnvironment& ci,
                  RunOutcome& outcome) {
   const auto refuse = [&](const Error& error) {
@@ -110,41 +174,11 @@ int RunAndRecord(const Options& options, const std::vector<std::string>& argv, c
   if (!run.ok()) return refuse(run.error());
   const Catalog catalog = UsableCatalog();
   const fs::path root = StoreOfPipeline(options.pipeline.store, *file);
+  auto notify = CheckUnattended(options.unattended);
+  if (!notify.ok()) return refuse(notify.error());
   if (options.dry_run) return ShowPlan(options, *file, catalog, root, *run);
-
-  std::error_code ec;
-  if (!fs::exists(root, ec)) {  // a pipeline that cannot run leaves no store behind
-    auto loaded = LoadForUse(options.pipeline, *file, catalog, nullptr);
-    if (!loaded.ok()) return refuse(loaded.error());
-    outcome.diagnostics = loaded->diagnostics;
-    if (HasErrors(loaded->diagnostics) && !ShowDiagnostics(*loaded, options.json)) return kExitUsage;
-  }
-  auto store = Store::Open(root);
-  if (!store.ok()) return refuse(store.error());
-  auto loaded = LoadForUse(options.pipeline, *file, catalog, &*store);
-  if (!loaded.ok()) return refuse(loaded.error());
-  outcome.diagnostics = loaded->diagnostics;
-  if (!ShowDiagnostics(*loaded, options.json)) return kExitUsage;
-  outcome.pipeline = loaded->pipeline->name;
-  for (const auto& stage : loaded->pipeline->stages) outcome.stage_positions[stage.id] = stage.position;
-
-  SystemClock clock;
-  auto executor = ProcessExecutor::Create(clock);
-  if (!executor.ok()) return refuse(executor.error());
-  const TerminalTraits progress = DetectTerminal(STDERR_FILENO), answer = DetectTerminal(STDOUT_FILENO);
-  std::unique_ptr<Observer> view = options.json           ? MakeJsonView(stdout)
-                                   : options.quiet        ? std::make_unique<Observer>()
-                                   : progress.interactive ? MakeLiveView(STDERR_FILENO, progress)
-                                                          : MakePlainView(stderr);
-  CiObserver observer(*view, outcome);
-  auto report = RunPipeline(*loaded->pipeline, *store, *run, **executor, clock, observer);
-  view.reset();
-  if (!report.ok()) return refuse(report.error());
-  if (options.json) return report->exit_code;
-  if (!options.quiet) std::fputs(WithoutCiCommands(RenderReport(*report, answer), ci.system).c_str(), stdout);
-  std::fflush(stdout);
-  std::fputs(WithoutCiCommands(RenderFailures(*report, progress), ci.system).c_str(), stderr);
-  return report->exit_code;
+  UnattendedRun unattended(options.unattended, *std::move(notify), *file, root, options.json, options.quiet);
+  return unattended.Finish(Execute(options, *file, catalog, root, *std::move(run), unattended, ci, outcome));
 }
 
 int Run(Options options, const std::vector<std::string>& argv) {
@@ -201,6 +235,7 @@ void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>
   run->add_flag("--json", options->json, "Events as JSON lines on stdout");
   run->add_flag("-q,--quiet", options->quiet, "Only errors");
   AddCiOptions(*run, options->ci);
+  AddUnattendedOptions(*run, options->unattended);
   run->footer(
       "Examples:\n"
       "  genflow run pipelines/quickstart.yaml\n"
@@ -208,7 +243,8 @@ void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>
       "  genflow run --force tune --keep-going -j 2\n"
       "\n"
       "Exit codes: 0 done, 1 a stage failed, 2 invalid pipeline, 3 a gate said no,\n"
-      "4 another run of this pipeline goes on, 75 interrupted and resumable.");
+      "4 another run of this pipeline goes on (0 with --if-locked skip), 75 interrupted and\n"
+      "resumable.");
   run->callback([&action, options, run, argv] {
     options->force_given = run->get_option("--force")->count() > 0;
     action = [options, argv] { return Run(*options, argv); };

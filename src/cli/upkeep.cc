@@ -135,7 +135,7 @@ int Fsck(const FsckArguments& arguments) {
 
 struct GcArguments {
   std::string store;
-  int keep_last = 0;
+  int keep_last = 0, keep_days = 0;
   bool dry_run = false, json = false;
 };
 
@@ -153,6 +153,7 @@ int Gc(const GcArguments& arguments) {
   GcOptions options;
   options.dry_run = arguments.dry_run;
   options.keep_last = arguments.keep_last;
+  options.keep_age = 86400.0 * arguments.keep_days;
   const bool live = !arguments.json && DetectTerminal(STDERR_FILENO).interactive;
   if (live) {
     options.progress = [](uint64_t done, uint64_t total) {
@@ -200,12 +201,17 @@ void AddGcCommand(CLI::App& app, Action& action) {
   CLI::App* gc = app.add_subcommand("gc", "Free what no kept run reaches");
   auto arguments = std::make_shared<GcArguments>();
   gc->add_flag("-n,--dry-run", arguments->dry_run, "Say what would go, and remove nothing");
-  gc->add_option("--keep-last", arguments->keep_last,
-                 "First remove all runs but this many of each pipeline (tagged ones stay)")
+  gc->add_option(
+        "--keep-last,--keep-runs", arguments->keep_last,
+        "First remove all runs but this many of each pipeline (tagged ones and the last success stay)")
+      ->check(AtLeastOne());
+  gc->add_option("--keep-days", arguments->keep_days,
+                 "First remove runs that are older, but the last one and the last success; with --keep-last, "
+                 "what either keeps stays")
       ->check(AtLeastOne());
   AddStoreOption(*gc, arguments->store);
   gc->add_flag("--json", arguments->json, "JSON on stdout");
-  gc->footer("Example:\n  genflow gc --keep-last 10 --dry-run");
+  gc->footer("Example:\n  genflow gc --keep-last 10 --dry-run\n  genflow gc --keep-days 30");
   gc->callback([&action, arguments] { action = [arguments] { return Gc(*arguments); }; });
 }
 

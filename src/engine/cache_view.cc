@@ -85,8 +85,8 @@ CacheView::CacheView(const Pipeline& pipeline, Store& store)
     : pipeline_(pipeline),
       store_(store),
       keys_(pipeline.stages.size()),
-      outputs_(OutsideArtifacts(pipeline)),
-      known_(pipeline.stages.size()) {}
+      known_(pipeline.stages.size()),
+      outputs_(OutsideArtifacts(pipeline)) {}
 
 Result<StageKey> CacheView::Key(size_t node) {
   if (!keys_[node]) {

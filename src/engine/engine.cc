@@ -97,7 +97,11 @@ class Runner {
     std::error_code ec;
     const std::string file = fs::weakly_canonical(pipeline_.file, ec).string();
     GF_TRY(plan_, PlanFor(pipeline_, graphs_, options_, store_));
-    GF_TRY(pipeline_lock_, store_.LockPipeline(file));
+    if (options_.lock != nullptr) {
+      pipeline_lock_ = std::move(*options_.lock);
+    } else {
+      GF_TRY(pipeline_lock_, store_.LockPipeline(file));
+    }
     RunHeader header{{}, pipeline_.name, store_.root(), {}};
     for (const size_t node : plan_.order) header.stages.push_back(pipeline_.stages[node].id);
     GF_TRY(facts_.run, store_.StartRun({pipeline_.name, file, masker_.Mask(pipeline_.params.dump()),

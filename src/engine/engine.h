@@ -29,6 +29,8 @@ struct RunOptions {
   double grace = 30;              // seconds between SIGTERM and SIGKILL
   Pools pools;                    // from DetectPools()
   std::vector<std::string> argv;  // recorded with the run
+  // The pipeline's lock, where the caller holds it already: the run takes it over. Null: the run takes it.
+  FileLock* lock = nullptr;
 };
 
 // The whole run, from its lock to its last row. An Error is returned when the run could not start (kBusy:

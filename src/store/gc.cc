@@ -1,6 +1,8 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <limits>
 #include <set>
 
 #include "base/files.h"
@@ -30,21 +32,23 @@ uint64_t Sum(const std::vector<GcItem>& items) {
 
 // A gate compares with the latest run that succeeded, and with that of a model's alias.
 constexpr char kOldRuns[] =
-    "SELECT id, pipeline, status FROM (SELECT id, pipeline, status, "
+    "SELECT id, pipeline, status FROM (SELECT id, pipeline, status, started, "
     "row_number() OVER (PARTITION BY pipeline ORDER BY started DESC, id DESC) AS age, "
     "row_number() OVER (PARTITION BY pipeline, status ORDER BY started DESC, id DESC) AS age_of_status FROM "
     "runs) "
-    "WHERE age > ? AND status <> 'running' AND NOT (status = 'ok' AND age_of_status = 1) "
+    "WHERE age > ?1 AND started < ?2 AND status <> 'running' AND NOT (status = 'ok' AND age_of_status = 1) "
     "AND id NOT IN (SELECT run FROM tags) AND id NOT IN (SELECT m.run FROM models m "
     "JOIN model_aliases a ON a.name = m.name AND a.version = m.version) ORDER BY id";
 
 // Everything but the latest runs of each pipeline, with its rows. The latest that
 // succeeded, runs that are tagged, and those that made a model with an alias stay.
-Status RemoveOldRuns(StoreImpl& store, int keep_last, GcReport& report) {
-  if (keep_last <= 0) return Ok();
+Status RemoveOldRuns(StoreImpl& store, const GcOptions& options, GcReport& report) {
+  if (options.keep_last <= 0 && options.keep_age <= 0) return Ok();
   {
     GF_TRY(auto query, store.db->Prepare(kOldRuns));
-    query.Bind(keep_last);
+    const double newest =
+        options.keep_age > 0 ? Now() - options.keep_age : std::numeric_limits<double>::max();
+    query.Bind(std::max(1, options.keep_last), newest);
     while (true) {
       GF_TRY(const bool row, query.Step());
       if (!row) break;
@@ -147,7 +151,7 @@ Result<GcReport> Store::Gc(const GcOptions& options) {
   {
     GF_TRY(const auto alone, SharedLock::Wait(store.ObjectsLock(), SharedLock::Mode::kExclusive));
     GF_TRY(auto transaction, Transaction::Begin(*store.db, true));
-    GF_CHECK_OK(RemoveOldRuns(store, options.keep_last, report));
+    GF_CHECK_OK(RemoveOldRuns(store, options, report));
     GF_CHECK_OK(RemoveUnreached(store, report));
     GF_CHECK_OK(FindUnregistered(store, report));
     if (!options.dry_run) {

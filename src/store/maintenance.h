@@ -9,15 +9,22 @@
 namespace genflow {
 
 struct GcOptions {
-  // Of each pipeline, keep this many of the latest runs (running and tagged ones always stay); the rest is
-  // removed first, with logs. 0: keep every run that was not removed.
+  // Of each pipeline, keep this many of the latest runs, and those that started in the last `keep_age`
+  // seconds; the rest is removed first, with logs. Running and tagged ones, the latest one and the latest one
+  // that succeeded always stay. Both 0: keep every run that was not removed.
   int keep_last = 0;
+  double keep_age = 0;
   bool dry_run = false;
   // Checkpoint folders and quarantined objects stay at least this long.
   double state_max_age = 7 * 86400.0;
   double quarantine_max_age = 7 * 86400.0;
   // Objects deleted, of how many; called from this thread.
   std::function<void(uint64_t done, uint64_t total)> progress;
+};
+
+// What the store's objects take, by their rows: nothing is read from the objects themselves.
+struct StoreUsage {
+  uint64_t objects = 0, bytes = 0;
 };
 
 struct GcItem {
@@ -28,7 +35,7 @@ struct GcItem {
 
 struct GcReport {
   bool dry_run = false;
-  std::vector<GcItem> runs;                              // removed by keep_last
+  std::vector<GcItem> runs;                              // removed by keep_last and keep_age
   std::vector<GcItem> objects;                           // that no kept run reaches
   std::vector<GcItem> unregistered;                      // objects on disk that store.db does not know
   std::vector<GcItem> staging, state, quarantine, logs;  // leftovers

@@ -49,6 +49,14 @@ Result<std::vector<ArtifactUse>> Store::ListArtifacts(const ArtifactFilter& filt
   return ReadUses(*impl_, query);
 }
 
+Result<StoreUsage> Store::Usage() {
+  GF_TRY(auto query,
+         impl_->db->Prepare("SELECT count(*), ifnull(sum(bytes), 0) FROM artifacts WHERE lost = 0"));
+  GF_TRY(const bool row, query.Step());
+  if (!row) return StoreUsage{};
+  return StoreUsage{static_cast<uint64_t>(query.Int(0)), static_cast<uint64_t>(query.Int(1))};
+}
+
 Result<Artifact> Store::GetArtifact(const std::string& digest) {
   GF_TRY(auto artifact, FindArtifact(*impl_, digest));
   if (!artifact)

@@ -207,6 +207,7 @@ class Store {
   // --- Upkeep --------------------------------------------------------------------------------------------
   // Removes a run's rows and logs (kBusy while it is running); its objects go with the next Gc.
   Status RemoveRun(const std::string& run);
+  Result<StoreUsage> Usage();
   Result<GcReport> Gc(const GcOptions& options = {});
   Result<FsckReport> Fsck(const FsckOptions& options = {});
 

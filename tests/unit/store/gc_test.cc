@@ -104,6 +104,33 @@ TEST_F(GcTest, KeepLastKeepsWhatGatesCompareWith) {
   EXPECT_EQ(Must(store.Gc()).objects.size(), 1u);
 }
 
+TEST_F(GcTest, KeepAgeRemovesOldRunsButNotTheLastSuccess) {
+  Store store = Open();
+  std::vector<std::string> runs;
+  for (int i = 0; i < 2; ++i)
+    runs.push_back(FinishedRun(store, "k" + std::to_string(i), "content " + std::to_string(i)));
+  for (int i = 0; i < 2; ++i) {
+    runs.push_back(NewRun(store));
+    Must(store.FinishRun(runs.back(), RunStatus::kFailed));
+  }
+  const auto remove = [&](int keep_last, double keep_age) {
+    GcOptions options;
+    options.dry_run = true;
+    options.keep_last = keep_last;
+    options.keep_age = keep_age;
+    std::vector<std::string> removed;
+    for (const GcItem& item : Must(store.Gc(options)).runs) removed.push_back(item.name);
+    return removed;
+  };
+  constexpr double kNow = 1e-6, kDay = 86400;
+  EXPECT_THAT(remove(0, kDay), testing::IsEmpty()) << "all of them started today";
+  EXPECT_THAT(remove(0, kNow), testing::UnorderedElementsAre(runs[0], runs[2]))
+      << "the latest one and the latest success stay";
+  EXPECT_THAT(remove(1, 0), testing::UnorderedElementsAre(runs[0], runs[2]));
+  EXPECT_THAT(remove(2, kNow), testing::UnorderedElementsAre(runs[0])) << "what either rule keeps stays";
+  EXPECT_THAT(remove(1, kDay), testing::IsEmpty());
+}
+
 TEST_F(GcTest, KeepsModelsInputsOfKeptRunsAndSharedOutputs) {
   Store store = Open();
   const std::string first = FinishedRun(store, "k1", "model");

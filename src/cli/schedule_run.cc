@@ -1,0 +1,109 @@
+#include "cli/schedule_run.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <random>
+#include <thread>
+
+#include "base/files.h"
+#include "base/strings.h"
+#include "base/subprocess.h"
+#include "cli/notification.h"
+#include "cli/rotating_log.h"
+#include "engine/log_file.h"
+
+namespace genflow::cli {
+
+namespace {
+
+// The run that signals are passed on to: written before the handlers are set.
+std::atomic<pid_t> run_pid{0};
+
+void PassOn(int signal) {
+  const int saved = errno;
+  if (const pid_t pid = run_pid.load(); pid > 0) ::kill(pid, signal);
+  errno = saved;
+}
+
+void PassSignalsOn(pid_t pid) {
+  run_pid = pid;
+  struct sigaction action {};
+  action.sa_handler = PassOn;
+  action.sa_flags = SA_RESTART;
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaction(signal, &action, nullptr);
+}
+
+double WallNow() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// Everything from the pipe, in whole lines where they are not longer than a buffer.
+Status Copy(int from, RotatingLog& log) {
+  std::string pending;
+  char buffer[1 << 14];
+  while (true) {
+    const ssize_t n = ::read(from, buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    pending.append(buffer, static_cast<size_t>(n));
+    const size_t end = pending.size() < sizeof buffer ? pending.rfind('\n') + 1 : pending.size();
+    if (end == 0) continue;
+    GF_CHECK_OK(log.Write(std::string_view(pending).substr(0, end)));
+    pending.erase(0, end);
+  }
+  return pending.empty() ? Ok() : log.Write(pending + "\n");
+}
+
+}  // namespace
+
+Result<std::optional<int>> RunSchedule(const Schedule& schedule, bool now) {
+  if (!now) {
+    GF_TRY(const bool ours, TakeSlot(schedule, WallNow()));
+    if (!ours) return std::optional<int>();
+    if (schedule.jitter > 0) {
+      std::random_device seed;
+      const double delay = std::uniform_real_distribution<double>(0, schedule.jitter)(seed);
+      std::this_thread::sleep_for(std::chrono::duration<double>(delay));
+    }
+  }
+  GF_TRY(auto log, RotatingLog::Open(schedule.log));
+  ScheduleState state = ReadState(schedule);
+  state.started = WallNow();
+  state.finished = 0;
+  if (now) state.slot = std::max(state.slot, state.started);
+  GF_CHECK_OK(WriteState(schedule, state));
+  const auto say = [&](double time, const std::string& text) {
+    return log.Write("=== " + FormatUtc(time) + " " + schedule.name + ": " + text + "\n");
+  };
+  GF_CHECK_OK(say(state.started, "genflow " + Join(HideUrls(schedule.argv), " ")));
+
+  GF_TRY(auto pipe, MakePipe());
+  ProcessOptions options;
+  options.argv = schedule.argv;
+  options.argv.insert(options.argv.begin(), schedule.program);
+  options.env = EnvironmentWith(schedule.env);
+  options.cwd = schedule.cwd;
+  options.fds = {{pipe.second.get(), 1}, {pipe.second.get(), 2}};
+  GF_TRY(auto process, Process::Start(options));
+  PassSignalsOn(process.pid());
+  pipe.second.Reset();
+  const Status copied = Copy(pipe.first.get(), log);
+  // A log that cannot be written does not stop the run: what it says is read, and dropped.
+  if (!copied.ok()) (void)ReadToEnd(pipe.first.get());
+  const ExitStatus status = process.Wait();
+  run_pid = 0;
+  state.finished = WallNow();
+  state.exit_code = status.signal != 0 ? 128 + status.signal : status.code;
+  GF_CHECK_OK(WriteState(schedule, state));
+  GF_CHECK_OK(copied);
+  GF_CHECK_OK(
+      say(state.finished, status.ToString() + " after " + HumanDuration(state.finished - state.started)));
+  return std::optional<int>(state.exit_code);
+}
+
+}  // namespace genflow::cli

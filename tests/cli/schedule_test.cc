@@ -1,0 +1,249 @@
+// `genflow schedule`: crontab and systemd are stood in for by programs in the test's own PATH.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "cli/sandbox.h"
+
+namespace genflow {
+namespace {
+
+using nlohmann::json;
+
+constexpr char kCrontab[] = R"(#!/bin/bash
+# The user's crontab is the file `crontab` in HOME.
+if [[ $1 == -l ]]; then
+  [[ -e $HOME/no-rights ]] && { echo "you are not allowed to use this program" >&2; exit 1; }
+  [[ -e $HOME/crontab ]] || { echo "no crontab for user" >&2; exit 1; }
+  cat "$HOME/crontab"
+elif [[ $1 == - ]]; then
+  cat > "$HOME/crontab"
+else
+  exit 2
+fi
+)";
+
+constexpr char kSystemctl[] = R"(#!/bin/bash
+[[ -e $HOME/no-bus ]] && { echo "Failed to connect to bus: No medium found" >&2; exit 1; }
+echo "$*" >> "$HOME/systemctl.log"
+)";
+
+class ScheduleTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    box.Write("pipeline.yaml",
+              "name: p\nparams: { what: write }\nstages:\n  a:\n    uses: test.act\n    with: { do: \"${{ "
+              "params.what }}\" }\n");
+    box.Write("bin/crontab", kCrontab);
+    box.Write("bin/systemctl", kSystemctl);
+    ASSERT_EQ(box.Shell("chmod +x bin/*").code, 0);
+    box.SetEnv("PATH", (box.dir() / "bin").string() + ":" + std::getenv("PATH"));
+  }
+  CommandResult Add(std::vector<std::string> more, const std::string& when = "0 3 * * *") {
+    std::vector<std::string> args = {"schedule", "add", "pipeline.yaml", when};
+    args.insert(args.end(), more.begin(), more.end());
+    return box.Genflow(args);
+  }
+  // Paths and times of day.
+  std::string Plain(std::string text) {
+    for (size_t at; (at = text.find(GENFLOW_BINARY)) != std::string::npos;)
+      text.replace(at, std::string(GENFLOW_BINARY).size(), "GENFLOW");
+    text = std::regex_replace(box.Normal(text), std::regex("[0-9]{4}-[0-9]{2}-[0-9]{2}"), "DAY");
+    return std::regex_replace(text, std::regex("DAYT[0-9:.]+Z"), "NOW");
+  }
+  json Listed() { return json::parse(box.Genflow({"schedule", "ls", "--json"}).out); }
+  // As if the schedule had been added long ago.
+  void Age(const std::string& name) {
+    box.Write(".local/state/genflow/schedules/" + name + ".state.json", "{\"slot\": 1000}");
+  }
+
+  const std::string definition = "DIR/.config/genflow/schedules/pipeline.json";
+  const std::string block =
+      "# genflow schedule pipeline: begin\n"
+      "# `genflow schedule rm pipeline` removes these lines. The second one catches up a start that was "
+      "missed.\n"
+      "0 3 * * * 'GENFLOW' schedule run '" +
+      definition +
+      "'\n"
+      "MINUTE * * * * 'GENFLOW' schedule run '" +
+      definition +
+      "'\n"
+      "# genflow schedule pipeline: end\n";
+  std::string Crontab() {
+    return std::regex_replace(Plain(box.Read("crontab")), std::regex("\n[0-9]+ \\* \\* \\* \\*"),
+                              "\nMINUTE * * * *");
+  }
+  Sandbox box;
+};
+
+TEST_F(ScheduleTest, AddLsAndRmWithCron) {
+  box.Write("crontab", "MAILTO=me\n5 4 * * * other # no newline");
+  const auto added = Add({"--jitter", "10m"});
+  EXPECT_EQ(added.code, 0) << added.err;
+  EXPECT_EQ(Plain(added.out),
+            "pipeline: DIR/pipeline.yaml at \"0 3 * * *\", by cron\n"
+            "  DAY 03:00:00, or up to TIME later\n"
+            "  DAY 03:00:00, or up to TIME later\n"
+            "  DAY 03:00:00, or up to TIME later\n"
+            "log: DIR/.local/state/genflow/schedules/pipeline.log\n");
+  EXPECT_EQ(added.err, "");
+  EXPECT_EQ(Crontab(), "MAILTO=me\n5 4 * * * other # no newline\n" + block);
+  EXPECT_FALSE(box.Exists(".genflow")) << "the rehearsal leaves no store";
+  EXPECT_EQ(Plain(box.Genflow({"schedule", "ls"}).out),
+            "name      when       by    next                 last  pipeline\n"
+            "pipeline  0 3 * * *  cron  DAY 03:00:00 -     DIR/pipeline.yaml\n");
+  const json listed = Listed();
+  ASSERT_EQ(listed.size(), 1u);
+  EXPECT_EQ(listed[0]["argv"], json({"run", (box.dir() / "pipeline.yaml").string(), "--if-locked", "skip"}));
+  EXPECT_EQ(listed[0]["jitter"], 600.0);
+  EXPECT_EQ(listed[0]["last"], nullptr);
+  EXPECT_EQ(box.Shell("stat -c %a .config/genflow/schedules/pipeline.json").out, "600\n");
+
+  const auto again = Add({});
+  EXPECT_EQ(again.code, 2);
+  EXPECT_EQ(Plain(again.err),
+            "error: there is a schedule 'pipeline' already, of DIR/pipeline.yaml\n"
+            "  hint: give another --name, or --replace it\n");
+  ASSERT_EQ(Add({"--replace"}, "@daily").code, 0);
+  EXPECT_EQ(Crontab().find("0 0 * * * 'GENFLOW'") != std::string::npos, true) << Crontab();
+  EXPECT_EQ(Listed()[0]["cron"], "@daily");
+
+  const auto removed = box.Genflow({"schedule", "rm", "pipeline"});
+  EXPECT_EQ(Plain(removed.out),
+            "removed pipeline; its log stays: DIR/.local/state/genflow/schedules/pipeline.log\n");
+  EXPECT_EQ(box.Read("crontab"), "MAILTO=me\n5 4 * * * other # no newline\n");
+  EXPECT_EQ(box.Genflow({"schedule", "ls"}).out, "no schedules\n");
+  const auto none = box.Genflow({"schedule", "rm", "pipeline"});
+  EXPECT_EQ(none.code, 2);
+  EXPECT_EQ(none.err, "error: there is no schedule 'pipeline'\n  hint: `genflow schedule add` makes one\n");
+}
+
+TEST_F(ScheduleTest, ACrontabThatCannotBeReadIsLeftAlone) {
+  box.Write("crontab", "5 4 * * * other\n");
+  box.Write("no-rights", "");
+  const auto added = Add({});
+  EXPECT_EQ(added.code, 1);
+  EXPECT_EQ(added.err, "error: `crontab -l` failed: you are not allowed to use this program\n");
+  EXPECT_EQ(box.Read("crontab"), "5 4 * * * other\n");
+  EXPECT_EQ(Listed(), json::array());
+  ASSERT_EQ(box.Shell("rm no-rights; echo '# genflow schedule pipeline: begin' > crontab").code, 0);
+  const auto broken = Add({});
+  EXPECT_EQ(broken.code, 1);
+  EXPECT_EQ(broken.err,
+            "error: the crontab has the line '# genflow schedule pipeline: begin' and none '# genflow "
+            "schedule pipeline: end' after it\n  hint: put it right with `crontab -e`\n");
+}
+
+TEST_F(ScheduleTest, SystemdTimers) {
+  const auto added = Add({"--backend", "systemd", "--jitter", "10m", "--name", "nightly"}, "30 3 1 * fri");
+  EXPECT_EQ(added.code, 0) << added.err;
+  EXPECT_EQ(added.err, "");
+  EXPECT_EQ(box.Read(".config/systemd/user/genflow-nightly.timer"),
+            "[Unit]\nDescription=genflow schedule nightly\n\n[Timer]\n"
+            "OnCalendar=*-*-01 03:30:00\nOnCalendar=Fri *-*-* 03:30:00\n"
+            "# A start that was missed while the machine was off is caught up once.\nPersistent=true\n"
+            "RandomizedDelaySec=600\n\n[Install]\nWantedBy=timers.target\n");
+  EXPECT_EQ(Plain(box.Read(".config/systemd/user/genflow-nightly.service")),
+            "# `genflow schedule rm nightly` removes this file and the timer beside it.\n"
+            "[Unit]\nDescription=genflow schedule nightly\n\n[Service]\nType=oneshot\n"
+            "# The run is asked to stop and saves its state; its stages are not asked behind its back.\n"
+            "KillMode=mixed\nTimeoutStopSec=90\n"
+            "ExecStart=\"GENFLOW\" schedule run --now \"DIR/.config/genflow/schedules/nightly.json\"\n");
+  EXPECT_EQ(box.Read("systemctl.log"), "--user daemon-reload\n--user enable --now genflow-nightly.timer\n");
+  box.Write("no-bus", "");
+  const auto removed = box.Genflow({"schedule", "rm", "nightly"});
+  EXPECT_EQ(removed.code, 0);
+  EXPECT_EQ(
+      removed.err,
+      "notice: `systemctl --user disable --now genflow-nightly.timer` failed: Failed to connect to bus: No "
+      "medium found; run `systemctl --user disable --now genflow-nightly.timer` where systemd runs\n"
+      "notice: `systemctl --user daemon-reload` failed: Failed to connect to bus: No medium found; run "
+      "`systemctl --user daemon-reload` where systemd runs\n");
+  EXPECT_EQ(box.Shell("ls .config/systemd/user").out, "");
+}
+
+TEST_F(ScheduleTest, MistakesComeWhenItIsAdded) {
+  const auto refusal = [&](const CommandResult& result) {
+    EXPECT_EQ(result.code, 2);
+    return Plain(result.err);
+  };
+  EXPECT_EQ(refusal(Add({}, "0 25 * * *")),
+            "error: schedule \"0 25 * * *\": '25' in the hour field is not from 0 to 23\n"
+            "  hint: write five fields: minute hour day-of-month month day-of-week, as in \"0 3 * * *\" for "
+            "every day at 3:00\n");
+  EXPECT_EQ(refusal(box.Genflow({"schedule", "add", "none.yaml", "@daily"})),
+            "error: none.yaml: there is no such file\n"
+            "  hint: write: genflow schedule add PIPELINE \"0 3 * * *\"\n");
+  EXPECT_EQ(refusal(Add({"--", "--only-if-change"})),
+            "error: unknown option '--only-if-change'\n  hint: did you mean '--only-if-changed'?\n"
+            "error: nothing was scheduled: the run would not start\n");
+  EXPECT_EQ(refusal(Add({"--", "--notify", "example"})),
+            "error: --notify: this is no URL of a web hook\n"
+            "  hint: write https://HOST/PATH, slack:https://HOST/PATH, or @FILE that holds one a line\n"
+            "error: nothing was scheduled: the run would not start\n");
+  EXPECT_EQ(refusal(Add({"--name", "a/b"})),
+            "error: 'a/b' cannot be a schedule's name\n  hint: use letters, digits, -, _ and .\n");
+  EXPECT_EQ(refusal(Add({"--jitter", "soon"})),
+            "error: --jitter soon is not a duration\n  hint: write --jitter 10m\n");
+  EXPECT_EQ(refusal(Add({"--env", "COLOUR"})),
+            "error: --env COLOUR: it is not set here\n  hint: write --env COLOUR=VALUE\n");
+  EXPECT_FALSE(box.Exists("crontab"));
+}
+
+TEST_F(ScheduleTest, StartsAsCronDoes) {
+  ASSERT_EQ(Add({"--", "-p", "what=invalid"}, "* * * * *").code, 0);
+  Age("pipeline");
+  // As cron does: a bare environment, another folder.
+  const std::string start = "cd / && env -i HOME=$HOME TZ=UTC " GENFLOW_BINARY " schedule run " +
+                            (box.dir() / ".config/genflow/schedules/pipeline.json").string();
+  EXPECT_EQ(box.Shell(start).code, 1);
+  EXPECT_EQ(Plain(box.Read(".local/state/genflow/schedules/pipeline.log")),
+            "=== NOW pipeline: genflow run DIR/pipeline.yaml --if-locked skip -p what=invalid\n"
+            "a: started (never ran before)\n"
+            "a: failed after TIME: the data has no rows\n"
+            "stage  status time  note\n"
+            "a      failed TIME  the data has no rows\n"
+            "\n"
+            "p: failed in TIME (run RUN)\n"
+            "error: a: the data has no rows\n"
+            "  hint: look at the data\n"
+            "  last lines of its log:\n"
+            "  | about to fail\n"
+            "  log: DIR/.genflow/logs/RUN/a.1.log\n"
+            "=== NOW pipeline: exit code 1 after TIME\n");
+  EXPECT_EQ(Listed()[0]["last"]["exit_code"], 1);
+}
+
+TEST_F(ScheduleTest, AMissedStartIsCaughtUpOnce) {
+  ASSERT_EQ(Add({}, "0 0 1 1 *").code, 0);
+  EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
+  EXPECT_FALSE(box.Exists(".genflow")) << "what was due before it was added is not caught up";
+  Age("pipeline");
+  EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
+  EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
+  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 1u);
+  EXPECT_EQ(box.Genflow({"schedule", "run", "--now", "pipeline"}).code, 0);
+  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 2u);
+  const json status = json::parse(box.Genflow({"status", "--json"}).out)["pipelines"][0];
+  ASSERT_EQ(status["next"].size(), 1u);
+  EXPECT_EQ(status["next"][0]["schedule"], "pipeline");
+  EXPECT_GT(status["next"][0]["time"].get<double>(), 1.7e9);
+}
+
+TEST_F(ScheduleTest, SignalsReachTheRun) {
+  box.Write("pipeline.yaml",
+            "name: p\nstages:\n  a:\n    uses: test.count\n    with: { steps: 100000, pause: 0.01 }\n");
+  ASSERT_EQ(Add({}).code, 0);
+  auto run = box.Start({"schedule", "run", "--now", "pipeline"});
+  ASSERT_TRUE(box.WaitFor("grep -qs . .genflow/state/*/steps"));
+  run.Signal(SIGTERM);
+  EXPECT_EQ(run.Wait().code, 75);
+  const std::string log = Plain(box.Read(".local/state/genflow/schedules/pipeline.log"));
+  EXPECT_NE(log.find("a: interrupted"), std::string::npos) << log;
+  EXPECT_NE(log.find("=== NOW pipeline: exit code 75 after TIME\n"), std::string::npos) << log;
+}
+
+}  // namespace
+}  // namespace genflow
