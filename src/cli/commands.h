@@ -14,6 +14,7 @@ namespace genflow::cli {
 // What the chosen command does; returns the process's exit code.
 using Action = std::function<int()>;
 
+void AddInitCommand(CLI::App& app, Action& action);
 // `argv` is recorded with the run.
 void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>& argv);
 void AddPlanCommand(CLI::App& app, Action& action);

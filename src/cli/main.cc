@@ -73,6 +73,7 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Examples:\n"
+      "  genflow init\n"
       "  genflow run pipelines/quickstart.yaml\n"
       "  genflow validate pipeline.yaml\n"
       "  genflow logs -f tune\n"
@@ -80,6 +81,7 @@ int Main(int argc, char** argv) {
       "`genflow COMMAND --help` shows more.");
   Action action;
   const std::vector<std::string> arguments(argv, argv + argc);
+  AddInitCommand(app, action);
   AddRunCommand(app, action, arguments);
   AddPlanCommand(app, action);
   AddValidateCommand(app, action);
