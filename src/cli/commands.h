@@ -24,11 +24,14 @@ void AddLogsCommand(CLI::App& app, Action& action);
 void AddArtifactsCommand(CLI::App& app, Action& action);
 void AddFsckCommand(CLI::App& app, Action& action);
 void AddGcCommand(CLI::App& app, Action& action);
+void AddDoctorCommand(CLI::App& app, Action& action);
 void AddStagesCommand(CLI::App& app, Action& action);
 void AddStagesRunCommand(CLI::App& stages, Action& action);
 void AddPluginCommand(CLI::App& app, Action& action);
 void AddSchemaCommand(CLI::App& app, Action& action);
 void AddVersionCommand(CLI::App& app, Action& action);
+void AddCompletionCommand(CLI::App& app, Action& action);
+void AddManpagesCommand(CLI::App& app, Action& action);
 void AddWorkerCommand(CLI::App& app, Action& action);
 
 }  // namespace genflow::cli

@@ -329,7 +329,8 @@ void AddInitCommand(CLI::App& app, Action& action) {
   CLI::App* init = app.add_subcommand("init", "Write a first pipeline, which is valid as it is");
   auto options = std::make_shared<Options>();
   init->add_option("DIR", options->folder, "Folder of the new pipeline.yaml (default: here)");
-  init->add_option("--template", options->template_name, "What to begin with: " + TemplateNames());
+  init->add_option("--template", options->template_name, "What to begin with: " + TemplateNames())
+      ->type_name("TEMPLATE");
   init->add_option("--name", options->name, "Name of the pipeline (default: the folder's)");
   init->add_option("--base", options->base, "The base model: a .gguf file or a Hugging Face folder")
       ->type_name("PATH");

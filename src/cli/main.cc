@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "cli/commands.h"
+#include "cli/completion.h"
 #include "cli/errors.h"
 #include "cli/version.h"
 
@@ -90,12 +91,18 @@ int Main(int argc, char** argv) {
   AddArtifactsCommand(app, action);
   AddFsckCommand(app, action);
   AddGcCommand(app, action);
+  AddDoctorCommand(app, action);
   AddStagesCommand(app, action);
   AddPluginCommand(app, action);
   AddSchemaCommand(app, action);
   AddVersionCommand(app, action);
+  AddCompletionCommand(app, action);
+  AddManpagesCommand(app, action);
   AddWorkerCommand(app, action);
   NameValues(app);
+  // Asked by shells while a line is being typed: words that are no whole command line.
+  if (arguments.size() > 1 && arguments[1] == "__complete")
+    return CompleteMain(app, {arguments.begin() + 2, arguments.end()});
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

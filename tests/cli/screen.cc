@@ -20,28 +20,62 @@ Screen::Screen(int columns, int rows) : columns_(columns), rows_(rows) {
   lines_.assign(static_cast<size_t>(rows), Blank());
 }
 
-void Screen::Resize(int columns, int rows) {
+void Screen::ScrollUp() {
+  above_.push_back(TextOf(lines_.front()));
+  lines_.erase(lines_.begin());
+}
+
+void Screen::Reflow(int columns) {
+  std::vector<Row> old = std::move(lines_);
+  lines_.clear();
   columns_ = columns;
-  for (auto& line : lines_) line.resize(static_cast<size_t>(columns), " ");
-  while (rows_ > rows) {  // what is above the cursor goes first, as in xterm
-    if (row_ >= rows) {
-      above_.push_back(TextOf(lines_.front()));
-      lines_.erase(lines_.begin());
-      --row_;
-    } else {
-      lines_.pop_back();
+  const auto width = static_cast<size_t>(columns);
+  int cursor_row = 0, cursor_column = 0;
+  for (size_t i = 0; i < old.size();) {
+    // A line is the rows that go on, without the blanks at its end but those before the cursor.
+    std::vector<std::string> line;
+    size_t cursor = std::string::npos, used = 0;
+    for (bool more = true; more && i < old.size(); ++i) {
+      more = old[i].goes_on;
+      if (static_cast<int>(i) == row_)
+        cursor = line.size() + static_cast<size_t>(column_) + (wrap_pending_ ? 1 : 0);
+      line.insert(line.end(), old[i].cells.begin(), old[i].cells.end());
     }
-    --rows_;
+    for (size_t k = 0; k < line.size(); ++k) {
+      if (line[k] != " ") used = k + 1;
+    }
+    const size_t rows = std::max<size_t>(1, (used + width - 1) / width);
+    for (size_t k = 0; k < rows; ++k) {
+      Row row = Blank();
+      for (size_t c = 0; c < width && k * width + c < used; ++c) row.cells[c] = line[k * width + c];
+      row.goes_on = k + 1 < rows;
+      lines_.push_back(std::move(row));
+    }
+    if (cursor == std::string::npos) continue;
+    const size_t at = std::min(cursor, rows * width - 1);
+    cursor_row = static_cast<int>(lines_.size() - rows + at / width);
+    cursor_column = static_cast<int>(at % width);
   }
-  rows_ = rows;
-  lines_.resize(static_cast<size_t>(rows), Blank());
-  column_ = std::min(column_, columns_ - 1);
+  row_ = cursor_row;
+  column_ = cursor_column;
   wrap_pending_ = false;
+}
+
+void Screen::Resize(int columns, int rows) {
+  if (columns != columns_) Reflow(columns);
+  rows_ = rows;
+  const auto count = static_cast<size_t>(rows);
+  while (lines_.size() > count && lines_.size() > static_cast<size_t>(row_) + 1) lines_.pop_back();
+  while (lines_.size() > count) {
+    ScrollUp();
+    --row_;
+  }
+  lines_.resize(count, Blank());
 }
 
 std::string Screen::TextOf(const Row& row) {
   std::string out;
-  for (const auto& cell : row) out += cell;
+  for (const auto& cell : row.cells) out += cell;
   out.erase(out.find_last_not_of(' ') + 1);
   return out;
 }
@@ -67,18 +101,18 @@ void Screen::LineFeed() {
     ++row_;
     return;
   }
-  above_.push_back(TextOf(lines_.front()));
-  lines_.erase(lines_.begin());
+  ScrollUp();
   lines_.push_back(Blank());
 }
 
 void Screen::Put(const std::string& character, int cells) {
   if (cells == 0) {  // combines with the character before
-    if (column_ > 0) lines_[static_cast<size_t>(row_)][static_cast<size_t>(column_ - 1)] += character;
+    if (column_ > 0) lines_[static_cast<size_t>(row_)].cells[static_cast<size_t>(column_ - 1)] += character;
     return;
   }
   if (wrap_pending_ || column_ + cells > columns_) {
     if (wraps_) {
+      lines_[static_cast<size_t>(row_)].goes_on = true;
       column_ = 0;
       LineFeed();
     } else {
@@ -86,7 +120,7 @@ void Screen::Put(const std::string& character, int cells) {
     }
     wrap_pending_ = false;
   }
-  auto& line = lines_[static_cast<size_t>(row_)];
+  auto& line = lines_[static_cast<size_t>(row_)].cells;
   line[static_cast<size_t>(column_)] = character;
   for (int i = 1; i < cells; ++i) line[static_cast<size_t>(column_ + i)].clear();
   column_ += cells;
@@ -97,9 +131,10 @@ void Screen::Put(const std::string& character, int cells) {
 }
 
 void Screen::EraseLine(int mode) {
-  auto& line = lines_[static_cast<size_t>(row_)];
+  auto& line = lines_[static_cast<size_t>(row_)].cells;
   const int from = mode == 0 ? column_ : 0, to = mode == 1 ? column_ + 1 : columns_;
   for (int i = from; i < to; ++i) line[static_cast<size_t>(i)] = " ";
+  if (to == columns_) lines_[static_cast<size_t>(row_)].goes_on = false;
 }
 
 void Screen::EraseScreen(int mode) {

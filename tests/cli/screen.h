@@ -8,8 +8,8 @@
 namespace genflow {
 
 // Understands what genflow and less write: text in UTF-8, \r \n \b, cursor moves (A B C D G H), erasing (J
-// K), wrapping on and off (?7h, ?7l); colours and other modes are passed over. Resizing keeps what fits,
-// without reflowing, as most terminals that clip do.
+// K), wrapping on and off (?7h, ?7l); colours and other modes are passed over. Lines that a resize makes too
+// long for the screen take more rows, as in tmux and most terminals with windows.
 class Screen {
  public:
   Screen(int columns, int rows);
@@ -28,10 +28,14 @@ class Screen {
   int scrolled() const { return static_cast<int>(above_.size()); }
 
  private:
-  using Row =
-      std::vector<std::string>;  // a cell: a character with what combines with it; "" right of a wide one
+  struct Row {
+    std::vector<std::string> cells;  // a character with what combines with it; "" right of a wide one
+    bool goes_on = false;            // the line continues in the next row
+  };
 
-  Row Blank() const { return Row(static_cast<size_t>(columns_), " "); }
+  Row Blank() const { return {std::vector<std::string>(static_cast<size_t>(columns_), " "), false}; }
+  void ScrollUp();
+  void Reflow(int columns);
   static std::string TextOf(const Row& row);
   void Put(const std::string& character, int cells);
   void LineFeed();

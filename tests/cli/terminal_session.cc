@@ -30,7 +30,8 @@ struct winsize SizeOf(int columns, int rows) {
 TerminalSession::TerminalSession(const Sandbox& box, const std::vector<std::string>& args, int columns,
                                  int rows)
     : screen_(columns, rows) {
-  std::vector<std::string> words = {GENFLOW_BINARY}, variables;
+  std::vector<std::string> words, variables;
+  if (args.empty() || !args.front().starts_with('/')) words.emplace_back(GENFLOW_BINARY);
   words.insert(words.end(), args.begin(), args.end());
   for (const auto& [name, value] : box.env()) variables.push_back(name + "=" + value);
   if (box.env().count("TERM") == 0) variables.emplace_back("TERM=xterm-256color");

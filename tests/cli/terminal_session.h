@@ -14,7 +14,8 @@ namespace genflow {
 
 class TerminalSession {
  public:
-  // Starts `genflow ARGS` in the sandbox, in a terminal of that size with TERM=xterm-256color.
+  // Starts `genflow ARGS` in the sandbox, or, where the first of ARGS is an absolute path, that program, in a
+  // terminal of that size. TERM is xterm-256color unless the sandbox says otherwise.
   TerminalSession(const Sandbox& box, const std::vector<std::string>& args, int columns, int rows);
   TerminalSession(const TerminalSession&) = delete;
   TerminalSession& operator=(const TerminalSession&) = delete;
@@ -43,7 +44,8 @@ class TerminalSession {
 
   // The rows of the screen without trailing blanks, each with a newline, up to the last that holds text.
   std::string Screen() const { return screen_.Text(); }
-  const std::string& raw() const { return raw_; }  // everything that was written
+  std::string History() const { return screen_.History(); }  // with what has scrolled away
+  const std::string& raw() const { return raw_; }            // everything that was written
 
  private:
   bool ReadSome();  // false at the end, or when patience is
