@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/completion.h"
 #include "cli/errors.h"
+#include "cli/help_format.h"
 #include "cli/version.h"
 
 namespace genflow::cli {
@@ -70,6 +71,7 @@ Error UsageError(const CLI::App& root, const CLI::ParseError& error) {
 
 int Main(int argc, char** argv) {
   CLI::App app{"From raw data to a guarded language model, in one binary.", "genflow"};
+  app.formatter(HelpFormat());
   app.set_version_flag("--version", std::string("genflow ") + kVersion);
   app.require_subcommand(1);
   app.footer(
