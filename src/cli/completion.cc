@@ -156,8 +156,13 @@ int CompleteForBash(const CLI::App& root, const std::string& line, size_t point,
   words.erase(words.begin());
   const std::string raw = typed.substr(start);
   const bool in_quotes = raw.find_first_of("\"'") != std::string::npos;
-  size_t cut = raw.find_last_of(breaks);
-  cut = in_quotes || cut == std::string::npos ? 0 : cut + 1;
+  size_t cut = 0;
+  for (size_t i = 0; i < raw.size() && !in_quotes; ++i) {
+    if (raw[i] == '\\')
+      ++i;  // what it escapes breaks no word
+    else if (breaks.find(raw[i]) != std::string::npos)
+      cut = i + 1;
+  }
   for (const auto& candidate : Complete(root, words)) {
     const std::string text = in_quotes ? candidate.text : Quoted(candidate.text);
     std::printf("%s\n", text.size() >= cut ? text.substr(cut).c_str() : text.c_str());

@@ -140,7 +140,7 @@ TEST(Completion, ZshOffersTheSame) {
             "autoload -U compinit && compinit -D -u\n"
             "source <($1 completion zsh)\n"
             "[[ ${_comps[genflow]} == _genflow ]] || exit 3\n"
-            "compadd() { local -a names; names=(${(P)@[-1]}); print -l -- $names }\n"
+            "compadd() { local last=$@[-1]; print -l -- ${(P)last} }\n"
             "words=($1 runs show ''); CURRENT=4; _genflow\n"
             "words=($1 run --fro); CURRENT=3; _genflow\n"
             "words=($1 run --from ''); CURRENT=4; _genflow\n");
