@@ -31,6 +31,7 @@ void LiveBlock::Begin(const std::vector<std::string>& stages, double now) {
   for (const auto& stage : stages) {
     const std::string group = GroupOf(stage);
     name_cells_ = std::max(name_cells_, DisplayWidth(group.empty() ? stage : group));
+    if (!group.empty()) name_cells_ = std::max(name_cells_, 2 + DisplayWidth(stage.substr(group.size())));
   }
   name_cells_ = std::min(name_cells_, kMaxNameCells);
 }

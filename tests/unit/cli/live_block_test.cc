@@ -33,42 +33,42 @@ TEST(LiveBlock, AMatrixIsALineWithItsRunningChildrenBelow) {
   block.Start("read", 0);
   block.Start("tune[r=4]", 0);
   block.Start("tune[r=8]", 0);
-  EXPECT_EQ(block.Lines(0, 60, 10), (Lines{"| read    0 ms", "| tune  0/4 done, 2 running", "|   [~    0 ms",
-                                           "|   [~    0 ms", "  0/6 done, 3 running, 0 ms"}));
+  EXPECT_EQ(block.Lines(0, 60, 10),
+            (Lines{"| read      0 ms", "| tune      0/4 done, 2 running", "|   [r=4]   0 ms",
+                   "|   [r=8]   0 ms", "  0/6 done, 3 running, 0 ms"}));
 }
 
 TEST(LiveBlock, ChildrenAreShownAsFarAsTheScreenGoes) {
   LiveBlock block(kPlain);
   block.Begin({"prepare-everything", "tune[r=4]", "tune[r=8]", "tune[r=16]", "other"}, 0);
   for (const char* stage : {"tune[r=4]", "tune[r=8]", "tune[r=16]", "other"}) block.Start(stage, 1);
-  const std::string group = "- tune                0/3 done, 3 running",
-                    other = "- other               1.0 s", first = "-   [r=4]             1.0 s",
-                    second = "-   [r=8]             1.0 s", third = "-   [r=16]            1.0 s",
-                    status = "  0/5 done, 4 running, 2.0 s";
-  EXPECT_EQ(block.Lines(2, 60, 10).size(), 6u);
-  EXPECT_EQ(block.Lines(2.2, 60, 6),
-            (Lines{"\\" + group.substr(1), "\\" + first.substr(1), "\\" + second.substr(1),
-                   "\\" + third.substr(1), "\\" + other.substr(1), status}));
-  EXPECT_EQ(block.Lines(2.2, 60, 4),
-            (Lines{"\\" + group.substr(1), "\\" + first.substr(1), "\\" + other.substr(1), status}));
-  EXPECT_EQ(block.Lines(2.2, 60, 3), (Lines{"\\" + group.substr(1), "\\" + other.substr(1), status}));
-  EXPECT_EQ(block.Lines(2.2, 60, 2), (Lines{"  and 2 more", status}));
-  EXPECT_EQ(block.Lines(2.2, 60, 1), (Lines{status}));
-  EXPECT_EQ(block.Lines(2.2, 12, 1), (Lines{"  0/5 done,~"}));
+  const auto line = [](const std::string& name, const std::string& rest) {
+    return "- " + PadRight(name, 18) + "  " + rest;
+  };
+  const std::string group = line("tune", "0/3 done, 3 running"), other = line("other", "1.0 s"),
+                    first = line("  [r=4]", "1.0 s"), second = line("  [r=8]", "1.0 s"),
+                    third = line("  [r=16]", "1.0 s"), status = "  0/5 done, 4 running, 2.0 s";
+  EXPECT_EQ(block.Lines(2.25, 60, 10), (Lines{group, first, second, third, other, status}));
+  EXPECT_EQ(block.Lines(2.25, 60, 6), (Lines{group, first, second, third, other, status}));
+  EXPECT_EQ(block.Lines(2.25, 60, 4), (Lines{group, first, other, status}));
+  EXPECT_EQ(block.Lines(2.25, 60, 3), (Lines{group, other, status}));
+  EXPECT_EQ(block.Lines(2.25, 60, 2), (Lines{"  and 2 more", status}));
+  EXPECT_EQ(block.Lines(2.25, 60, 1), (Lines{status}));
+  EXPECT_EQ(block.Lines(2.25, 12, 1), (Lines{"  0/5 done,~"}));
 }
 
 TEST(LiveBlock, OfAMatrixOnlyFailuresAndTheEndStay) {
   LiveBlock block = Matrix();
-  EXPECT_EQ(block.Finish(Result("read", StageStatus::kRan, 2)), (Lines{"+ read  ran in 2.0 s"}));
+  EXPECT_EQ(block.Finish(Result("read", StageStatus::kRan, 2)), (Lines{"+ read      ran in 2.0 s"}));
   EXPECT_EQ(block.Finish(Result("tune[r=4]", StageStatus::kRan, 3)), Lines());
   EXPECT_EQ(block.Finish(Result("tune[r=8]", StageStatus::kFailed, 1, "out of memory")),
             (Lines{"x tune[r=8]  failed after 1.0 s: out of memory"}));
   block.Start("tune[r=16]", 0);
   EXPECT_EQ(block.Lines(0, 60, 2),
-            (Lines{"| tune  2/4 done, 1 running, 1 failed", "  3/6 done, 1 running, 0 ms"}));
+            (Lines{"| tune      2/4 done, 1 running, 1 failed", "  3/6 done, 1 running, 0 ms"}));
   EXPECT_EQ(block.Finish(Result("tune[r=16]", StageStatus::kCached)), Lines());
   EXPECT_EQ(block.Finish(Result("tune[r=32]", StageStatus::kSkipped)),
-            (Lines{"x tune  1 ran, 1 cached, 1 failed, 1 skipped of 4, the longest in 3.0 s"}));
+            (Lines{"x tune      1 ran, 1 cached, 1 failed, 1 skipped of 4, the longest in 3.0 s"}));
   EXPECT_EQ(block.Finish(Result("gate", StageStatus::kCached)), Lines());
   EXPECT_TRUE(block.idle());
 }
@@ -84,7 +84,7 @@ TEST(LiveBlock, OneChildAloneIsAStageLikeOthers) {
   LiveBlock block(kPlain);
   block.Begin({"a[x=1]", "b"}, 0);
   block.Start("a[x=1]", 0);
-  EXPECT_EQ(block.Lines(0, 60, 9), (Lines{"| a[x=1]    0 ms", "  0/2 done, 1 running, 0 ms"}));
+  EXPECT_EQ(block.Lines(0, 60, 9), (Lines{"| a[x=1]  0 ms", "  0/2 done, 1 running, 0 ms"}));
   EXPECT_EQ(block.Finish(Result("a[x=1]", StageStatus::kRan, 1)), (Lines{"+ a[x=1]  ran in 1.0 s"}));
 }
 
