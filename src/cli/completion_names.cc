@@ -124,8 +124,8 @@ std::vector<Candidate> StageIds(const CompletionPlace& place) {
 
 std::vector<Candidate> StageTypes() {
   std::vector<Candidate> out;
-  for (const auto& stage : LoadCatalog(PluginFolders()).catalog.stages())
-    out.push_back({stage.name, stage.summary});
+  const CatalogResult found = LoadCatalog(PluginFolders());
+  for (const auto& stage : found.catalog.stages()) out.push_back({stage.name, stage.summary});
   out.push_back({"exec", ExecInfo().summary});
   return out;
 }
