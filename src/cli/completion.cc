@@ -45,6 +45,7 @@ struct Position {
   size_t positionals = 0;                 // given to `app`
   const CLI::Option* pending = nullptr;   // an option whose value comes next
   bool only_positionals = false;          // after "--"
+  bool lost = false;                      // a word that is no command where one was needed
   std::vector<const CLI::Option*> given;  // options on the line
   CompletionPlace place;
 
@@ -99,10 +100,11 @@ void Step(Position* at, const std::string& word) {
       return;
     }
   }
-  if (const CLI::Option* option = Positional(*at->app, at->positionals);
-      option != nullptr && PositionalName(*option) == "PIPELINE")
+  const CLI::Option* option = Positional(*at->app, at->positionals++);
+  if (option == nullptr)
+    at->lost = true;
+  else if (PositionalName(*option) == "PIPELINE")
     at->place.pipeline = word;
-  ++at->positionals;
 }
 
 void KeepWhatBegins(std::vector<Candidate>* candidates, const std::string& with) {
@@ -203,8 +205,9 @@ std::vector<std::string> ShellWords(std::string_view line, size_t* raw_start) {
 
 std::vector<Candidate> Complete(const CLI::App& root, const std::vector<std::string>& words) {
   if (words.empty()) return {};
-  Position at{&root, {}, 0, nullptr, false, {}, {}};
+  Position at{&root, {}, 0, nullptr, false, false, {}, {}};
   for (size_t i = 0; i + 1 < words.size(); ++i) Step(&at, words[i]);
+  if (at.lost) return {};
   const std::string& last = words.back();
   const bool dashed = !last.empty() && last[0] == '-' && !at.only_positionals;
   if (at.pending != nullptr && (NeedsValue(*at.pending) || !dashed)) return ValuesOf(*at.pending, at, last);

@@ -65,7 +65,7 @@ TEST(Completion, PipelinesStagesAndParameters) {
   EXPECT_EQ(Names(box, {"run", "-p", ""}), "epochs= rate=");
   EXPECT_EQ(Names(box, {"run", "-p", "epochs=3", "pipe"}), "pipeline.yaml");
   EXPECT_EQ(Names(box, {"run", "--store", ""}), "more/");
-  EXPECT_EQ(Names(box, {"stages", "show", "test."}), "test.act test.count");
+  EXPECT_EQ(Names(box, {"stages", "show", "test."}), "test.act test.count test.picky");
   EXPECT_EQ(Names(box, {"stages", "show", "ex"}), "exec");
 }
 

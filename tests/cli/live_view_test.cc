@@ -36,8 +36,8 @@ TEST(LiveView, TheBlockIsRedrawnInPlaceAndGoesAway) {
   box.Write("go", "");
   EXPECT_EQ(session.Wait(), 0);
   const std::string screen = Still(session.Screen());
-  EXPECT_NE(screen.find("✓ one  ran in TIME\n"), std::string::npos) << screen;
-  EXPECT_NE(screen.find("✓ two  ran in TIME\n"), std::string::npos) << screen;
+  EXPECT_NE(screen.find("✓ one   ran in TIME\n"), std::string::npos) << screen;
+  EXPECT_NE(screen.find("✓ two   ran in TIME\n"), std::string::npos) << screen;
   EXPECT_EQ(screen.find('*'), std::string::npos) << screen;
   EXPECT_EQ(screen.find("running"), std::string::npos) << screen;
   EXPECT_NE(screen.find("\np: done in TIME (run RUN)\n"), std::string::npos) << screen;
