@@ -1,9 +1,26 @@
-# `cmake --install`: the binary, the plugins with their manifests, the SDK and a CMake package for plugin authors.
+# `cmake --install`: the binary with its manual pages and completions, the plugins with their manifests, the SDK and
+# a CMake package for plugin authors.
 include(CMakePackageConfigHelpers)
 
 if(TARGET genflow)
   install(TARGETS genflow RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   install(TARGETS genflow_notify RUNTIME DESTINATION lib/genflow)
+  # Manual pages and completions are the program's own words about itself: asked of it when it is installed.
+  install(CODE "set(genflow \"${PROJECT_BINARY_DIR}/bin/genflow\")
+set(share \"${PROJECT_BINARY_DIR}/share\")")
+  install(CODE [[
+    execute_process(COMMAND ${genflow} manpages ${share}/man/man1 COMMAND_ERROR_IS_FATAL ANY)
+    foreach(place IN ITEMS bash=bash-completion/completions/genflow zsh=zsh/site-functions/_genflow
+        fish=fish/vendor_completions.d/genflow.fish)
+      string(REPLACE "=" ";" place ${place})
+      list(GET place 0 shell)
+      list(GET place 1 file)
+      get_filename_component(folder ${share}/${file} DIRECTORY)
+      file(MAKE_DIRECTORY ${folder})
+      execute_process(COMMAND ${genflow} completion ${shell} OUTPUT_FILE ${share}/${file} COMMAND_ERROR_IS_FATAL ANY)
+    endforeach()
+  ]])
+  install(DIRECTORY ${PROJECT_BINARY_DIR}/share/ DESTINATION share)
 endif()
 install(DIRECTORY ${GENFLOW_PLUGIN_DIR}/ DESTINATION lib/genflow/plugins
   USE_SOURCE_PERMISSIONS FILES_MATCHING PATTERN "*.so" PATTERN "*.json")

@@ -12,6 +12,7 @@
 #include "cli/facts.h"
 #include "cli/json_output.h"
 #include "cli/lineage.h"
+#include "cli/pager.h"
 #include "cli/pipeline_options.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
@@ -25,7 +26,7 @@ namespace {
 struct Options {
   std::string store, run, stage, type, ref, target;
   int limit = 50;
-  bool json = false, link = false;
+  bool json = false, link = false, no_pager = false;
 };
 
 nlohmann::json UsesToJson(const std::vector<ArtifactUse>& uses) {
@@ -86,7 +87,9 @@ int List(const Options& options) {
     table.Add({NameOf(use), use.artifact.type, use.artifact.digest.substr(0, 12),
                HumanBytes(use.artifact.bytes), std::to_string(use.artifact.files), LocalTime(use.time)});
   }
-  table.Print("no artifacts");
+  table.Fit(RoomForTables(), {"files", "made", "type", "size", "digest"}, "artifact");
+  ShowText(table.empty() ? "no artifacts\n" : table.Render("", DetectTerminal(STDOUT_FILENO).color),
+           options.no_pager);
   return kExitOk;
 }
 
@@ -166,6 +169,7 @@ void AddArtifactsCommand(CLI::App& app, Action& action) {
       ->check(NotNegative());
   AddStoreOption(*list, options->store);
   list->add_flag("--json", options->json, "JSON on stdout");
+  AddPagerOption(*list, &options->no_pager);
   list->footer("Example:\n  genflow artifacts ls --run latest --type report");
   list->callback([&action, options] { action = [options] { return List(*options); }; });
 

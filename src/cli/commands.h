@@ -14,6 +14,7 @@ namespace genflow::cli {
 // What the chosen command does; returns the process's exit code.
 using Action = std::function<int()>;
 
+void AddInitCommand(CLI::App& app, Action& action);
 // `argv` is recorded with the run.
 void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>& argv);
 void AddPlanCommand(CLI::App& app, Action& action);
@@ -29,11 +30,14 @@ void AddModelsCommand(CLI::App& app, Action& action);
 void AddReportCommand(CLI::App& app, Action& action);
 void AddFsckCommand(CLI::App& app, Action& action);
 void AddGcCommand(CLI::App& app, Action& action);
+void AddDoctorCommand(CLI::App& app, Action& action);
 void AddStagesCommand(CLI::App& app, Action& action);
 void AddStagesRunCommand(CLI::App& stages, Action& action);
 void AddPluginCommand(CLI::App& app, Action& action);
 void AddSchemaCommand(CLI::App& app, Action& action);
 void AddVersionCommand(CLI::App& app, Action& action);
+void AddCompletionCommand(CLI::App& app, Action& action);
+void AddManpagesCommand(CLI::App& app, Action& action);
 void AddWorkerCommand(CLI::App& app, Action& action);
 
 }  // namespace genflow::cli

@@ -1,67 +1,56 @@
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <limits>
 #include <vector>
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "cli/live_block.h"
 #include "cli/renderer.h"
+#include "cli/terminal_modes.h"
 
 namespace genflow::cli {
 
 namespace {
 
 constexpr double kFrame = 0.1;  // seconds between redraws
-constexpr size_t kMaxNameCells = 24;
 
 class LiveView : public Observer {
  public:
-  LiveView(int fd, TerminalTraits traits) : fd_(fd), traits_(traits) {}
+  LiveView(int fd, TerminalTraits traits) : fd_(fd), traits_(traits), modes_(fd), block_(traits) {}
   ~LiveView() override { Erase(); }
 
   void RunStarted(const RunHeader& header, double now) override {
-    total_ = header.stages.size();
     started_ = now;
-    for (const auto& stage : header.stages) name_cells_ = std::max(name_cells_, DisplayWidth(stage));
-    name_cells_ = std::min(name_cells_, kMaxNameCells);
+    block_.Begin(header.stages, now);
   }
   void StageStarted(const StageStart& start, double now) override {
-    running_.push_back({start.stage, ProgressFigures(now), {}});
+    block_.Start(start.stage, now);
     Draw(now);
   }
-  void Progress(const StageProgress& progress, double now) override {
-    if (Line* line = Find(progress.stage)) line->figures.Add(progress, now);
-  }
-  void Metric(const StageMetric& metric, double) override {
-    if (Line* line = Find(metric.stage)) line->figures.Add(metric);
-  }
+  void Progress(const StageProgress& progress, double now) override { block_.Add(progress, now); }
+  void Metric(const StageMetric& metric, double /*now*/) override { block_.Add(metric); }
   void Log(const StageLog& log, double now) override {
     if (log.level != "warning" && log.level != "error") return;
-    Above(Styled(PadRight(Name(log.stage), name_cells_) + "  " + log.level + ": " + log.text, Style::kYellow,
+    Above(Styled(block_.NameColumn(log.stage) + "  " + log.level + ": " + log.text, Style::kYellow,
                  traits_.color),
           now);
   }
   void StageRetries(const std::string& stage, int attempt, double delay, const Error& error,
                     double now) override {
-    Remove(stage);
-    Above("  " + PadRight(Name(stage), name_cells_) + "  " +
+    block_.Pause(stage);
+    Above("  " + block_.NameColumn(stage) + "  " +
               Styled("attempt " + std::to_string(attempt) + " failed: " + error.message + "; again in " +
                          HumanDuration(delay),
                      Style::kYellow, traits_.color),
           now);
   }
   void StageWaits(const std::string& stage, const std::string& for_what, double now) override {
-    Above("  " + PadRight(Name(stage), name_cells_) + "  waits for " + for_what + ", which is computing it",
-          now);
+    Above("  " + block_.NameColumn(stage) + "  waits for " + for_what + ", which is computing it", now);
   }
   void StageFinished(const StageResult& result, double now) override {
-    Remove(result.stage);
-    ++finished_;
-    // Cached stages are told in the table at the end; a line each would hide what is going on.
-    if (result.status == StageStatus::kCached) return Draw(now);
-    Above(Mark(result.status) + " " + PadRight(Name(result.stage), name_cells_) + "  " + EndPhrase(result),
-          now);
+    for (const auto& line : block_.Finish(result)) above_ += line + "\x1b[K\n";
+    Draw(now);
   }
   void Stopping(int, bool forced, double grace, double now) override {
     Above(Styled(forced ? "killing the running stages"
@@ -70,76 +59,16 @@ class LiveView : public Observer {
                  Style::kYellow, traits_.color),
           now);
   }
-  void Notice(const std::string& text) override { Above("notice: " + text, started_); }
+  void Notice(const std::string& text) override { Above("notice: " + text, std::max(started_, drawn_at_)); }
   void RunFinished(const RunReport&, double) override { Erase(); }
 
   double Tick(double now) override {
-    if (running_.empty()) return std::numeric_limits<double>::infinity();
+    if (block_.idle()) return std::numeric_limits<double>::infinity();
     if (now >= drawn_at_ + kFrame) Draw(now);
     return drawn_at_ + kFrame;
   }
 
  private:
-  struct Line {
-    std::string stage;
-    ProgressFigures figures;
-    std::string note;
-  };
-
-  Line* Find(const std::string& stage) {
-    const auto it =
-        std::find_if(running_.begin(), running_.end(), [&](const Line& l) { return l.stage == stage; });
-    return it == running_.end() ? nullptr : &*it;
-  }
-  void Remove(const std::string& stage) {
-    running_.erase(
-        std::remove_if(running_.begin(), running_.end(), [&](const Line& l) { return l.stage == stage; }),
-        running_.end());
-  }
-  std::string Name(const std::string& stage) const { return Shorten(stage, name_cells_, traits_.unicode); }
-
-  std::string Mark(StageStatus status) const {
-    switch (status) {
-      case StageStatus::kRan:
-        return Styled(traits_.unicode ? "✓" : "+", Style::kGreen, traits_.color);
-      case StageStatus::kFailed:
-        return Styled(traits_.unicode ? "✗" : "x", Style::kRed, traits_.color);
-      case StageStatus::kGated:
-        return Styled("!", Style::kRed, traits_.color);
-      case StageStatus::kSkipped:
-        return Styled("-", Style::kDim, traits_.color);
-      default:
-        return Styled("!", Style::kYellow, traits_.color);
-    }
-  }
-
-  // A line of the block, at most `columns` cells.
-  std::string Render(const Line& line, double now, size_t columns) const {
-    static const char* const kSpinner[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
-    static const char* const kAscii[] = {"|", "/", "-", "\\"};
-    const auto frame = static_cast<size_t>(std::max(0.0, now - started_) / kFrame);
-    std::string out =
-        Styled(traits_.unicode ? kSpinner[frame % 10] : kAscii[frame % 4], Style::kCyan, traits_.color) +
-        " " + PadRight(Name(line.stage), name_cells_);
-    const size_t used = DisplayWidth(out);
-    if (used < columns) out += RenderFigures(line.figures, now, columns - used, traits_);
-    return Shortened(out, columns);
-  }
-
-  // A name that is wider than a narrow terminal; colours are given up for it.
-  std::string Shortened(const std::string& text, size_t columns) const {
-    if (DisplayWidth(text) <= columns) return text;
-    std::string plain;
-    for (size_t i = 0; i < text.size(); ++i) {
-      if (text[i] == '\x1b') {
-        while (i < text.size() && text[i] != 'm') ++i;
-      } else {
-        plain += text[i];
-      }
-    }
-    return Shorten(plain, columns, traits_.unicode);
-  }
-
   // Moves to the first cell of the block. The terminal may have become narrower since it was drawn: then
   // each line takes more rows.
   std::string ToStart(size_t columns) const {
@@ -150,8 +79,9 @@ class LiveView : public Observer {
   }
 
   void Erase() {
-    if (drawn_widths_.empty()) return;
-    (void)WriteAll(fd_, ToStart(static_cast<size_t>(SizeOfTerminal(fd_).columns)) + "\x1b[J").ok();
+    if (modes_.WasAway() || drawn_widths_.empty()) return drawn_widths_.clear();
+    (void)WriteAll(fd_, ToStart(static_cast<size_t>(std::max(1, SizeOfTerminal(fd_).columns))) + "\x1b[J")
+        .ok();
     drawn_widths_.clear();
   }
 
@@ -162,18 +92,18 @@ class LiveView : public Observer {
   }
 
   void Draw(double now) {
+    const bool ours = modes_.Foreground();
+    if (modes_.WasAway()) drawn_widths_.clear();
     const TerminalSize size = SizeOfTerminal(fd_);
-    const auto columns = static_cast<size_t>(std::max(10, size.columns));
+    const auto columns = static_cast<size_t>(std::max(1, size.columns));
+    // In the background the shell's line is left alone: only what stays is printed.
     std::vector<std::string> lines;
-    const size_t room = static_cast<size_t>(std::max(3, size.rows)) - 2;
-    for (size_t i = 0; i < running_.size() && lines.size() < room; ++i)
-      lines.push_back(Render(running_[i], now, columns - 1));
-    if (!running_.empty()) {
-      std::string status = "  " + std::to_string(finished_) + "/" + std::to_string(total_) + " done, " +
-                           std::to_string(running_.size()) + " running, " +
-                           HumanDuration(std::max(0.0, std::floor(now - started_)));
-      lines.push_back(Styled(Shorten(status, columns - 1, traits_.unicode), Style::kDim, traits_.color));
+    if (ours) {
+      const auto rows = static_cast<size_t>(std::max(2, size.rows) - 1);
+      lines = block_.Lines(now, std::max<size_t>(2, columns) - 1, rows);
     }
+    drawn_at_ = now;
+    if (!ours && above_.empty()) return;
     // One write a frame, with wrapping off, so that no half-drawn or wrapped line is ever seen. Lines are
     // written over the old ones: terminals that keep what is erased would keep every frame.
     std::string out = ToStart(columns) + above_ + "\x1b[?7l";
@@ -185,14 +115,13 @@ class LiveView : public Observer {
     }
     out += "\x1b[J\x1b[?7h";
     (void)WriteAll(fd_, out).ok();
-    drawn_at_ = now;
   }
 
   int fd_;
   TerminalTraits traits_;
-  size_t total_ = 0, finished_ = 0, name_cells_ = 4;
+  TerminalModes modes_;
+  LiveBlock block_;
   double started_ = 0, drawn_at_ = 0;
-  std::vector<Line> running_;
   std::string above_;
   std::vector<size_t> drawn_widths_;  // of the block as it stands on the screen
 };

@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/errors.h"
 #include "cli/json_output.h"
+#include "cli/pager.h"
 #include "cli/pipeline_options.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
@@ -29,7 +30,7 @@ constexpr size_t kRunRefLength = 4;  // of the random part of an id
 struct Options {
   std::string store, ref;
   int attempt = 0;
-  bool follow = false, json = false;
+  bool follow = false, json = false, no_pager = false;
 };
 
 // What the user asked for, looked up in the store.
@@ -222,11 +223,11 @@ Status Follow(const Options& options, Asked asked) {
   }
 }
 
-Status Print(const AttemptInfo& attempt) {
+Status Print(const AttemptInfo& attempt, bool no_pager) {
   if (attempt.log.empty()) return NoLog(attempt);
   const Fd log(::open(attempt.log.c_str(), O_RDONLY | O_CLOEXEC));
   if (!log.valid()) return ErrnoError(attempt.log, errno);
-  return CopyNew(log.get());
+  return ShowFile(log.get(), no_pager);
 }
 
 int Logs(const Options& options) {
@@ -255,7 +256,7 @@ int Logs(const Options& options) {
     std::fputs(DumpPretty(ToJson(*attempt)).c_str(), stdout);
     return kExitOk;
   }
-  const auto printed = Print(*attempt);
+  const auto printed = Print(*attempt, options.no_pager);
   return printed.ok() ? kExitOk : Report(printed.error());
 }
 
@@ -271,6 +272,7 @@ void AddLogsCommand(CLI::App& app, Action& action) {
   logs->add_option("--attempt", options->attempt, "Which attempt (default: the last)")->check(AtLeastOne());
   AddStoreOption(*logs, options->store);
   logs->add_flag("--json", options->json, "What is known of the attempt, with the path of its log, as JSON");
+  AddPagerOption(*logs, &options->no_pager);
   logs->footer("Examples:\n  genflow logs\n  genflow logs tune\n  genflow logs -f latest/tune");
   logs->callback([&action, options] { action = [options] { return Logs(*options); }; });
 }

@@ -4,7 +4,9 @@
 
 #include "base/strings.h"
 #include "cli/commands.h"
+#include "cli/completion.h"
 #include "cli/errors.h"
+#include "cli/help_format.h"
 #include "cli/version.h"
 
 namespace genflow::cli {
@@ -69,10 +71,12 @@ Error UsageError(const CLI::App& root, const CLI::ParseError& error) {
 
 int Main(int argc, char** argv) {
   CLI::App app{"From raw data to a guarded language model, in one binary.", "genflow"};
+  app.formatter(HelpFormat());
   app.set_version_flag("--version", std::string("genflow ") + kVersion);
   app.require_subcommand(1);
   app.footer(
       "Examples:\n"
+      "  genflow init\n"
       "  genflow run pipelines/quickstart.yaml\n"
       "  genflow validate pipeline.yaml\n"
       "  genflow logs -f tune\n"
@@ -80,6 +84,7 @@ int Main(int argc, char** argv) {
       "`genflow COMMAND --help` shows more.");
   Action action;
   const std::vector<std::string> arguments(argv, argv + argc);
+  AddInitCommand(app, action);
   AddRunCommand(app, action, arguments);
   AddPlanCommand(app, action);
   AddExplainCommand(app, action);
@@ -94,12 +99,18 @@ int Main(int argc, char** argv) {
   AddReportCommand(app, action);
   AddFsckCommand(app, action);
   AddGcCommand(app, action);
+  AddDoctorCommand(app, action);
   AddStagesCommand(app, action);
   AddPluginCommand(app, action);
   AddSchemaCommand(app, action);
   AddVersionCommand(app, action);
+  AddCompletionCommand(app, action);
+  AddManpagesCommand(app, action);
   AddWorkerCommand(app, action);
   NameValues(app);
+  // Asked by shells while a line is being typed: words that are no whole command line.
+  if (arguments.size() > 1 && arguments[1] == "__complete")
+    return CompleteMain(app, {arguments.begin() + 2, arguments.end()});
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

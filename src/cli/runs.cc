@@ -13,6 +13,7 @@
 #include "cli/facts.h"
 #include "cli/json_output.h"
 #include "cli/markdown.h"
+#include "cli/pager.h"
 #include "cli/pipeline_options.h"
 #include "cli/run_comparison.h"
 #include "cli/run_metrics.h"
@@ -28,7 +29,7 @@ struct Options {
   std::string store, pipeline, status, tag, run;
   std::vector<std::string> runs, tags;
   int limit = 20;
-  bool json = false, remove = false;
+  bool json = false, remove = false, no_pager = false;
 };
 
 Style StyleOf(const std::string& status) {
@@ -71,7 +72,8 @@ int List(const Options& options) {
                std::to_string(run.stages_run), std::to_string(run.stages_cached),
                std::to_string(run.stages_failed), std::to_string(run.stages_skipped), Join(run.tags, " ")});
   }
-  table.Print("no runs");
+  table.Fit(RoomForTables(), {"skipped", "failed", "cached", "tags", "ran", "time", "started"}, "pipeline");
+  ShowText(table.empty() ? "no runs\n" : table.Render("", color), options.no_pager);
   return kExitOk;
 }
 
@@ -125,6 +127,7 @@ int Show(const Options& options) {
     const std::string word = run->status == RunStatus::kRunning ? "waiting" : "not started";
     table.Add({stage, "", Styled(word, Style::kDim, color), "", "-", "-"});
   }
+  table.Fit(RoomForTables(), {"outputs", "memory", "attempt", "uses", "time"}, "stage");
   out += table.Render("", color);
   for (const auto& attempt : *attempts) {
     if (!attempt.end.error_message.empty() && attempt.status != AttemptStatus::kSkipped) {
@@ -136,7 +139,7 @@ int Show(const Options& options) {
              RenderMarkdown(attempt.end.summary, "  ", color);
     }
   }
-  std::fputs(out.c_str(), stdout);
+  ShowText(out, options.no_pager);
   return kExitOk;
 }
 
@@ -210,6 +213,7 @@ void AddRunsCommand(CLI::App& app, Action& action) {
       ->check(NotNegative());
   AddStoreOption(*list, options->store);
   list->add_flag("--json", options->json, "JSON on stdout");
+  AddPagerOption(*list, &options->no_pager);
   list->footer("Example:\n  genflow runs ls --status failed");
   list->callback([&action, options] { action = [options] { return List(*options); }; });
 
@@ -218,6 +222,7 @@ void AddRunsCommand(CLI::App& app, Action& action) {
       ->default_str("latest");
   AddStoreOption(*show, options->store);
   show->add_flag("--json", options->json, "JSON on stdout");
+  AddPagerOption(*show, &options->no_pager);
   show->footer("Examples:\n  genflow runs show\n  genflow runs show 20261124-1607-ab12 --json");
   show->callback([&action, options] { action = [options] { return Show(*options); }; });
 

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/errors.h"
 #include "cli/json_output.h"
+#include "cli/pager.h"
 #include "cli/stage_reference.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
@@ -21,7 +22,7 @@ namespace {
 
 struct Options {
   std::string stage, output;
-  bool json = false;
+  bool json = false, no_pager = false;
 };
 
 nlohmann::json ToJson(const StageInfo& stage) {
@@ -73,7 +74,8 @@ int List(const Options& options) {
   for (const auto& stage : catalog.stages()) table.Add({stage.name, stage.version, stage.summary});
   const StageInfo exec = ExecInfo();
   table.Add({exec.name, "", exec.summary});
-  table.Print();
+  table.Fit(RoomForTables(), {"version"}, "summary");
+  ShowText(table.Render("", DetectTerminal(STDOUT_FILENO).color), options.no_pager);
   return kExitOk;
 }
 
@@ -88,7 +90,7 @@ int Show(const Options& options) {
   if (options.json)
     std::fputs(DumpPretty(ToJson(stage)).c_str(), stdout);
   else
-    std::fputs(DescribeStage(stage, DetectTerminal(STDOUT_FILENO).color).c_str(), stdout);
+    ShowText(DescribeStage(stage, DetectTerminal(STDOUT_FILENO).color), options.no_pager);
   return kExitOk;
 }
 
@@ -115,12 +117,14 @@ void AddStagesCommand(CLI::App& app, Action& action) {
 
   CLI::App* list = stages->add_subcommand("ls", "List every stage that can be used");
   list->add_flag("--json", options->json, "JSON on stdout");
+  AddPagerOption(*list, &options->no_pager);
   list->footer("Example:\n  genflow stages ls");
   list->callback([&action, options] { action = [options] { return List(*options); }; });
 
   CLI::App* show = stages->add_subcommand("show", "Show a stage's parameters and ports");
   show->add_option("STAGE", options->stage, "Name of the stage, such as data.read")->required();
   show->add_flag("--json", options->json, "JSON on stdout");
+  AddPagerOption(*show, &options->no_pager);
   show->footer("Example:\n  genflow stages show train.lora");
   show->callback([&action, options] { action = [options] { return Show(*options); }; });
 

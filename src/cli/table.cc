@@ -3,13 +3,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 
 #include "cli/terminal.h"
 
 namespace genflow::cli {
 
-std::string Table::Render(const std::string& indent, bool color) const {
+std::vector<size_t> Table::Widths() const {
   std::vector<size_t> widths;
   const auto measure = [&](const std::vector<std::string>& cells) {
     if (cells.size() > widths.size()) widths.resize(cells.size(), 0);
@@ -17,7 +18,48 @@ std::string Table::Render(const std::string& indent, bool color) const {
   };
   measure(columns_);
   for (const auto& row : rows_) measure(row);
+  return widths;
+}
 
+size_t Table::Width() const {
+  size_t sum = 0;
+  for (const size_t width : Widths()) sum += (sum > 0 ? 2 : 0) + width;
+  return sum;
+}
+
+void Table::Fit(size_t cells, const std::vector<std::string>& least, const std::string& shorten) {
+  const auto find = [&](const std::string& heading) {
+    return static_cast<size_t>(std::find(columns_.begin(), columns_.end(), heading) - columns_.begin());
+  };
+  for (const auto& heading : least) {
+    if (cells == 0 || Width() <= cells) return;
+    const size_t at = find(heading);
+    if (at == columns_.size()) continue;
+    const auto drop = [at](auto& row) {
+      if (at < row.size()) row.erase(row.begin() + static_cast<std::ptrdiff_t>(at));
+    };
+    drop(columns_);
+    drop(alignment_);
+    for (auto& row : rows_) drop(row);
+  }
+  const size_t at = find(shorten), width = Width();
+  if (cells == 0 || width <= cells || at == columns_.size()) return;
+  const size_t now = Widths()[at], least_cells = DisplayWidth(shorten);
+  const size_t wanted = std::max(least_cells, now > width - cells ? now - (width - cells) : 0);
+  const bool unicode = DetectTerminal(STDOUT_FILENO).unicode;
+  for (auto& row : rows_) {
+    if (at < row.size()) row[at] = Shorten(row[at], wanted, unicode);
+  }
+}
+
+size_t RoomForTables() {
+  return DetectTerminal(STDOUT_FILENO).interactive
+             ? static_cast<size_t>(std::max(1, SizeOfTerminal(STDOUT_FILENO).columns))
+             : 0;
+}
+
+std::string Table::Render(const std::string& indent, bool color) const {
+  const std::vector<size_t> widths = Widths();
   std::string out;
   const auto print = [&](const std::vector<std::string>& cells, bool heading) {
     std::string line = indent;

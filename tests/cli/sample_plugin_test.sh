@@ -33,6 +33,13 @@ if readelf -d "$work"/prefix/lib/genflow/plugins/*.so | grep -E 'R(UN)?PATH' | g
 fi
 export GENFLOW_PLUGIN_PATH=$work/build XDG_CACHE_HOME=$work/cache
 genflow=$work/prefix/bin/genflow
+for file in man/man1/genflow.1 man/man1/genflow-run.1 bash-completion/completions/genflow \
+  zsh/site-functions/_genflow fish/vendor_completions.d/genflow.fish; do
+  if ! grep -q genflow "$work/prefix/share/$file"; then
+    echo "share/$file is not installed"
+    exit 1
+  fi
+done
 "$genflow" stages show text.upper | grep -q "Makes text upper case."
 "$genflow" run "$work/pipeline.yaml"
 

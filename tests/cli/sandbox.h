@@ -44,6 +44,8 @@ class Sandbox {
   void Write(const std::string& name, const std::string& text) const;
   std::string Read(const std::string& name) const;
   bool Exists(const std::string& name) const;
+  // The environment that commands get: nothing of the test's own but PATH.
+  const std::map<std::string, std::string>& env() const { return env_; }
   void SetEnv(const std::string& name, const std::string& value) { env_[name] = value; }
 
   RunningCommand Start(const std::vector<std::string>& args) const;

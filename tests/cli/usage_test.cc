@@ -3,8 +3,10 @@
 
 #include <nlohmann/json.hpp>
 #include <regex>
+#include <sstream>
 
 #include "cli/sandbox.h"
+#include "cli/terminal_session.h"
 
 namespace genflow {
 namespace {
@@ -69,60 +71,84 @@ TEST(Usage, ACommandThatNeedsAnotherShowsItsHelp) {
 
 TEST(Usage, HelpNamesWhatOptionsTake) {
   Sandbox box;
-  EXPECT_EQ(
-      box.Genflow({"artifacts", "export", "--help"}).out,
-      "Copy an artifact out of the store\n"
-      "Usage: genflow artifacts export [OPTIONS] ARTIFACT TARGET\n"
-      "\n"
-      "Positionals:\n"
-      "  ARTIFACT REQUIRED           RUN:STAGE.PORT, STAGE.PORT (of the latest run), or the beginning of a "
-      "digest\n"
-      "  TARGET REQUIRED             A path that does not exist yet\n"
-      "\n"
-      "Options:\n"
-      "  -h,--help                   Print this help message and exit\n"
-      "  --link                      Hard links instead of copies: no space, read-only\n"
-      "  --store DIR                 The run store (default: .genflow beside the pipeline, or "
-      "$GENFLOW_STORE)\n"
-      "  --json                      JSON on stdout\n"
-      "\n"
-      "Example:\n"
-      "  genflow artifacts export package.package ./linux-helper\n");
+  EXPECT_EQ(box.Genflow({"artifacts", "export", "--help"}).out,
+            "Copy an artifact out of the store\n"
+            "Usage: genflow artifacts export [OPTIONS] ARTIFACT TARGET\n"
+            "\n"
+            "Positionals:\n"
+            "  ARTIFACT REQUIRED           RUN:STAGE.PORT, STAGE.PORT (of the latest run), or\n"
+            "                              the beginning of a digest\n"
+            "  TARGET REQUIRED             A path that does not exist yet\n"
+            "\n"
+            "Options:\n"
+            "  -h,--help                   Print this help message and exit\n"
+            "  --link                      Hard links instead of copies: no space, read-only\n"
+            "  --store DIR                 The run store (default: .genflow beside the\n"
+            "                              pipeline, or $GENFLOW_STORE)\n"
+            "  --json                      JSON on stdout\n"
+            "\n"
+            "Example:\n"
+            "  genflow artifacts export package.package ./linux-helper\n");
   const std::string run = box.Genflow({"run", "--help"}).out;
   EXPECT_EQ(run.find("TEXT"), std::string::npos) << run;
   EXPECT_NE(run.find("  -p,--param NAME=VALUE ...   Sets a parameter"), std::string::npos) << run;
   EXPECT_NE(run.find("  -j,--jobs N "), std::string::npos) << run;
 }
 
-TEST(Usage, EveryCommandHasHelpWithAnExample) {
+// The commands that a help text lists.
+std::vector<std::string> CommandsIn(const std::string& help) {
+  std::vector<std::string> out;
+  std::istringstream lines(help);
+  bool inside = false;
+  for (std::string line; std::getline(lines, line);) {
+    if (inside && line.starts_with("  ") && line[2] != ' ')
+      out.push_back(line.substr(2, line.find(' ', 2) - 2));
+    inside = line == "Subcommands:" || (inside && !line.empty());
+  }
+  return out;
+}
+
+// Checks the help of a command and of all below it; returns how many there are.
+int CheckHelp(const Sandbox& box, const std::vector<std::string>& command) {
+  auto args = command;
+  args.push_back("--help");
+  const auto help = box.Genflow(args);
+  const std::string name = command.empty() ? "genflow" : command.back();
+  EXPECT_EQ(help.code, 0) << name;
+  EXPECT_EQ(help.err, "") << name;
+  EXPECT_NE(help.out.find("\nExample"), std::string::npos) << name << " has no example";
+  EXPECT_NE(help.out.find("\n  genflow "), std::string::npos) << name << " has no example";
+  std::istringstream lines(help.out);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << name << ": " << line;
+  int count = 1;
+  for (const auto& below : CommandsIn(help.out)) {
+    auto next = command;
+    next.push_back(below);
+    count += CheckHelp(box, next);
+  }
+  return count;
+}
+
+TEST(Usage, EveryCommandHasHelpWithAnExampleThatFitsATerminal) {
   Sandbox box;
-  for (const std::vector<std::string>& command :
-       std::vector<std::vector<std::string>>{{},
-                                             {"run"},
-                                             {"plan"},
-                                             {"validate"},
-                                             {"runs", "ls"},
-                                             {"runs", "show"},
-                                             {"runs", "tag"},
-                                             {"runs", "rm"},
-                                             {"logs"},
-                                             {"artifacts", "ls"},
-                                             {"artifacts", "show"},
-                                             {"artifacts", "export"},
-                                             {"fsck"},
-                                             {"gc"},
-                                             {"stages", "ls"},
-                                             {"stages", "show"},
-                                             {"stages", "reference"},
-                                             {"stages", "run"},
-                                             {"plugin", "describe"},
-                                             {"version"},
-                                             {"schema"}}) {
-    std::vector<std::string> args = command;
-    args.push_back("--help");
-    const auto help = box.Genflow(args);
-    EXPECT_EQ(help.code, 0);
-    EXPECT_NE(help.out.find("Example"), std::string::npos) << (command.empty() ? "" : command.back());
+  EXPECT_GE(CheckHelp(box, {}), 25);
+}
+
+TEST(Usage, HelpIsAsWideAsTheTerminal) {
+  Sandbox box;
+  for (const int columns : {50, 80, 100}) {
+    TerminalSession session(box, {"run", "--help"}, columns, 60);
+    EXPECT_EQ(session.Wait(), 0);
+    EXPECT_EQ(session.raw().find("\x1b"), std::string::npos);
+    std::istringstream lines(session.raw());
+    size_t longest = 0;
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.starts_with("  genflow") && line.find("xit codes") == std::string::npos &&
+          !line.starts_with("4 another"))
+        longest = std::max(longest, line.size() - (line.ends_with('\r') ? 1 : 0));
+    }
+    EXPECT_LE(longest, static_cast<size_t>(columns));
+    EXPECT_GT(longest, static_cast<size_t>(columns) - 12) << "the room is used";
   }
 }
 

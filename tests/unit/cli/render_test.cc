@@ -1,5 +1,6 @@
 // Text for people: tables, Markdown, widths, figures, the end of a run.
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include "cli/markdown.h"
 #include "cli/renderer.h"
@@ -26,6 +27,31 @@ TEST(Table, AlignsColouredCells) {
   table.Add({Styled("a", Style::kRed, true), "1"});
   table.Add({"long name", "12"});
   EXPECT_EQ(table.Render("> "), "> name        n\n> \x1b[31ma\x1b[0m           1\n> long name  12\n");
+}
+
+TEST(Table, FitsByLeavingOutWhatMattersLeast) {
+  ::setenv("LC_ALL", "C.UTF-8", 1);
+  const auto make = [] {
+    Table table({"run", "status", "tags", "summary"}, {Align::kLeft, Align::kRight});
+    table.Add({"a", Styled("ok", Style::kGreen, true), "best", "a summary of many words"});
+    table.Add({"b", "failed"});
+    return table;
+  };
+  Table any = make(), fits = make(), narrow = make(), narrower = make(), least = make();
+  any.Fit(0, {"tags"});
+  EXPECT_EQ(
+      any.Render(),
+      "run  status  tags  summary\na        \x1b[32mok\x1b[0m  best  a summary of many words\nb    failed\n");
+  fits.Fit(42, {"tags"});
+  EXPECT_EQ(fits.Render(), any.Render());
+  narrow.Fit(41, {"none", "tags"});
+  EXPECT_EQ(narrow.Render(),
+            "run  status  summary\na        \x1b[32mok\x1b[0m  a summary of many words\nb    failed\n");
+  narrower.Fit(24, {"tags"}, "summary");
+  EXPECT_EQ(narrower.Render(),
+            "run  status  summary\na        \x1b[32mok\x1b[0m  a summary …\nb    failed\n");
+  least.Fit(5, {"tags", "status"}, "summary");
+  EXPECT_EQ(least.Render(), "run  summary\na    a summ…\nb\n");
 }
 
 TEST(Markdown, HeadingsTablesListsAndCode) {

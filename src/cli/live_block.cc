@@ -1,0 +1,223 @@
+#include "cli/live_block.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/strings.h"
+
+namespace genflow::cli {
+
+namespace {
+
+constexpr double kFrame = 0.1;  // seconds of a picture of the spinner
+constexpr size_t kMaxNameCells = 24;
+
+// "tune" of "tune[r=16]"; "" where there are no brackets.
+std::string BeforeBracket(const std::string& stage) {
+  const size_t open = stage.find('[');
+  return open == std::string::npos || open == 0 || stage.back() != ']' ? "" : stage.substr(0, open);
+}
+
+}  // namespace
+
+void LiveBlock::Begin(const std::vector<std::string>& stages, double now) {
+  total_ = stages.size();
+  started_ = now;
+  for (const auto& stage : stages) {
+    if (const std::string group = BeforeBracket(stage); !group.empty()) ++groups_[group].total;
+  }
+  // One child alone is shown as the stage that it is.
+  std::erase_if(groups_, [](const auto& entry) { return entry.second.total < 2; });
+  for (const auto& stage : stages) {
+    const std::string group = GroupOf(stage);
+    name_cells_ = std::max(name_cells_, DisplayWidth(group.empty() ? stage : group));
+    if (!group.empty()) name_cells_ = std::max(name_cells_, 2 + DisplayWidth(stage.substr(group.size())));
+  }
+  name_cells_ = std::min(name_cells_, kMaxNameCells);
+}
+
+void LiveBlock::Start(const std::string& stage, double now) {
+  Pause(stage);
+  running_.push_back({stage, ProgressFigures(now)});
+}
+
+void LiveBlock::Add(const StageProgress& progress, double now) {
+  if (Running* running = Find(progress.stage)) running->figures.Add(progress, now);
+}
+
+void LiveBlock::Add(const StageMetric& metric) {
+  if (Running* running = Find(metric.stage)) running->figures.Add(metric);
+}
+
+void LiveBlock::Pause(const std::string& stage) {
+  std::erase_if(running_, [&](const Running& running) { return running.stage == stage; });
+}
+
+std::vector<std::string> LiveBlock::Finish(const StageResult& result) {
+  Pause(result.stage);
+  ++finished_;
+  const std::string line = Mark(result.status) + " " + NameColumn(result.stage) + "  " + EndPhrase(result);
+  const auto it = groups_.find(GroupOf(result.stage));
+  // Cached stages are told in the table at the end; a line each would hide what is going on.
+  if (it == groups_.end())
+    return result.status == StageStatus::kCached ? std::vector<std::string>()
+                                                 : std::vector<std::string>{line};
+  Group& group = it->second;
+  std::vector<std::string> out;
+  if (result.status == StageStatus::kRan) {
+    ++group.ran;
+  } else if (result.status == StageStatus::kCached) {
+    ++group.cached;
+  } else if (result.status == StageStatus::kSkipped) {
+    ++group.skipped;
+  } else {
+    ++group.failed;
+    out.push_back(line);
+  }
+  if (result.status != StageStatus::kCached) group.seconds = std::max(group.seconds, result.seconds);
+  if (group.finished() == group.total && group.cached < group.total)
+    out.push_back(GroupEnd(it->first, group));
+  return out;
+}
+
+std::vector<std::string> LiveBlock::Lines(double now, size_t columns, size_t rows) const {
+  if (running_.empty()) return {};
+  // A line for each stage and each matrix, in the order of their starts.
+  std::vector<std::string> names;
+  for (const auto& running : running_) {
+    const std::string group = GroupOf(running.stage);
+    const std::string& name = group.empty() ? running.stage : group;
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  const size_t room = rows > 1 ? rows - 1 : 0;  // without the status line
+  const bool all = names.size() <= room;
+  const size_t shown = all ? names.size() : room > 0 ? room - 1 : 0;
+  size_t spare = room - std::min(room, names.size());
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < shown; ++i) {
+    if (groups_.count(names[i]) == 0) {
+      const auto it = std::find_if(running_.begin(), running_.end(),
+                                   [&](const Running& r) { return r.stage == names[i]; });
+      lines.push_back(StageLine(*it, names[i], now, columns));
+      continue;
+    }
+    lines.push_back(GroupLine(names[i], now, columns));
+    for (const Running* child : RunningOf(names[i])) {
+      if (spare == 0) break;
+      --spare;
+      lines.push_back(StageLine(*child, "  " + child->stage.substr(names[i].size()), now, columns));
+    }
+  }
+  if (!all && room > 0) {
+    const std::string more = "  and " + std::to_string(names.size() - shown) + " more";
+    lines.push_back(Styled(Shorten(more, columns, traits_.unicode), Style::kDim, traits_.color));
+  }
+  lines.push_back(StatusLine(now, columns));
+  return lines;
+}
+
+std::string LiveBlock::NameColumn(const std::string& stage) const {
+  // The values of a matrix are what tells its children apart: they are kept whole.
+  const bool child = !GroupOf(stage).empty();
+  return PadRight(child ? stage : Shorten(stage, name_cells_, traits_.unicode), name_cells_);
+}
+
+LiveBlock::Running* LiveBlock::Find(const std::string& stage) {
+  const auto it =
+      std::find_if(running_.begin(), running_.end(), [&](const Running& r) { return r.stage == stage; });
+  return it == running_.end() ? nullptr : &*it;
+}
+
+std::string LiveBlock::GroupOf(const std::string& stage) const {
+  std::string name = BeforeBracket(stage);
+  return groups_.count(name) != 0 ? name : std::string();
+}
+
+std::vector<const LiveBlock::Running*> LiveBlock::RunningOf(const std::string& group) const {
+  std::vector<const Running*> out;
+  for (const auto& running : running_) {
+    if (GroupOf(running.stage) == group) out.push_back(&running);
+  }
+  return out;
+}
+
+std::string LiveBlock::Mark(StageStatus status) const {
+  switch (status) {
+    case StageStatus::kRan:
+      return Styled(traits_.unicode ? "✓" : "+", Style::kGreen, traits_.color);
+    case StageStatus::kFailed:
+      return Styled(traits_.unicode ? "✗" : "x", Style::kRed, traits_.color);
+    case StageStatus::kGated:
+      return Styled("!", Style::kRed, traits_.color);
+    case StageStatus::kSkipped:
+      return Styled("-", Style::kDim, traits_.color);
+    default:
+      return Styled("!", Style::kYellow, traits_.color);
+  }
+}
+
+std::string LiveBlock::Spinner(double now) const {
+  static const char* const kUnicode[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
+  static const char* const kAscii[] = {"|", "/", "-", "\\"};
+  const auto frame = static_cast<size_t>(std::max(0.0, now - started_) / kFrame);
+  return Styled(traits_.unicode ? kUnicode[frame % 10] : kAscii[frame % 4], Style::kCyan, traits_.color);
+}
+
+std::string LiveBlock::StageLine(const Running& running, const std::string& shown, double now,
+                                 size_t columns) const {
+  std::string out = Spinner(now) + " " + PadRight(Shorten(shown, name_cells_, traits_.unicode), name_cells_);
+  const size_t used = DisplayWidth(out);
+  if (used < columns) out += RenderFigures(running.figures, now, columns - used, traits_);
+  return Cut(out, columns);
+}
+
+std::string LiveBlock::GroupLine(const std::string& name, double now, size_t columns) const {
+  const Group& group = groups_.at(name);
+  std::string out = Spinner(now) + " " + PadRight(Shorten(name, name_cells_, traits_.unicode), name_cells_) +
+                    "  " + std::to_string(group.finished()) + "/" + std::to_string(group.total) + " done, " +
+                    std::to_string(RunningOf(name).size()) + " running";
+  if (group.failed > 0)
+    out += ", " + Styled(std::to_string(group.failed) + " failed", Style::kRed, traits_.color);
+  return Cut(out, columns);
+}
+
+std::string LiveBlock::GroupEnd(const std::string& name, const Group& group) const {
+  std::vector<std::string> parts;
+  const auto add = [&](size_t count, const char* what) {
+    if (count > 0) parts.push_back(std::to_string(count) + " " + what);
+  };
+  add(group.ran, "ran");
+  add(group.cached, "cached");
+  add(group.failed, "failed");
+  add(group.skipped, "skipped");
+  const StageStatus status = group.failed > 0 ? StageStatus::kFailed
+                             : group.ran > 0  ? StageStatus::kRan
+                                              : StageStatus::kSkipped;
+  std::string out =
+      Mark(status) + " " + NameColumn(name) + "  " + Join(parts, ", ") + " of " + std::to_string(group.total);
+  if (group.seconds > 0) out += ", the longest in " + HumanDuration(group.seconds);
+  return out;
+}
+
+std::string LiveBlock::StatusLine(double now, size_t columns) const {
+  const std::string text = "  " + std::to_string(finished_) + "/" + std::to_string(total_) + " done, " +
+                           std::to_string(running_.size()) + " running, " +
+                           HumanDuration(std::max(0.0, std::floor(now - started_)));
+  return Styled(Shorten(text, columns, traits_.unicode), Style::kDim, traits_.color);
+}
+
+// Text that is wider than a narrow terminal; colours are given up for it.
+std::string LiveBlock::Cut(const std::string& text, size_t columns) const {
+  if (DisplayWidth(text) <= columns) return text;
+  std::string plain;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\x1b') {
+      while (i < text.size() && text[i] != 'm') ++i;
+    } else {
+      plain += text[i];
+    }
+  }
+  return Shorten(plain, columns, traits_.unicode);
+}
+
+}  // namespace genflow::cli

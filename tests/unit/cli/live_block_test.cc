@@ -1,0 +1,109 @@
+// The lines of the live view, for screens of any size.
+#include "cli/live_block.h"
+
+#include <gtest/gtest.h>
+
+namespace genflow::cli {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+constexpr TerminalTraits kPlain;  // no colours, ASCII
+
+StageResult Result(const std::string& stage, StageStatus status, double seconds = 0,
+                   const std::string& error = {}) {
+  StageResult out;
+  out.stage = stage;
+  out.status = status;
+  out.seconds = seconds;
+  out.attempts = 1;
+  if (!error.empty()) out.error = MakeError(Code::kIo, error);
+  return out;
+}
+
+LiveBlock Matrix() {
+  LiveBlock block(kPlain);
+  block.Begin({"read", "tune[r=4]", "tune[r=8]", "tune[r=16]", "tune[r=32]", "gate"}, 0);
+  return block;
+}
+
+TEST(LiveBlock, AMatrixIsALineWithItsRunningChildrenBelow) {
+  LiveBlock block = Matrix();
+  EXPECT_EQ(block.Lines(0, 60, 10), Lines());
+  block.Start("read", 0);
+  block.Start("tune[r=4]", 0);
+  block.Start("tune[r=8]", 0);
+  EXPECT_EQ(block.Lines(0, 60, 10),
+            (Lines{"| read      0 ms", "| tune      0/4 done, 2 running", "|   [r=4]   0 ms",
+                   "|   [r=8]   0 ms", "  0/6 done, 3 running, 0 ms"}));
+}
+
+TEST(LiveBlock, ChildrenAreShownAsFarAsTheScreenGoes) {
+  LiveBlock block(kPlain);
+  block.Begin({"prepare-everything", "tune[r=4]", "tune[r=8]", "tune[r=16]", "other"}, 0);
+  for (const char* stage : {"tune[r=4]", "tune[r=8]", "tune[r=16]", "other"}) block.Start(stage, 1);
+  const auto line = [](const std::string& name, const std::string& rest) {
+    return "- " + PadRight(name, 18) + "  " + rest;
+  };
+  const std::string group = line("tune", "0/3 done, 3 running"), other = line("other", "1.0 s"),
+                    first = line("  [r=4]", "1.0 s"), second = line("  [r=8]", "1.0 s"),
+                    third = line("  [r=16]", "1.0 s"), status = "  0/5 done, 4 running, 2.0 s";
+  EXPECT_EQ(block.Lines(2.25, 60, 10), (Lines{group, first, second, third, other, status}));
+  EXPECT_EQ(block.Lines(2.25, 60, 6), (Lines{group, first, second, third, other, status}));
+  EXPECT_EQ(block.Lines(2.25, 60, 4), (Lines{group, first, other, status}));
+  EXPECT_EQ(block.Lines(2.25, 60, 3), (Lines{group, other, status}));
+  EXPECT_EQ(block.Lines(2.25, 60, 2), (Lines{"  and 2 more", status}));
+  EXPECT_EQ(block.Lines(2.25, 60, 1), (Lines{status}));
+  EXPECT_EQ(block.Lines(2.25, 12, 1), (Lines{"  0/5 done,~"}));
+}
+
+TEST(LiveBlock, OfAMatrixOnlyFailuresAndTheEndStay) {
+  LiveBlock block = Matrix();
+  EXPECT_EQ(block.Finish(Result("read", StageStatus::kRan, 2)), (Lines{"+ read      ran in 2.0 s"}));
+  EXPECT_EQ(block.Finish(Result("tune[r=4]", StageStatus::kRan, 3)), Lines());
+  EXPECT_EQ(block.Finish(Result("tune[r=8]", StageStatus::kFailed, 1, "out of memory")),
+            (Lines{"x tune[r=8]  failed after 1.0 s: out of memory"}));
+  block.Start("tune[r=16]", 0);
+  EXPECT_EQ(block.Lines(0, 60, 2),
+            (Lines{"| tune      2/4 done, 1 running, 1 failed", "  3/6 done, 1 running, 0 ms"}));
+  EXPECT_EQ(block.Finish(Result("tune[r=16]", StageStatus::kCached)), Lines());
+  EXPECT_EQ(block.Finish(Result("tune[r=32]", StageStatus::kSkipped)),
+            (Lines{"x tune      1 ran, 1 cached, 1 failed, 1 skipped of 4, the longest in 3.0 s"}));
+  EXPECT_EQ(block.Finish(Result("gate", StageStatus::kCached)), Lines());
+  EXPECT_TRUE(block.idle());
+}
+
+TEST(LiveBlock, AMatrixThatWasCachedSaysNothing) {
+  LiveBlock block(kPlain);
+  block.Begin({"a[x=1]", "a[x=2]"}, 0);
+  EXPECT_EQ(block.Finish(Result("a[x=1]", StageStatus::kCached)), Lines());
+  EXPECT_EQ(block.Finish(Result("a[x=2]", StageStatus::kCached)), Lines());
+}
+
+TEST(LiveBlock, OneChildAloneIsAStageLikeOthers) {
+  LiveBlock block(kPlain);
+  block.Begin({"a[x=1]", "b"}, 0);
+  block.Start("a[x=1]", 0);
+  EXPECT_EQ(block.Lines(0, 60, 9), (Lines{"| a[x=1]  0 ms", "  0/2 done, 1 running, 0 ms"}));
+  EXPECT_EQ(block.Finish(Result("a[x=1]", StageStatus::kRan, 1)), (Lines{"+ a[x=1]  ran in 1.0 s"}));
+}
+
+TEST(LiveBlock, NoLineIsWiderThanTheScreen) {
+  LiveBlock block({true, true, true});
+  block.Begin({"a-stage-with-a-very-long-name-that-does-not-fit", "tune[r=4,lr=0.001]", "tune[r=8,lr=0.001]"},
+              0);
+  for (const char* stage :
+       {"a-stage-with-a-very-long-name-that-does-not-fit", "tune[r=4,lr=0.001]", "tune[r=8,lr=0.001]"})
+    block.Start(stage, 0);
+  for (size_t columns = 1; columns < 120; ++columns) {
+    for (size_t rows = 1; rows < 8; ++rows) {
+      const auto lines = block.Lines(3.5, columns, rows);
+      EXPECT_LE(lines.size(), rows);
+      EXPECT_GE(lines.size(), 1u);
+      for (const auto& line : lines) EXPECT_LE(DisplayWidth(line), columns) << line;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace genflow::cli
