@@ -90,8 +90,9 @@ void ReadOutsideInput(LoadState* state, const YamlNode& node, const std::string&
       return;
     }
   }
-  stage->inputs.push_back(
-      {port, "", "", info == nullptr ? "any" : info->type, state->PositionOf(*named), std::move(source)});
+  InputRef input{port, "", "", info == nullptr ? "any" : info->type, state->PositionOf(*named)};
+  input.outside = std::move(source);
+  stage->inputs.push_back(std::move(input));
 }
 
 void CompleteOutsideInputs(LoadState* state, StageSpec* stage) {

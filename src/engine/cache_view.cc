@@ -113,7 +113,7 @@ Result<std::string> CacheView::Components(size_t node) {
       if (!source || known_[*source]) continue;
       Artifact unknown;
       unknown.digest = kUnknownDigest;
-      const std::string name = input.source_stage + "." + input.source_port;
+      const std::string name = input.Source();
       if (outputs_.emplace(name, std::move(unknown)).second) added.push_back(name);
     }
   }

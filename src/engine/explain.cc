@@ -42,7 +42,7 @@ std::vector<std::string> WhatInvalidates(const StageSpec& stage, const std::vect
   if (stage.exec) out.push_back("another text under `run`, or other outputs under `out`");
   if (!params.empty()) out.push_back("another value of a parameter: " + NamesOf(params));
   for (const auto* inputs : {&stage.inputs, &stage.expression_inputs}) {
-    for (const InputRef& input : *inputs) ports.insert(input.source_stage + "." + input.source_port);
+    for (const InputRef& input : *inputs) ports.insert(input.Source());
   }
   if (!ports.empty()) out.push_back("other bytes of what it reads: " + NamesOf(ports));
   if (!contents.empty()) out.push_back("other content of what a parameter names: " + NamesOf(contents));
