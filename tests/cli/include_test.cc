@@ -67,7 +67,8 @@ class Include : public testing::Test {
     const auto plan = box.Genflow(args);
     EXPECT_EQ(plan.code, 0) << plan.err;
     std::string out;
-    for (const auto& stage : json::parse(plan.out)["stages"])
+    const json answer = json::parse(plan.out);
+    for (const auto& stage : answer["stages"])
       out += stage["stage"].get<std::string>() + " " + stage["action"].get<std::string>() + "\n";
     return out;
   }

@@ -46,7 +46,8 @@ class Matrix : public testing::Test {
     const auto plan = box.Genflow(args);
     EXPECT_EQ(plan.code, 0) << plan.err;
     std::map<std::string, std::string> out;
-    for (const auto& stage : json::parse(plan.out)["stages"]) out[stage["stage"]] = stage["action"];
+    const json answer = json::parse(plan.out);
+    for (const auto& stage : answer["stages"]) out[stage["stage"]] = stage["action"];
     return out;
   }
   Sandbox box;
