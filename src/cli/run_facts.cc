@@ -1,5 +1,7 @@
 #include "cli/run_facts.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "cli/json_output.h"
 #include "cli/run_metrics.h"
@@ -52,6 +54,12 @@ Result<RunFacts> FactsOfRun(Store& store, const std::string& ref) {
     for (const auto& output : attempt.outputs)
       out.artifacts[attempt.stage + "." + output.port] = output.artifact.digest;
   }
+  // In the order of the run's list: cached stages start before others that are ready.
+  const auto place = [&](const StageFacts& stage) {
+    return std::find(out.run.stages.begin(), out.run.stages.end(), stage.stage);
+  };
+  std::stable_sort(out.stages.begin(), out.stages.end(),
+                   [&](const StageFacts& a, const StageFacts& b) { return place(a) < place(b); });
   return out;
 }
 

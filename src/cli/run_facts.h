@@ -20,7 +20,7 @@ struct StageFacts {
 struct RunFacts {
   RunInfo run;
   std::map<std::string, nlohmann::json> params;
-  std::vector<StageFacts> stages;                // in order of start
+  std::vector<StageFacts> stages;                // in the order of the run
   std::map<std::string, double> metrics;         // by "stage.metric": the last value
   std::map<std::string, std::string> artifacts;  // by "stage.port": digest
 };
