@@ -165,10 +165,10 @@ Result<StageExplanation> ExplainStage(const Pipeline& pipeline, const std::strin
   GF_TRY(auto waits, WhatItWaitsFor(pipeline, *node, store));
   for (auto& sentence : waits) out.blocked.push_back(std::move(sentence));
   if (!out.planned.key.empty() && !out.planned.hit) {
-    GF_TRY(const auto holder, store.KeyHolder(out.planned.key));
-    if (holder && holder->pid != 0) {
-      out.blocked.push_back("its key is being computed by run " + holder->run + " (process " +
-                            std::to_string(holder->pid) + " on " + holder->host + ")");
+    GF_TRY(const auto run, store.ComputingRun(out.planned.key));
+    if (run) {
+      out.blocked.push_back("its key is being computed by run " + run->id + " (process " +
+                            std::to_string(run->pid) + " on " + run->host + ")");
     }
   }
   out.invalidated_by = WhatInvalidates(pipeline.stages[*node], out.parts);

@@ -1,10 +1,5 @@
-#include <fcntl.h>
-#include <sys/file.h>
-
-#include <cerrno>
 #include <set>
 
-#include "base/files.h"
 #include "store/impl.h"
 #include "store/store.h"
 
@@ -53,16 +48,18 @@ Result<std::string> Store::KeyComponents(const std::string& key) {
   return row ? query.Text(0) : "{}";
 }
 
-Result<std::optional<LockHolder>> Store::KeyHolder(const std::string& key) {
-  const auto path = impl_->Locks() / ("key-" + SafeName(key));
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) {
-    if (errno == ENOENT || errno == EACCES) return std::optional<LockHolder>();
-    return ErrnoError(path.string(), errno);
+Result<std::optional<RunInfo>> Store::ComputingRun(const std::string& key) {
+  std::string run;
+  {
+    GF_TRY(auto query,
+           impl_->db->Prepare("SELECT run FROM attempts WHERE key = ? AND status = 'running' ORDER "
+                              "BY id DESC LIMIT 1"));
+    GF_TRY(const bool found, query.Bind(key).Step());
+    if (!found) return std::optional<RunInfo>();
+    run = query.Text(0);
   }
-  // A shared lock fails while somebody holds the exclusive one; ours is gone with the descriptor.
-  if (::flock(fd.get(), LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK) return std::optional<LockHolder>();
-  return std::optional<LockHolder>(FileLock::ReadHolder(path));
+  GF_TRY(auto info, GetRun(run));
+  return std::optional<RunInfo>(std::move(info));
 }
 
 }  // namespace genflow

@@ -157,8 +157,8 @@ class Store {
                                              size_t limit);
   // The components of a key (AttemptStart::key_components_json), "{}" where no attempt tells them.
   Result<std::string> KeyComponents(const std::string& key);
-  // Who computes the key now; nothing when nobody does.
-  Result<std::optional<LockHolder>> KeyHolder(const std::string& key);
+  // The run that computes the key now, if one does.
+  Result<std::optional<RunInfo>> ComputingRun(const std::string& key);
   Result<std::vector<ArtifactUse>> ListArtifacts(const ArtifactFilter& filter = {});  // latest first
   Result<Artifact> GetArtifact(const std::string& digest);
   // Where an artifact was made or used as an input.
