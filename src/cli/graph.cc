@@ -112,7 +112,7 @@ void AddGraphCommand(CLI::App& app, Action& action) {
   CLI::App* graph = app.add_subcommand("graph", "Draw a pipeline: as text, Mermaid, DOT or SVG");
   auto options = std::make_shared<Options>();
   AddPipelineOptions(*graph, options->pipeline);
-  graph->add_option("-f,--format", options->format, "text, mermaid, dot or svg")
+  graph->add_option("--format", options->format, "text, mermaid, dot or svg")
       ->type_name("FORMAT")
       ->capture_default_str();
   graph->add_flag("--status", options->status, "With what became of each stage in the latest run");

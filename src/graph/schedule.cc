@@ -108,14 +108,21 @@ std::vector<size_t> Schedule::Ready() const {
   return out;
 }
 
+std::vector<size_t> Schedule::TakeFresh() {
+  std::vector<size_t> fresh = std::exchange(fresh_, {});
+  std::sort(fresh.begin(), fresh.end(), [this](size_t a, size_t b) {
+    return std::pair(-priorities_[a], a) < std::pair(-priorities_[b], b);
+  });
+  return fresh;
+}
+
 std::optional<size_t> Schedule::NextReady(std::optional<size_t> node) const {
-  if (stopped_) return std::nullopt;
   const auto next = node ? ready_.upper_bound({-priorities_[*node], *node}) : ready_.begin();
   return next == ready_.end() ? std::nullopt : std::optional<size_t>(next->second);
 }
 
 bool Schedule::HasRoom() const {
-  return !stopped_ && static_cast<int64_t>(running_) < options_.max_running && least_cpus_ <= free_.cpus;
+  return static_cast<int64_t>(running_) < options_.max_running && least_cpus_ <= free_.cpus;
 }
 
 std::optional<Grant> Schedule::TryStart(size_t node, int64_t cpus_share) {

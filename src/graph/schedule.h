@@ -87,8 +87,8 @@ class Schedule {
   std::vector<size_t> Ready() const;
   // The ready node after `node` in that order, or the first. `node` need not be ready any more.
   std::optional<size_t> NextReady(std::optional<size_t> node) const;
-  // Nodes that have become ready since the last call, in the order in which they did.
-  std::vector<size_t> TakeFresh() { return std::exchange(fresh_, {}); }
+  // Nodes that have become ready since the last call, most urgent first. Some may be ready no longer.
+  std::vector<size_t> TakeFresh();
   // False when nothing could start now, whatever it asks for.
   bool HasRoom() const;
   // Grows whenever a node becomes ready or resources become free.

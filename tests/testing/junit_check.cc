@@ -136,7 +136,8 @@ std::string CheckAttributes(const XmlElement& element, const std::map<std::strin
       return element.name + "'s " + name + " is '" + value + "'";
   }
   for (const auto& [name, pattern] : patterns) {
-    if (element.attributes.count(name) == 0 && pattern != "[\\s\\S]*") return element.name + " has no " + name;
+    if (element.attributes.count(name) == 0 && pattern != "[\\s\\S]*")
+      return element.name + " has no " + name;
   }
   return "";
 }
