@@ -121,6 +121,7 @@ int Execute(const Options& options, const fs::path& file, const Catalog& catalog
   outcome.diagnostics = loaded->diagnostics;
   if (!ShowDiagnostics(*loaded, options.json)) return unattended.Invalid(*loaded);
 
+  outcome.pipeline = loaded->pipeline->name;
   auto lock = unattended.Lock(*store, loaded->pipeline->name);
   if (!lock.ok()) return refuse(lock.error());
   if (!*lock) return kExitOk;
@@ -130,7 +131,6 @@ int Execute(const Options& options, const fs::path& file, const Catalog& catalog
     outcome.diagnostics = loaded->diagnostics;
     if (!ShowDiagnostics(*loaded, options.json)) return unattended.Invalid(*loaded);
   }
-  outcome.pipeline = loaded->pipeline->name;
   for (const auto& stage : loaded->pipeline->stages) outcome.stage_positions[stage.id] = stage.position;
   run.lock = &**lock;
   auto unchanged = unattended.Unchanged(*loaded->pipeline, *store, run);
@@ -243,8 +243,8 @@ void AddRunCommand(CLI::App& app, Action& action, const std::vector<std::string>
       "  genflow run --force tune --keep-going -j 2\n"
       "\n"
       "Exit codes: 0 done, 1 a stage failed, 2 invalid pipeline, 3 a gate said no,\n"
-      "4 another run of this pipeline goes on (0 with --if-locked skip), 75 interrupted and\n"
-      "resumable.");
+      "4 another run of this pipeline goes on (0 with --if-locked skip), 75 interrupted\n"
+      "and resumable.");
   run->callback([&action, options, run, argv] {
     options->force_given = run->get_option("--force")->count() > 0;
     action = [options, argv] { return Run(*options, argv); };

@@ -191,7 +191,7 @@ void AddRunsArchiveCommands(CLI::App& runs, Action& action) {
   out->add_flag("--json", options->json, "JSON on stdout");
   out->footer(
       "Examples:\n  genflow runs export latest -o run.tar\n"
-      "  genflow runs export released -o - | ssh host genflow runs import - --store .genflow");
+      "  genflow runs export released -o - | ssh host genflow runs import -");
   out->callback([&action, options] { action = [options] { return Export(*options); }; });
 
   CLI::App* in =

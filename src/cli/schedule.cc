@@ -292,7 +292,7 @@ void AddScheduleCommand(CLI::App& app, Action& action) {
       "Examples:\n"
       "  genflow schedule add pipeline.yaml \"0 3 * * *\"\n"
       "  genflow schedule add pipeline.yaml @hourly --jitter 10m -- --only-if-changed\n"
-      "  genflow schedule add pipeline.yaml \"0 3 * * mon-fri\" -- -p epochs=3 --notify @hooks");
+      "  genflow schedule add pipeline.yaml \"0 3 * * mon-fri\" -- --notify @hooks");
   add->callback([&action, options] { action = [options] { return Add(*options); }; });
 
   CLI::App* list = schedule->add_subcommand("ls", "The schedules, with their next starts");

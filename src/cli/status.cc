@@ -107,7 +107,7 @@ void AddStatusCommand(CLI::App& app, Action& action) {
       "  genflow status pipeline.yaml --json\n"
       "  genflow status --prometheus /var/lib/prometheus/node-exporter/genflow.prom\n"
       "\n"
-      "Exit codes: 0 the state is known, whatever it is; 1 the store cannot be read, 2 there is none.");
+      "Exit codes: 0 the state is known, whatever it is;\n1 the store cannot be read, 2 there is none.");
   status->callback([&action, options] { action = [options] { return ShowStatus(*options); }; });
 }
 

@@ -316,6 +316,13 @@ std::vector<KeyChange> CompareKeys(std::string_view before_text, std::string_vie
                                       [](const auto& c) { return c.part.kind == KeyPartKind::kVersion; });
   if (versions > 0)
     std::erase_if(out, [](const auto& change) { return change.part.kind == KeyPartKind::kPlugin; });
+  // A port without an artifact has an entry, too.
+  for (KeyChange& change : out) {
+    if (change.part.kind != KeyPartKind::kInput) continue;
+    for (json* value : {&change.before, &change.part.value}) {
+      if (value->empty() || *value == "") *value = nullptr;
+    }
+  }
   return out;
 }
 

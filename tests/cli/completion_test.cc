@@ -38,8 +38,9 @@ TEST(Completion, CommandsAndOptionsComeFromTheTree) {
   Sandbox box;
   EXPECT_EQ(Names(box, {"va"}), "validate");
   EXPECT_EQ(Names(box, {"runs", "s"}), "show");
-  EXPECT_EQ(Names(box, {"gc", "--"}), "--help --dry-run --keep-last --store --json");
-  EXPECT_EQ(Names(box, {"gc", "--json", "--"}), "--help --dry-run --keep-last --store") << "once is enough";
+  EXPECT_EQ(Names(box, {"gc", "--"}), "--help --dry-run --keep-last --keep-days --store --json");
+  EXPECT_EQ(Names(box, {"gc", "--json", "--"}), "--help --dry-run --keep-last --keep-days --store")
+      << "once is enough";
   EXPECT_EQ(Names(box, {"fsck", "--re"}), "--repair --rebuild");
   EXPECT_EQ(Names(box, {"work"}), "") << "hidden commands stay hidden";
   EXPECT_EQ(Names(box, {"none", "such", ""}), "");

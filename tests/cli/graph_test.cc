@@ -72,7 +72,7 @@ TEST_F(GraphCommand, AsMermaid) {
 }
 
 TEST_F(GraphCommand, AsDot) {
-  const std::string dot = Out({"graph", "-f", "dot"});
+  const std::string dot = Out({"graph", "--format", "dot"});
   EXPECT_EQ(dot.substr(0, dot.find('\n')), "digraph \"drawn\" {");
   EXPECT_NE(dot.find("\n  n5 [label=\"tidy\\nexec\"]\n"), std::string::npos) << dot;
   EXPECT_NE(dot.find("\n  n0 -> n3 [label=\"out\"]\n"), std::string::npos) << dot;
@@ -80,8 +80,8 @@ TEST_F(GraphCommand, AsDot) {
 }
 
 TEST_F(GraphCommand, AsSvg) {
-  const std::string svg = Out({"graph", "-f", "svg"});
-  EXPECT_EQ(svg, Out({"graph", "-f", "svg"})) << "the same bytes each time";
+  const std::string svg = Out({"graph", "--format", "svg"});
+  EXPECT_EQ(svg, Out({"graph", "--format", "svg"})) << "the same bytes each time";
   EXPECT_TRUE(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"")) << svg;
   EXPECT_TRUE(svg.ends_with("</svg>\n"));
   for (const char* name : {"base", "pages", "clean", "tune", "judge", "tidy"})
@@ -101,7 +101,7 @@ TEST_F(GraphCommand, AsSvg) {
     }
   }
   EXPECT_TRUE(open.empty());
-  EXPECT_EQ(Out({"graph", "-f", "svg", "-o", "p.svg"}), "");
+  EXPECT_EQ(Out({"graph", "--format", "svg", "-o", "p.svg"}), "");
   EXPECT_EQ(box.Read("p.svg"), svg);
 }
 
@@ -125,9 +125,9 @@ TEST_F(GraphCommand, WithTheStatusesOfARun) {
   EXPECT_EQ(graph["run"], first);
   EXPECT_EQ(graph["nodes"][1], json::parse(R"({"id":"pages","uses":"test.act","status":"run"})"));
   EXPECT_EQ(graph["edges"][4], json::parse(R"({"from":"tune","to":"tidy","kind":"order","ports":[]})"));
-  const std::string svg = Out({"graph", "--run", first, "-f", "svg"});
+  const std::string svg = Out({"graph", "--run", first, "--format", "svg"});
   EXPECT_NE(svg.find("<g class=\"run\"><title>pages: run</title>"), std::string::npos);
-  const std::string mermaid = Out({"graph", "--run", first, "-f", "mermaid"});
+  const std::string mermaid = Out({"graph", "--run", first, "--format", "mermaid"});
   EXPECT_NE(mermaid.find("\n  classDef run fill:#dcfce7,stroke:#15803d\n  class n1,n2 run\n"),
             std::string::npos)
       << mermaid;

@@ -181,7 +181,7 @@ parts/part.yaml:8:30: error: unknown parameter 'wrod'
   hint: did you mean 'word'?
   used by pipeline.yaml:10:11
 
-parts/part.yaml:12:17: error: with.do: expected one of write, sleep, hang, invalid, io, crash, kill, exit, garbage, close, nothing, gate, flaky, talk, daemon, nan, quiet-fail, env, token, tell, got 'tlak'
+parts/part.yaml:12:17: error: with.do: expected one of write, sleep, hang, invalid, io, crash, kill, exit, garbage, close, nothing, gate, flaky, talk, daemon, nan, quiet-fail, env, token, leak, tell, preempt, got 'tlak'
    12 |     with: { do: tlak }
       |                 ^~~~
   hint: did you mean 'talk'?

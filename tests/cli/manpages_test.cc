@@ -54,7 +54,8 @@ TEST(Manpages, APageSaysWhatHelpSays) {
   EXPECT_NE(gc.find(".TP\n\\fB\\-n\\fR, \\fB\\-\\-dry\\-run\\fR\nSay what would go, and remove nothing.\n"),
             std::string::npos)
       << gc;
-  EXPECT_NE(gc.find(".SH EXAMPLES\n.EX\n  genflow gc \\-\\-keep\\-last 10 \\-\\-dry\\-run\n.EE\n"),
+  EXPECT_NE(gc.find(".SH EXAMPLES\n.EX\n  genflow gc \\-\\-keep\\-last 10 \\-\\-dry\\-run\n  genflow gc "
+                    "\\-\\-keep\\-days 30\n.EE\n"),
             std::string::npos)
       << gc;
   const std::string runs = box.Read("man1/genflow-runs.1");

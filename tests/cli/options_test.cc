@@ -54,9 +54,12 @@ TEST_F(Options, PlanJson) {
   EXPECT_EQ(plan["stages"][0]["key"].get<std::string>().size(), 64u);
   json first = plan["stages"][0];
   first.erase("key");
-  EXPECT_EQ(first, json::parse(R"({"action": "run", "estimated_seconds": 0.0, "reasons": ["never ran before"],
+  EXPECT_EQ(first,
+            json::parse(
+                R"({"action": "run", "changes": [], "estimated_seconds": 0.0, "reasons": ["never ran before"],
                                    "stage": "a", "uses": "exec"})"));
-  EXPECT_EQ(plan["stages"][1], json::parse(R"({"action": "maybe", "estimated_seconds": 0.0, "key": "",
+  EXPECT_EQ(plan["stages"][1],
+            json::parse(R"({"action": "maybe", "changes": [], "estimated_seconds": 0.0, "key": "",
                                  "reasons": ["reads 'a', which will run"], "stage": "b", "uses": "exec"})"));
   EXPECT_FALSE(box.Exists(".genflow"));
 }

@@ -92,7 +92,7 @@ TEST(ConcurrentRuns, OfTheSameFileRunOnceAndTellTheOthersWhoRunsIt) {
       continue;
     }
     EXPECT_EQ(result.code, 4) << result.err;
-    EXPECT_NE(result.err.find("pipeline.yaml: is being run by run "), std::string::npos) << result.err;
+    EXPECT_NE(result.err.find("pipeline.yaml: is being run by "), std::string::npos) << result.err;
     EXPECT_NE(result.err.find("  hint: wait for it to finish, or stop it with `kill "), std::string::npos)
         << result.err;
     ++refused;

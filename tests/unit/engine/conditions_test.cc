@@ -192,8 +192,8 @@ TEST_F(Conditions, ASignalLeavesTimeForReactions) {
   const auto report = Run(pipeline);
   EXPECT_EQ(report.exit_code, kExitInterrupted);
   EXPECT_THAT(observer_.lines, ElementsAre("start a: never ran before", "skipped b: the run was stopped",
-                                           "interrupted a", "start stopped: its `if` is true: cancelled()",
-                                           "skipped failed: its `if` is false: failure()", "ran stopped"));
+                                           "interrupted a", "skipped failed: its `if` is false: failure()",
+                                           "start stopped: its `if` is true: cancelled()", "ran stopped"));
 }
 
 TEST_F(Conditions, ASecondSignalStopsReactionsToo) {
