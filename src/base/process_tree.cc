@@ -71,16 +71,19 @@ uint64_t MemoryOfTree(pid_t pid) {
   return bytes;
 }
 
-void KillMarked(const std::string& variable) {
+bool IsMarked(pid_t pid, const std::string& variable) {
+  const auto environment = ReadFile("/proc/" + std::to_string(pid) + "/environ", kEnvironment);
   const std::string needle = variable + '\0';
+  return environment.ok() &&
+         (environment->starts_with(needle) || environment->find('\0' + needle) != std::string::npos);
+}
+
+void KillMarked(const std::string& variable) {
   ForEachNumber("/proc", [&](pid_t pid) {
     if (pid == ::getpid()) return;
     const auto name = ReadFile("/proc/" + std::to_string(pid) + "/comm", kSmallFile);
     if (!name.ok() || Trim(*name) == kGuardianName) return;
-    const auto environment = ReadFile("/proc/" + std::to_string(pid) + "/environ", kEnvironment);
-    if (!environment.ok()) return;
-    if (environment->starts_with(needle) || environment->find('\0' + needle) != std::string::npos)
-      ::kill(pid, SIGKILL);
+    if (IsMarked(pid, variable)) ::kill(pid, SIGKILL);
   });
 }
 

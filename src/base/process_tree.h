@@ -13,6 +13,9 @@ namespace genflow {
 // counts for both. A process that ends meanwhile counts 0.
 uint64_t MemoryOfTree(pid_t pid);
 
+// Whether the environment of a process holds `variable` ("NAME=value"); false when it cannot be read.
+bool IsMarked(pid_t pid, const std::string& variable);
+
 // Kills (SIGKILL) every process whose environment holds `variable` ("NAME=value"), except this one and
 // guardians (which then kill what they guard, and end).
 void KillMarked(const std::string& variable);

@@ -319,14 +319,7 @@ void ReapOrphans(const std::vector<pid_t>& ours, const std::string& kill_with) {
   }
   std::fclose(list);
   for (const pid_t orphan : adopted) {
-    if (!kill_with.empty()) {
-      const auto environment = ReadFile("/proc/" + std::to_string(orphan) + "/environ", 16 << 20);
-      const std::string needle = kill_with + '\0';
-      if (environment.ok() &&
-          (environment->starts_with(needle) || environment->find('\0' + needle) != std::string::npos)) {
-        ::kill(orphan, SIGKILL);
-      }
-    }
+    if (!kill_with.empty() && IsMarked(orphan, kill_with)) ::kill(orphan, SIGKILL);
     int raw;
     ::waitpid(orphan, &raw, WNOHANG);
   }

@@ -193,4 +193,20 @@ Status CheckOutputs(const StageSpec& stage, const Attempt& attempt) {
   return Ok();
 }
 
+AttemptEnd EndOf(const Attempt& a, AttemptStatus status, const Error& error) {
+  AttemptEnd end;
+  end.status = status;
+  end.exit_code = a.exit.signal != 0 ? -1 : a.exit.code;
+  end.exit_signal = a.exit.signal;
+  if (status != AttemptStatus::kRun && status != AttemptStatus::kInterrupted) {
+    end.error_code = CodeName(error.code);
+    end.error_message = error.message;
+    end.error_hint = error.hint;
+  }
+  end.summary = a.summary;
+  end.peak_rss_bytes = a.exit.peak_rss_bytes;
+  end.cpu_seconds = a.exit.cpu_seconds;
+  return end;
+}
+
 }  // namespace genflow

@@ -71,4 +71,7 @@ Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int>
 // Before the outputs are sealed: required ones are there, and nothing else.
 Status CheckOutputs(const StageSpec& stage, const Attempt& attempt);
 
+// What the store records of an attempt that has ended. `error` counts where it failed or a gate said no.
+AttemptEnd EndOf(const Attempt& attempt, AttemptStatus status, const Error& error);
+
 }  // namespace genflow

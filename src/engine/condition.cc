@@ -149,6 +149,40 @@ const char* StageOutcomeName(StageOutcome outcome) {
   return "unknown";
 }
 
+StageOutcome OutcomeOfState(NodeState state) {
+  switch (state) {
+    case NodeState::kSucceeded:
+    case NodeState::kCached:
+      return StageOutcome::kSuccess;
+    case NodeState::kFailed:
+    case NodeState::kGateFailed:
+      return StageOutcome::kFailure;
+    case NodeState::kInterrupted:
+    case NodeState::kCancelled:
+      return StageOutcome::kCancelled;
+    default:
+      return StageOutcome::kSkipped;
+  }
+}
+
+std::string WhyNotStarted(NodeState state, const std::string& cause, NodeState cause_state) {
+  const std::string name = "'" + cause + "'";
+  const std::string start =
+      state == NodeState::kSkipped ? "needs " + name + ", which " : "not started, because " + name + " ";
+  switch (cause_state) {
+    case NodeState::kFailed:
+      return start + "failed";
+    case NodeState::kGateFailed:
+      return start + "said no";
+    case NodeState::kInterrupted:
+      return start + "was interrupted";
+    case NodeState::kSkipped:
+      return start + "is disabled by its `if`";
+    default:
+      return start + "did not finish";
+  }
+}
+
 std::string Decision::Reason() const {
   return "its `if` is false: " + text + (facts.empty() ? "" : " (" + facts + ")");
 }

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "config/pipeline.h"
+#include "graph/schedule.h"
 #include "store/store.h"
 
 namespace genflow {
@@ -16,6 +17,10 @@ namespace genflow {
 // GitHub's words. A cached stage is a success, a gate that said no a failure.
 enum class StageOutcome { kSuccess, kFailure, kCancelled, kSkipped };
 const char* StageOutcomeName(StageOutcome outcome);  // "success", "failure", "cancelled", "skipped"
+StageOutcome OutcomeOfState(NodeState state);
+// Why a stage in `state` did not start because of another: "needs 'tune', which failed", or "not started,
+// because 'tune' was interrupted".
+std::string WhyNotStarted(NodeState state, const std::string& cause, NodeState cause_state);
 
 // What a condition may ask, for one stage.
 struct RunKnowledge {

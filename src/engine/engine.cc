@@ -229,21 +229,7 @@ class Runner {
     return ReportSkipped(skipped);
   }
 
-  StageOutcome OutcomeOf(size_t node) const {
-    switch (schedule_->state(node)) {
-      case NodeState::kSucceeded:
-      case NodeState::kCached:
-        return StageOutcome::kSuccess;
-      case NodeState::kFailed:
-      case NodeState::kGateFailed:
-        return StageOutcome::kFailure;
-      case NodeState::kInterrupted:
-      case NodeState::kCancelled:
-        return StageOutcome::kCancelled;
-      default:
-        return StageOutcome::kSkipped;
-    }
-  }
+  StageOutcome OutcomeOf(size_t node) const { return OutcomeOfState(schedule_->state(node)); }
 
   RunKnowledge KnowledgeOf(size_t node) {
     RunKnowledge out;
@@ -580,22 +566,6 @@ class Runner {
 
   // --- Ends of attempts --------------------------------------------------------------------------------
 
-  AttemptEnd EndOf(const Attempt& a, AttemptStatus status, const Error& error) {
-    AttemptEnd end;
-    end.status = status;
-    end.exit_code = a.exit.signal != 0 ? -1 : a.exit.code;
-    end.exit_signal = a.exit.signal;
-    if (status != AttemptStatus::kRun && status != AttemptStatus::kInterrupted) {
-      end.error_code = CodeName(error.code);
-      end.error_message = error.message;
-      end.error_hint = error.hint;
-    }
-    end.summary = a.summary;
-    end.peak_rss_bytes = a.exit.peak_rss_bytes;
-    end.cpu_seconds = a.exit.cpu_seconds;
-    return end;
-  }
-
   void Account(size_t node) {
     Node& n = nodes_[node];
     n.result.seconds += clock_.Now() - n.attempt->started;
@@ -717,24 +687,10 @@ class Runner {
   std::string WhySkipped(size_t node) const {
     const auto cause = schedule_->cause(node);
     if (!cause) return "the run was stopped";
-    const std::string name = "'" + pipeline_.stages[*cause].id + "'";
     if (*cause == node)
       return nodes_[node].why_not.empty() ? "its `if` is false: " + pipeline_.stages[node].condition
                                           : nodes_[node].why_not;
-    const bool needs = schedule_->state(node) == NodeState::kSkipped;
-    const std::string start = needs ? "needs " + name + ", which " : "not started, because " + name + " ";
-    switch (schedule_->state(*cause)) {
-      case NodeState::kFailed:
-        return start + "failed";
-      case NodeState::kGateFailed:
-        return start + "said no";
-      case NodeState::kInterrupted:
-        return start + "was interrupted";
-      case NodeState::kSkipped:
-        return start + "is disabled by its `if`";
-      default:
-        return start + "did not finish";
-    }
+    return WhyNotStarted(schedule_->state(node), pipeline_.stages[*cause].id, schedule_->state(*cause));
   }
 
   // --- Timers ------------------------------------------------------------------------------------------
