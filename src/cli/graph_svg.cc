@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "cli/graph_view.h"
+#include "cli/markup.h"
 #include "cli/terminal.h"
 #include "graph/layout.h"
 
@@ -15,21 +16,9 @@ constexpr int kMargin = 16, kBoxHeight = 44, kLayerHeight = 92, kPadding = 14;
 // Of a character of the font used: it is monospaced, so that boxes fit wherever the picture is shown.
 constexpr double kNameWidth = 8.0, kUsesWidth = 6.7;
 
-std::string XmlText(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else if (static_cast<unsigned char>(c) >= 0x20 || c == '\t')
-      out += c;
-  }
-  return out;
+std::string XmlText(std::string text) {
+  std::erase_if(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t'; });
+  return EscapeMarkup(text, MarkupPlace::kAttribute);
 }
 
 std::string Number(double value) { return std::to_string(static_cast<long>(std::lround(value))); }

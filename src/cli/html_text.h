@@ -6,25 +6,13 @@
 #include <string_view>
 
 #include "cli/ci_outcome.h"
+#include "cli/markup.h"
 
 namespace genflow::cli {
 
 // Text for an element or a quoted attribute.
 inline std::string HtmlText(std::string_view text) {
-  std::string out;
-  for (const char c : CleanReportText(text)) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else
-      out += c;
-  }
-  return out;
+  return EscapeMarkup(CleanReportText(text), MarkupPlace::kAttribute);
 }
 
 // A coordinate.

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <ctime>
 
+#include "cli/markup.h"
+
 namespace genflow::cli {
 
 namespace {
@@ -13,20 +15,14 @@ namespace {
 constexpr size_t kLogLines = 100;  // of a failed stage
 
 // For text and attributes alike: line breaks are kept as references where a parser would lose them.
-std::string Escape(std::string_view text, bool attribute) {
+std::string Escape(std::string_view text, MarkupPlace place) {
+  const std::string escaped = EscapeMarkup(CleanReportText(text), place);
+  if (place == MarkupPlace::kElement) return escaped;
   std::string out;
-  for (const char c : CleanReportText(text)) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (attribute && c == '"')
-      out += "&quot;";
-    else if (attribute && c == '\n')
+  for (const char c : escaped) {
+    if (c == '\n')
       out += "&#10;";
-    else if (attribute && c == '\t')
+    else if (c == '\t')
       out += "&#9;";
     else
       out += c;
@@ -35,7 +31,7 @@ std::string Escape(std::string_view text, bool attribute) {
 }
 
 std::string Attribute(const char* name, std::string_view value) {
-  return std::string(" ") + name + "=\"" + Escape(value, true) + "\"";
+  return std::string(" ") + name + "=\"" + Escape(value, MarkupPlace::kAttribute) + "\"";
 }
 
 std::string Seconds(double seconds) {
@@ -116,14 +112,15 @@ class Suite {
                const std::string& text) {
     ++(element == "error" ? errors_ : failures_);
     cases_ += "      <" + element + Attribute("type", type) + Attribute("message", FirstLine(message)) + ">" +
-              Escape(text, false) + "</" + element + ">\n";
+              Escape(text, MarkupPlace::kElement) + "</" + element + ">\n";
   }
   void Skipped(const std::string& why) {
     ++skipped_;
     cases_ += "      <skipped" + Attribute("message", why) + "/>\n";
   }
   void Out(const std::string& text) {
-    if (!text.empty()) cases_ += "      <system-out>" + Escape(text, false) + "</system-out>\n";
+    if (!text.empty())
+      cases_ += "      <system-out>" + Escape(text, MarkupPlace::kElement) + "</system-out>\n";
   }
 
   void AddDiagnostic(const Diagnostic& diagnostic) {

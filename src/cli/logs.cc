@@ -173,18 +173,6 @@ int List(const Asked& asked, bool json) {
   return kExitOk;
 }
 
-// Copies what is new in the file to standard output.
-Status CopyNew(int fd) {
-  char buffer[1 << 16];
-  while (true) {
-    const ssize_t n = ::read(fd, buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return ErrnoError("log", errno);
-    if (n == 0) return Ok();
-    GF_CHECK_OK(WriteAll(STDOUT_FILENO, {buffer, static_cast<size_t>(n)}));
-  }
-}
-
 // Prints the log of the stage until the stage is at its end: the log of its newest attempt, and of the ones
 // that begin meanwhile. With an attempt's number, that one alone. The store is opened anew at each look,
 // which notices a run whose process was killed.
@@ -201,7 +189,7 @@ Status Follow(const Options& options, Asked asked) {
         log = Fd(::open(attempt->log.c_str(), O_RDONLY | O_CLOEXEC));
         if (!log.valid() && (errno != ENOENT || !running)) return ErrnoError(attempt->log, errno);
       }
-      if (log.valid()) GF_CHECK_OK(CopyNew(log.get()));
+      if (log.valid()) GF_CHECK_OK(CopyToOutput(log.get()));
       if (!running) {
         if (options.attempt > 0) return Ok();
         const AttemptInfo* next = asked.Find(number + 1);

@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "cli/json_output.h"
+#include "cli/markup.h"
 
 namespace genflow::cli {
 
@@ -88,21 +89,8 @@ nlohmann::json Counts(const RunReport& report) {
           {"skipped", count({StageStatus::kSkipped})}};
 }
 
-// Slack's three characters with a meaning.
-std::string SlackText(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else
-      out += c;
-  }
-  return out;
-}
+// Slack's three characters with a meaning are those of an element's text.
+std::string SlackText(const std::string& text) { return EscapeMarkup(text, MarkupPlace::kElement); }
 
 }  // namespace
 

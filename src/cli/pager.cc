@@ -105,6 +105,8 @@ bool WaitForPager(pid_t pid) {
   return !(WIFEXITED(status) && WEXITSTATUS(status) == kNotFound);
 }
 
+}  // namespace
+
 Status CopyToOutput(int fd) {
   char buffer[1 << 16];
   while (true) {
@@ -115,8 +117,6 @@ Status CopyToOutput(int fd) {
     GF_CHECK_OK(WriteAll(STDOUT_FILENO, {buffer, static_cast<size_t>(n)}));
   }
 }
-
-}  // namespace
 
 void AddPagerOption(CLI::App& command, bool* no_pager) {
   command.add_flag("--no-pager", *no_pager, "Print long answers straight, also on a terminal");

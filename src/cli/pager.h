@@ -19,7 +19,10 @@ void AddPagerOption(CLI::App& command, bool* no_pager);
 // started.
 void ShowText(const std::string& text, bool no_pager);
 
-// The same for what an open file still holds, however long it is.
+// Copies what an open file still holds to standard output.
+Status CopyToOutput(int fd);
+
+// ShowText for what an open file still holds, however long it is.
 Status ShowFile(int fd, bool no_pager);
 
 }  // namespace genflow::cli

@@ -11,18 +11,6 @@ namespace {
 
 constexpr std::string_view kOpen = "${{";
 
-NameValue Unknown() {
-  NameValue out;
-  out.state = NameValue::State::kUnknown;
-  return out;
-}
-
-NameValue Found(nlohmann::json value) {
-  NameValue out;
-  out.value = std::move(value);
-  return out;
-}
-
 // What a condition says where one stage has ended in a way that gives no outputs, and nothing else is known.
 class WithoutStage : public ExprNames {
  public:
@@ -32,26 +20,26 @@ class WithoutStage : public ExprNames {
   NameValue Param(const std::string& name) override { return Captured("params." + name); }
   NameValue Env(const std::string& name) override { return Captured("env." + name); }
   NameValue Matrix(const std::string& name) override { return Captured("matrix." + name); }
-  NameValue Secret(const std::string&) override { return Unknown(); }
-  NameValue Output(const std::string&, const std::string&) override { return Unknown(); }
-  NameValue StageMetric(const std::string&, const std::string&) override { return Unknown(); }
+  NameValue Secret(const std::string&) override { return NameValue::Unknown(); }
+  NameValue Output(const std::string&, const std::string&) override { return NameValue::Unknown(); }
+  NameValue StageMetric(const std::string&, const std::string&) override { return NameValue::Unknown(); }
   NameValue StageOutcome(const std::string& stage) override {
     const auto found = condition_.stages.find(stage);
     const bool it = found != condition_.stages.end() &&
                     std::find(found->second.begin(), found->second.end(), id_) != found->second.end();
-    return it ? Found(outcome_) : Unknown();
+    return it ? NameValue::Found(outcome_) : NameValue::Unknown();
   }
   NameValue Status(const std::string& function) override {
-    if (function == "always") return Found(true);
-    if (function == "success") return Found(false);
-    if (function == "failure" && std::string_view(outcome_) == "failure") return Found(true);
-    return Unknown();
+    if (function == "always") return NameValue::Found(true);
+    if (function == "success") return NameValue::Found(false);
+    if (function == "failure" && std::string_view(outcome_) == "failure") return NameValue::Found(true);
+    return NameValue::Unknown();
   }
 
  private:
   NameValue Captured(const std::string& name) const {
     const auto found = condition_.values.find(name);
-    return found == condition_.values.end() ? Unknown() : Found(found->second);
+    return found == condition_.values.end() ? NameValue::Unknown() : NameValue::Found(found->second);
   }
 
   const RunCondition& condition_;
@@ -119,14 +107,14 @@ std::vector<const StageHead*> Scope::ConditionStages(const std::string& stage, b
 
 NameValue Scope::StageOutcome(const std::string& stage) {
   if ((allow_ & kRun) == 0) return Refuse("outcomes of stages");
-  NameValue out = Unknown();
+  NameValue out = NameValue::Unknown();
   if (!ConditionStages(stage, false, &out).empty()) condition_->asks_status = true;
   return out;
 }
 
 NameValue Scope::StageMetric(const std::string& stage, const std::string&) {
   if ((allow_ & kRun) == 0) return Refuse("metrics of stages");
-  NameValue out = Unknown();
+  NameValue out = NameValue::Unknown();
   ConditionStages(stage, true, &out);
   return out;
 }
@@ -134,7 +122,7 @@ NameValue Scope::StageMetric(const std::string& stage, const std::string&) {
 NameValue Scope::Status(const std::string& function) {
   if ((allow_ & kRun) == 0) return Refuse(function + "()");
   if (function != "success") condition_->asks_status = condition_->reacts = true;
-  return Unknown();
+  return NameValue::Unknown();
 }
 
 std::optional<bool> Scope::Condition(const YamlNode& node, std::string* text) {

@@ -39,6 +39,10 @@ struct NameValue {
   nlohmann::json value;       // kFound
   std::string message, hint;  // kRefused: what to report; kUnset: `message` is what is not set
   bool at_port = false;       // kRefused by Output(): the port is at fault, not the stage
+
+  static NameValue Found(nlohmann::json value);
+  static NameValue Unknown();
+  static NameValue Refused(std::string message, std::string hint = {});
 };
 
 // What names mean where an expression stands.

@@ -21,14 +21,29 @@ std::string FormatNumber(double value) {
   return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
 }
 
-NameValue RefusedHere(const std::string& what) {
+NameValue RefusedHere(const std::string& what) { return NameValue::Refused(what + " cannot be used here"); }
+
+}  // namespace
+
+NameValue NameValue::Found(nlohmann::json value) {
   NameValue out;
-  out.state = NameValue::State::kRefused;
-  out.message = what + " cannot be used here";
+  out.value = std::move(value);
   return out;
 }
 
-}  // namespace
+NameValue NameValue::Unknown() {
+  NameValue out;
+  out.state = State::kUnknown;
+  return out;
+}
+
+NameValue NameValue::Refused(std::string message, std::string hint) {
+  NameValue out;
+  out.state = State::kRefused;
+  out.message = std::move(message);
+  out.hint = std::move(hint);
+  return out;
+}
 
 NameValue ExprNames::Matrix(const std::string&) { return RefusedHere("values of a matrix"); }
 NameValue ExprNames::StageOutcome(const std::string&) { return RefusedHere("outcomes of stages"); }

@@ -1,8 +1,8 @@
 #include "config/stage_ref.h"
 
 #include <algorithm>
-#include <cstdio>
 
+#include "base/percent.h"
 #include "base/strings.h"
 #include "config/yaml_tree.h"
 
@@ -76,19 +76,7 @@ size_t FindPortDot(std::string_view text) {
   return text.find('.', close == std::string_view::npos || text.find('[') > close ? 0 : close);
 }
 
-std::string EscapeMatrixValue(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (IsPlain(c)) {
-      out += c;
-      continue;
-    }
-    char escaped[4];
-    std::snprintf(escaped, sizeof escaped, "%%%02X", static_cast<unsigned char>(c));
-    out += escaped;
-  }
-  return out;
-}
+std::string EscapeMatrixValue(std::string_view text) { return PercentEncode(text, IsPlain); }
 
 std::string MatrixSuffix(const std::vector<MatrixValue>& values) {
   std::string out;

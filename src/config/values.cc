@@ -39,19 +39,12 @@ const std::string* WrittenValue(const LoadState& state, std::string_view express
   return nullptr;
 }
 
-NameValue Refused(std::string message, std::string hint = {}) {
-  NameValue out;
-  out.state = NameValue::State::kRefused;
-  out.message = std::move(message);
-  out.hint = std::move(hint);
-  return out;
-}
-
 }  // namespace
 
 NameValue Scope::Refuse(const std::string& what) const {
-  return Refused(what + " cannot be used in " + place_,
-                 place_ == "run" && what == "secrets" ? "pass it through env: and use the variable" : "");
+  return NameValue::Refused(
+      what + " cannot be used in " + place_,
+      place_ == "run" && what == "secrets" ? "pass it through env: and use the variable" : "");
 }
 
 NameValue Scope::Param(const std::string& name) {
@@ -62,16 +55,16 @@ NameValue Scope::Param(const std::string& name) {
     if (const auto first = state_->params.find(name.substr(0, dash));
         dash != std::string::npos && first != state_->params.end()) {
       first->second.used = true;
-      return Refused("unknown parameter '" + name + "'", "a subtraction needs spaces around '-'");
+      return NameValue::Refused("unknown parameter '" + name + "'", "a subtraction needs spaces around '-'");
     }
     const auto names = KeysOf(state_->params);
     // What was probably meant is not reported as unused as well.
     if (const auto near = state_->Nearest(name, names)) state_->params[*near].used = true;
-    return Refused("unknown parameter '" + name + "'",
-                   state_->DidYouMean(name, names, "define it under params:"));
+    return NameValue::Refused("unknown parameter '" + name + "'",
+                              state_->DidYouMean(name, names, "define it under params:"));
   }
   found->second.used = true;
-  if (found->second.bad) return Refused("");
+  if (found->second.bad) return NameValue::Refused("");
   NameValue out;
   out.value = found->second.value;
   return Captured("params." + name, std::move(out));
@@ -90,7 +83,7 @@ NameValue Scope::Env(const std::string& name) {
     out.state = NameValue::State::kUnset;
     out.message = "the environment variable '" + name + "' is not set";
   } else if (HasPlaceholder(*value)) {
-    return Refused("the environment variable '" + name + "' cannot hold '${{'");
+    return NameValue::Refused("the environment variable '" + name + "' cannot hold '${{'");
   } else {
     out.value = *std::move(value);
   }
@@ -100,7 +93,7 @@ NameValue Scope::Env(const std::string& name) {
 NameValue Scope::Secret(const std::string& name) {
   if ((allow_ & kSecrets) == 0) return Refuse("secrets");
   if (!IsIdentifier(name, false))
-    return Refused("'" + name + "' cannot name a secret", "use letters, digits and _");
+    return NameValue::Refused("'" + name + "' cannot name a secret", "use letters, digits and _");
   if (secrets_ != nullptr) secrets_->insert(name);
   auto known = state_->secrets.find(name);
   if (known == state_->secrets.end()) {
@@ -112,7 +105,8 @@ NameValue Scope::Secret(const std::string& name) {
       value = text;
     }
     if (!value && state_->options.require_secrets) {
-      return Refused("the secret '" + name + "' is not set", "set the environment variable " + variable);
+      return NameValue::Refused("the secret '" + name + "' is not set",
+                                "set the environment variable " + variable);
     }
     if (!value) {
       state_->Warn(position_, "the secret '" + name + "' is not set",
@@ -147,8 +141,8 @@ NameValue Scope::Matrix(const std::string& name) {
   if ((allow_ & kMatrix) == 0) return Refuse("values of a matrix");
   const StageHead* stage = state_->current;
   if (stage == nullptr || !(stage->is_child || stage->bad_matrix))
-    return Refused("the stage has no matrix", "give it one: matrix: { " + name + ": [1, 2] }");
-  if (stage->bad_matrix) return Refused("");
+    return NameValue::Refused("the stage has no matrix", "give it one: matrix: { " + name + ": [1, 2] }");
+  if (stage->bad_matrix) return NameValue::Refused("");
   NameValue out;
   for (const auto& value : stage->matrix) {
     if (value.name != name) continue;
@@ -158,8 +152,8 @@ NameValue Scope::Matrix(const std::string& name) {
   std::vector<std::string> names;
   for (const auto& value : state_->MatrixNames(*stage)) names.push_back(value);
   if (std::find(names.begin(), names.end(), name) == names.end())
-    return Refused("the matrix has no '" + name + "'",
-                   state_->DidYouMean(name, names, "it has " + Join(names, ", ")));
+    return NameValue::Refused("the matrix has no '" + name + "'",
+                              state_->DidYouMean(name, names, "it has " + Join(names, ", ")));
   out.state = NameValue::State::kUnset;
   out.message = "the combination " + MatrixSuffix(stage->matrix) + " has no '" + name + "'";
   return out;
@@ -168,37 +162,37 @@ NameValue Scope::Matrix(const std::string& name) {
 NameValue Scope::Output(const std::string& stage, const std::string& port) {
   if ((allow_ & (kOutputs | kRun)) == 0) return Refuse("outputs of stages");
   const auto named = state_->FindStages(stage);
-  if (named.heads.empty()) return Refused(named.problem, named.hint);
+  if (named.heads.empty()) return NameValue::Refused(named.problem, named.hint);
   const StageHead* head = named.heads.front();
   if (named.heads.size() > 1) {
-    return Refused(
+    return NameValue::Refused(
         "'" + stage + "' is " + std::to_string(named.heads.size()) + " stages of a matrix",
         "name one: stages['" + head->id + "'].outputs." + port + ", or take them all at an input port");
   }
-  if (!head->known() || head->bad_matrix) return Refused("");
+  if (!head->known() || head->bad_matrix) return NameValue::Refused("");
   const auto type = LoadState::OutputType(*head, port);
   if (!type) {
     const auto names = LoadState::OutputNames(*head);
-    NameValue out =
-        Refused("stage '" + stage + "' has no output '" + port + "'",
-                state_->DidYouMean(
-                    port, names, names.empty() ? "it has no outputs" : "its outputs: " + Join(names, ", ")));
+    NameValue out = NameValue::Refused(
+        "stage '" + stage + "' has no output '" + port + "'",
+        state_->DidYouMean(port, names,
+                           names.empty() ? "it has no outputs" : "its outputs: " + Join(names, ", ")));
     out.at_port = true;
     return out;
   }
   InputRef source{"", head->id, port, *type, position_, false, {}};
   if (head->include != nullptr) {
     const auto& inner = head->include->outputs.at(port);
-    if (inner.empty()) return Refused("");
+    if (inner.empty()) return NameValue::Refused("");
     if (inner.size() > 1)
-      return Refused("'" + stage + "." + port + "' is " + std::to_string(inner.size()) + " artifacts",
-                     "take them all at an input port");
+      return NameValue::Refused(
+          "'" + stage + "." + port + "' is " + std::to_string(inner.size()) + " artifacts",
+          "take them all at an input port");
     source.source_stage = inner.front().source_stage;
     source.source_port = inner.front().source_port;
   }
   if ((allow_ & kRun) != 0) {
-    NameValue out;
-    out.state = NameValue::State::kUnknown;
+    NameValue out = NameValue::Unknown();
     ConditionStages(stage, true, &out);
     return out;
   }

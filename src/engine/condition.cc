@@ -16,26 +16,6 @@ using nlohmann::json;
 constexpr uint64_t kMaxReport = 64u << 20;
 constexpr size_t kNamesShown = 8;
 
-NameValue Found(json value) {
-  NameValue out;
-  out.value = std::move(value);
-  return out;
-}
-
-NameValue Unknown() {
-  NameValue out;
-  out.state = NameValue::State::kUnknown;
-  return out;
-}
-
-NameValue Refused(std::string message, std::string hint = {}) {
-  NameValue out;
-  out.state = NameValue::State::kRefused;
-  out.message = std::move(message);
-  out.hint = std::move(hint);
-  return out;
-}
-
 std::string ShowNumber(double value) {
   char buffer[40];
   return {buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr};
@@ -49,19 +29,19 @@ class Names : public ExprNames {
   NameValue Param(const std::string& name) override { return Captured("params." + name); }
   NameValue Env(const std::string& name) override { return Captured("env." + name); }
   NameValue Matrix(const std::string& name) override { return Captured("matrix." + name); }
-  NameValue Secret(const std::string&) override { return Refused("secrets cannot be used in if"); }
+  NameValue Secret(const std::string&) override { return NameValue::Refused("secrets cannot be used in if"); }
 
   NameValue Output(const std::string& stage, const std::string& port) override {
     const auto* ids = Find(stage);
     if (ids == nullptr || knowledge_.outcome(ids->front()) != StageOutcome::kSuccess)
       return NotThere(stage, ids);
     const auto path = knowledge_.output(ids->front(), port);
-    return Found(path ? json(*path) : json());
+    return NameValue::Found(path ? json(*path) : json());
   }
 
   NameValue StageOutcome(const std::string& stage) override {
     const auto* ids = Find(stage);
-    if (ids == nullptr) return Unknown();
+    if (ids == nullptr) return NameValue::Unknown();
     // Of several children: failure before cancelled before skipped before success.
     const auto rank = [](genflow::StageOutcome outcome) {
       using enum genflow::StageOutcome;
@@ -73,7 +53,7 @@ class Names : public ExprNames {
     }
     const char* word = StageOutcomeName(worst);
     Note("stages." + stage + ".outcome is " + word);
-    return Found(word);
+    return NameValue::Found(word);
   }
 
   NameValue StageMetric(const std::string& stage, const std::string& name) override {
@@ -81,7 +61,7 @@ class Names : public ExprNames {
     if (ids == nullptr || knowledge_.outcome(ids->front()) != genflow::StageOutcome::kSuccess)
       return NotThere(stage, ids);
     const auto metrics = knowledge_.metrics(ids->front());
-    if (!metrics.ok()) return Refused(metrics.error().message, metrics.error().hint);
+    if (!metrics.ok()) return NameValue::Refused(metrics.error().message, metrics.error().hint);
     const auto found = metrics->find(name);
     if (found == metrics->end()) {
       std::vector<std::string> names;
@@ -92,20 +72,21 @@ class Names : public ExprNames {
         names.resize(kNamesShown);
         names.push_back("...");
       }
-      return Refused("'" + ids->front() + "' has no metric '" + name + "'",
-                     near         ? "did you mean '" + *near + "'?"
-                     : count == 0 ? "it has no metrics: neither a report nor values reported while it ran"
-                                  : "it has " + Join(names, ", "));
+      return NameValue::Refused("'" + ids->front() + "' has no metric '" + name + "'",
+                                near ? "did you mean '" + *near + "'?"
+                                : count == 0
+                                    ? "it has no metrics: neither a report nor values reported while it ran"
+                                    : "it has " + Join(names, ", "));
     }
     Note("stages." + stage + ".metrics." + name + " is " + ShowNumber(found->second));
-    return Found(found->second);
+    return NameValue::Found(found->second);
   }
 
   NameValue Status(const std::string& function) override {
-    if (function == "always") return Found(true);
-    if (function == "cancelled") return Found(knowledge_.cancelled);
-    if (function == "failure") return Found(knowledge_.ancestor_failed);
-    return Found(knowledge_.needs_succeeded && !knowledge_.cancelled);
+    if (function == "always") return NameValue::Found(true);
+    if (function == "cancelled") return NameValue::Found(knowledge_.cancelled);
+    if (function == "failure") return NameValue::Found(knowledge_.ancestor_failed);
+    return NameValue::Found(knowledge_.needs_succeeded && !knowledge_.cancelled);
   }
 
   std::string facts() const { return Join(facts_, ", "); }
@@ -113,7 +94,7 @@ class Names : public ExprNames {
  private:
   NameValue Captured(const std::string& name) const {
     const auto found = condition_.values.find(name);
-    return Found(found == condition_.values.end() ? json() : found->second);
+    return NameValue::Found(found == condition_.values.end() ? json() : found->second);
   }
   const std::vector<std::string>* Find(const std::string& stage) const {
     const auto found = condition_.stages.find(stage);
@@ -122,7 +103,7 @@ class Names : public ExprNames {
   NameValue NotThere(const std::string& stage, const std::vector<std::string>* ids) {
     if (ids != nullptr)
       Note("stages." + stage + ".outcome is " + StageOutcomeName(knowledge_.outcome(ids->front())));
-    return Unknown();
+    return NameValue::Unknown();
   }
   void Note(std::string fact) {
     if (std::find(facts_.begin(), facts_.end(), fact) == facts_.end()) facts_.push_back(std::move(fact));

@@ -2,27 +2,17 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstdio>
 
+#include "base/percent.h"
 #include "base/strings.h"
 
 namespace genflow {
 
 namespace {
 
-std::string PercentEncoded(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (std::isalnum(static_cast<unsigned char>(c)) ||
-        std::string_view("-_.~").find(c) != std::string_view::npos) {
-      out += c;
-      continue;
-    }
-    char escaped[4];
-    std::snprintf(escaped, sizeof escaped, "%%%02X", static_cast<unsigned char>(c));
-    out += escaped;
-  }
-  return out;
+bool IsUnreserved(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) ||
+         std::string_view("-_.~").find(c) != std::string_view::npos;
 }
 
 std::string Base64(std::string_view text) {
@@ -48,7 +38,7 @@ Masker::Masker(const Pipeline& pipeline) {
         nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     needles_.push_back(value);
     needles_.push_back(json.substr(1, json.size() - 2));
-    needles_.push_back(PercentEncoded(value));
+    needles_.push_back(PercentEncode(value, IsUnreserved));
     needles_.push_back(Base64(value));
     if (value.find('\n') == std::string::npos) continue;
     for (const std::string_view line : Split(value, '\n')) {

@@ -3,11 +3,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <ctime>
 #include <random>
+#include <utility>
 
 #include "base/files.h"
+#include "base/percent.h"
 #include "base/sha256.h"
 #include "store/impl.h"
 
@@ -34,18 +35,12 @@ std::string RandomName(size_t length) {
 }
 
 std::string SafeName(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '_' || c == '-' || (c == '.' && !out.empty());
-    if (plain) {
-      out += c;
-    } else {
-      char escaped[4];
-      std::snprintf(escaped, sizeof escaped, "%%%02X", static_cast<unsigned char>(c));
-      out += escaped;
-    }
-  }
+  bool first = true;
+  std::string out = PercentEncode(text, [&first](char c) {
+    const bool inner = !std::exchange(first, false);
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || (c == '.' && inner);
+  });
   if (out.size() > 150) out = out.substr(0, 100) + "-" + Sha256Hex(text).substr(0, 32);
   return out;
 }
