@@ -9,8 +9,7 @@
 
 #include "engine/engine.h"
 #include "engine/retry.h"
-#include "fake_executor.h"
-#include "testing/scratch.h"
+#include "engine_fixture.h"
 
 namespace genflow {
 namespace {
@@ -18,35 +17,20 @@ namespace {
 namespace fs = std::filesystem;
 using testing::ElementsAre;
 
-class Recorder : public Observer {
+class Recorder : public LineRecorder {
  public:
-  void StageStarted(const StageStart& start, double) override {
-    lines.push_back("start " + start.stage + ": " + start.reason);
-  }
   void StageRetries(const std::string& stage, int, double delay, const Error&, double) override {
     lines.push_back("retry " + stage);
     delays.push_back(delay);
   }
-  void StageFinished(const StageResult& r, double) override {
-    std::string line = std::string(StageStatusName(r.status)) + " " + r.stage;
-    if (r.status == StageStatus::kSkipped) line += ": " + r.reason;
-    if (r.error) line += ": " + r.error->ToString();
-    lines.push_back(line);
-  }
-  std::vector<std::string> lines;
   std::vector<double> delays;
+
+ private:
+  std::string TextOf(const Error& error) const override { return error.ToString(); }
 };
 
-class Conditions : public testing::Test {
+class Conditions : public EngineFixture<Recorder> {
  protected:
-  void SetUp() override {
-    auto store = Store::Open(dir_ / ".genflow");
-    ASSERT_TRUE(store.ok()) << store.error().ToString();
-    store_.emplace(*std::move(store));
-    options_.pools.cpus = 4;
-    options_.grace = 10;
-  }
-
   // Each stage is "id: more keys of the stage in flow style", an exec stage with the output `o`.
   Pipeline Load(const std::vector<std::pair<std::string, std::string>>& stages) {
     std::string text = "name: test\nparams: { limit: 20 }\nstages:\n";
@@ -55,18 +39,7 @@ class Conditions : public testing::Test {
               (more.find("out:") == std::string::npos ? ", out: { o: file }" : "") +
               (more.empty() ? "" : ", " + more) + " }\n";
     }
-    LoadOptions load;
-    load.catalog = &catalog_;
-    auto loaded = ParsePipeline(text, dir_ / "pipeline.yaml", load);
-    EXPECT_TRUE(loaded.pipeline.has_value()) << RenderDiagnostics(loaded.diagnostics) << text;
-    return *std::move(loaded.pipeline);
-  }
-
-  RunReport Run(const Pipeline& pipeline) {
-    observer_.lines.clear();
-    auto report = RunPipeline(pipeline, *store_, options_, executor_, clock_, observer_);
-    EXPECT_TRUE(report.ok()) << report.error().ToString();
-    return report.ok() ? *report : RunReport();
+    return Parse(text);
   }
 
   std::vector<std::string> Plan(const Pipeline& pipeline) {
@@ -86,15 +59,6 @@ class Conditions : public testing::Test {
     for (const auto& [name, value] : metrics) script.reports.push_back(event::Metric{0, name, value, step++});
     executor_.scripts[stage] = {script};
   }
-
-  const ScratchFolder scratch_;
-  const fs::path dir_ = scratch_.path();
-  Catalog catalog_;
-  std::optional<Store> store_;
-  FakeClock clock_;
-  FakeExecutor executor_{clock_};
-  Recorder observer_;
-  RunOptions options_;
 };
 
 TEST_F(Conditions, AMetricDecides) {

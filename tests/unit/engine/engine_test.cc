@@ -7,8 +7,7 @@
 
 #include <csignal>
 
-#include "fake_executor.h"
-#include "testing/scratch.h"
+#include "engine_fixture.h"
 
 namespace genflow {
 namespace {
@@ -16,11 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::ElementsAre;
 
-class Recorder : public Observer {
+class Recorder : public LineRecorder {
  public:
-  void StageStarted(const StageStart& start, double) override {
-    lines.push_back("start " + start.stage + ": " + start.reason);
-  }
   void StageRetries(const std::string& stage, int, double delay, const Error& error, double) override {
     lines.push_back("retry " + stage + " in " + std::to_string(static_cast<int>(delay)) + ": " +
                     error.message);
@@ -28,25 +24,10 @@ class Recorder : public Observer {
   void StageWaits(const std::string& stage, const std::string& what, double) override {
     lines.push_back("wait " + stage + ": " + what);
   }
-  void StageFinished(const StageResult& r, double) override {
-    std::string line = std::string(StageStatusName(r.status)) + " " + r.stage;
-    if (r.status == StageStatus::kSkipped) line += ": " + r.reason;
-    if (r.error) line += ": " + r.error->message;
-    lines.push_back(line);
-  }
-  std::vector<std::string> lines;
 };
 
-class EngineTest : public testing::Test {
+class EngineTest : public EngineFixture<Recorder> {
  protected:
-  void SetUp() override {
-    auto store = Store::Open(dir_ / ".genflow");
-    ASSERT_TRUE(store.ok()) << store.error().ToString();
-    store_.emplace(*std::move(store));
-    options_.pools.cpus = 4;
-    options_.grace = 10;
-  }
-
   // Each line of `stages` is "id: more keys of the stage in flow style", an exec stage with the output `o`.
   Pipeline Load(const std::vector<std::pair<std::string, std::string>>& stages) {
     std::string text = "name: test\nstages:\n";
@@ -54,29 +35,8 @@ class EngineTest : public testing::Test {
       text += "  " + id + ": { uses: exec, with: { run: '" + id + "' }, out: { o: file }" +
               (more.empty() ? "" : ", " + more) + " }\n";
     }
-    LoadOptions load;
-    load.catalog = &catalog_;
-    auto loaded = ParsePipeline(text, dir_ / "pipeline.yaml", load);
-    EXPECT_TRUE(loaded.pipeline.has_value()) << RenderDiagnostics(loaded.diagnostics) << text;
-    return *std::move(loaded.pipeline);
+    return Parse(text);
   }
-
-  RunReport Run(const Pipeline& pipeline) {
-    observer_.lines.clear();
-    executor_.history.clear();
-    auto report = RunPipeline(pipeline, *store_, options_, executor_, clock_, observer_);
-    EXPECT_TRUE(report.ok()) << report.error().ToString();
-    return report.ok() ? *report : RunReport();
-  }
-
-  const ScratchFolder scratch_;
-  const fs::path dir_ = scratch_.path();
-  Catalog catalog_;
-  std::optional<Store> store_;
-  FakeClock clock_;
-  FakeExecutor executor_{clock_};
-  Recorder observer_;
-  RunOptions options_;
 };
 
 TEST_F(EngineTest, ChainRunsInOrderAndIsCachedAfterwards) {
