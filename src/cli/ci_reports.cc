@@ -56,17 +56,17 @@ void CiObserver::RunStarted(const RunHeader& header, double now) {
   outcome_.report->run = header.run;
   outcome_.report->pipeline = header.pipeline;
   outcome_.report->status = RunStatus::kFailed;
-  view_.RunStarted(header, now);
+  ForwardingObserver::RunStarted(header, now);
 }
 
 void CiObserver::StageFinished(const StageResult& result, double now) {
   if (outcome_.report) outcome_.report->stages.push_back(result);
-  view_.StageFinished(result, now);
+  ForwardingObserver::StageFinished(result, now);
 }
 
 void CiObserver::RunFinished(const RunReport& report, double now) {
   outcome_.report = report;
-  view_.RunFinished(report, now);
+  ForwardingObserver::RunFinished(report, now);
 }
 
 int WriteCiReports(const CiOptions& options, const CiEnvironment& environment, const RunOutcome& outcome,

@@ -7,6 +7,7 @@
 
 #include "cli/ci_console.h"
 #include "cli/ci_outcome.h"
+#include "cli/forwarding_observer.h"
 #include "engine/observer.h"
 
 namespace genflow::cli {
@@ -17,33 +18,16 @@ struct CiOptions {
 void AddCiOptions(CLI::App& command, CiOptions& options);
 
 // Passes on what it sees, and remembers how stages ended: what is left of a run that the store fails under.
-class CiObserver : public Observer {
+class CiObserver : public ForwardingObserver {
  public:
   // `view` and `outcome` must outlive it.
-  CiObserver(Observer& view, RunOutcome& outcome) : view_(view), outcome_(outcome) {}
+  CiObserver(Observer& view, RunOutcome& outcome) : ForwardingObserver(view), outcome_(outcome) {}
 
   void RunStarted(const RunHeader& header, double now) override;
-  void StageStarted(const StageStart& start, double now) override { view_.StageStarted(start, now); }
-  void Progress(const StageProgress& progress, double now) override { view_.Progress(progress, now); }
-  void Metric(const StageMetric& metric, double now) override { view_.Metric(metric, now); }
-  void Log(const StageLog& log, double now) override { view_.Log(log, now); }
-  void StageRetries(const std::string& stage, int attempt, double delay, const Error& error,
-                    double now) override {
-    view_.StageRetries(stage, attempt, delay, error, now);
-  }
-  void StageWaits(const std::string& stage, const std::string& for_what, double now) override {
-    view_.StageWaits(stage, for_what, now);
-  }
   void StageFinished(const StageResult& result, double now) override;
-  void Stopping(int signal, bool forced, double grace, double now) override {
-    view_.Stopping(signal, forced, grace, now);
-  }
-  void Notice(const std::string& text) override { view_.Notice(text); }
   void RunFinished(const RunReport& report, double now) override;
-  double Tick(double now) override { return view_.Tick(now); }
 
  private:
-  Observer& view_;
   RunOutcome& outcome_;
 };
 

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "base/files.h"
+#include "cli/forwarding_observer.h"
 #include "cli/json_output.h"
 
 namespace genflow::cli {
@@ -24,55 +25,46 @@ fs::path ProgressPath(const fs::path& store_root, const std::string& run) {
   return store_root / "logs" / run / "progress.json";
 }
 
-class ProgressFile : public Observer {
+class ProgressFile : public ForwardingObserver {
  public:
-  explicit ProgressFile(std::unique_ptr<Observer> next) : next_(std::move(next)) {}
+  explicit ProgressFile(std::unique_ptr<Observer> next) : ForwardingObserver(*next), next_(std::move(next)) {}
   ~ProgressFile() override { Remove(); }
 
   void RunStarted(const RunHeader& header, double now) override {
     path_ = ProgressPath(header.store, header.run);
     progress_.stages = header.stages.size();
     next_write_ = now + kInterval;
-    next_->RunStarted(header, now);
+    ForwardingObserver::RunStarted(header, now);
   }
   void StageStarted(const StageStart& start, double now) override {
     progress_.running.erase(start.stage);
-    next_->StageStarted(start, now);
+    ForwardingObserver::StageStarted(start, now);
     Changed(now);
   }
   void Progress(const StageProgress& progress, double now) override {
     progress_.running[progress.stage] = progress;
-    next_->Progress(progress, now);
+    ForwardingObserver::Progress(progress, now);
     Changed(now);
   }
-  void Metric(const StageMetric& metric, double now) override { next_->Metric(metric, now); }
-  void Log(const StageLog& log, double now) override { next_->Log(log, now); }
   void StageRetries(const std::string& stage, int attempt, double delay, const Error& error,
                     double now) override {
     progress_.running.erase(stage);
-    next_->StageRetries(stage, attempt, delay, error, now);
+    ForwardingObserver::StageRetries(stage, attempt, delay, error, now);
     Changed(now);
-  }
-  void StageWaits(const std::string& stage, const std::string& for_what, double now) override {
-    next_->StageWaits(stage, for_what, now);
   }
   void StageFinished(const StageResult& result, double now) override {
     progress_.running.erase(result.stage);
     ++progress_.finished;
-    next_->StageFinished(result, now);
+    ForwardingObserver::StageFinished(result, now);
     Changed(now);
   }
-  void Stopping(int signal, bool forced, double grace, double now) override {
-    next_->Stopping(signal, forced, grace, now);
-  }
-  void Notice(const std::string& text) override { next_->Notice(text); }
   void RunFinished(const RunReport& report, double now) override {
     Remove();
-    next_->RunFinished(report, now);
+    ForwardingObserver::RunFinished(report, now);
   }
   double Tick(double now) override {
     if (now >= next_write_ && changed_) Write(now);
-    return std::min(next_->Tick(now), changed_ ? next_write_ : kNever);
+    return std::min(ForwardingObserver::Tick(now), changed_ ? next_write_ : kNever);
   }
 
  private:

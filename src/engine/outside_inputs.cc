@@ -61,21 +61,16 @@ class Resolver {
         if (!input.outside) continue;
         const Status found = Find(input);
         if (found.ok() || (input.outside->optional && found.error().code == Code::kNotFound)) continue;
-        Report(input, found.error());
+        Report(stage, input, found.error());
       }
     }
     return std::move(diagnostics_);
   }
 
  private:
-  void Report(const InputRef& input, const Error& error) {
+  void Report(const StageSpec& stage, const InputRef& input, const Error& error) {
     std::string hint = error.hint;
-    const StageSpec* stage = nullptr;
-    for (const auto& candidate : pipeline_.stages) {
-      for (const auto& other : candidate.inputs) stage = &other == &input ? &candidate : stage;
-    }
-    const PortInfo* port =
-        stage != nullptr && stage->info != nullptr ? stage->info->FindInput(input.port) : nullptr;
+    const PortInfo* port = stage.info != nullptr ? stage.info->FindInput(input.port) : nullptr;
     if (error.code == Code::kNotFound && (port == nullptr || port->optional)) {
       hint += std::string(hint.empty() ? "" : "; ") + "`optional: true` goes on without it";
     }
