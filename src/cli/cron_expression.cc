@@ -138,17 +138,23 @@ long OffsetAt(std::time_t time) {
   return local.tm_gmtoff;
 }
 
+// What a clock on the wall shows; `summer` as tm_isdst has it: 1, 0, or -1 where that is not known.
+struct tm OnTheWall(int year, int month, int day, int hour, int minute, int summer) {
+  struct tm local {};
+  local.tm_year = year - 1900;
+  local.tm_mon = month - 1;
+  local.tm_mday = day;
+  local.tm_hour = hour;
+  local.tm_min = minute;
+  local.tm_isdst = summer;
+  return local;
+}
+
 // The times at which the clock on the wall shows this: none in a gap, two where it is set back.
 std::vector<std::time_t> Shown(int year, int month, int day, int hour, int minute) {
   std::vector<std::time_t> out;
   for (const int summer : {1, 0}) {
-    struct tm local {};
-    local.tm_year = year - 1900;
-    local.tm_mon = month - 1;
-    local.tm_mday = day;
-    local.tm_hour = hour;
-    local.tm_min = minute;
-    local.tm_isdst = summer;
+    struct tm local = OnTheWall(year, month, day, hour, minute, summer);
     const std::time_t time = ::mktime(&local);
     struct tm check {};
     ::localtime_r(&time, &check);
@@ -162,13 +168,7 @@ std::vector<std::time_t> Shown(int year, int month, int day, int hour, int minut
 
 // The end of the gap that swallows this time of day.
 std::time_t EndOfGap(int year, int month, int day, int hour, int minute) {
-  struct tm local {};
-  local.tm_year = year - 1900;
-  local.tm_mon = month - 1;
-  local.tm_mday = day;
-  local.tm_hour = hour;
-  local.tm_min = minute;
-  local.tm_isdst = -1;
+  struct tm local = OnTheWall(year, month, day, hour, minute, -1);
   const std::time_t near = ::mktime(&local);
   std::time_t before = near - 6 * 3600, after = near + 6 * 3600;
   const long offset = OffsetAt(before);
