@@ -56,11 +56,12 @@ function(genflow_plugin name)
   set_property(GLOBAL APPEND PROPERTY GENFLOW_PLUGINS plugin_${name})
 endfunction()
 
-# genflow_test(NAME [TORCH] SOURCES ... [LIBS ...] [LABELS ...]): one GoogleTest program, one ctest entry a case.
+# genflow_test(NAME [TORCH|KERNEL] SOURCES ... [LIBS ...] [LABELS ...]): one GoogleTest program, one ctest entry a case.
 # Fixtures are found through the macro GENFLOW_SOURCE_DIR. The tests' own code is not optimised: it is compiled
-# more often than it is run. TORCH: as above.
+# more often than it is run. TORCH: as above. KERNEL: one ctest entry, run as root under a kernel of its own
+# (tools/uml); skipped, saying so, where there is none.
 function(genflow_test name)
-  cmake_parse_arguments(arg "TORCH" "" "SOURCES;LIBS;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "TORCH;KERNEL" "" "SOURCES;LIBS;LABELS" ${ARGN})
   if(NOT TARGET genflow_test_headers)
     add_executable(genflow_test_headers ${PROJECT_SOURCE_DIR}/cmake/headers.cc)
     target_link_libraries(genflow_test_headers PRIVATE
@@ -83,6 +84,11 @@ function(genflow_test name)
   set(labels)
   if(arg_LABELS)
     set(labels LABELS "${arg_LABELS}")
+  endif()
+  if(arg_KERNEL)
+    add_test(NAME ${name} COMMAND ${PROJECT_SOURCE_DIR}/tools/uml $<TARGET_FILE:${name}>)
+    set_tests_properties(${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77 ${labels})
+    return()
   endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}." PROPERTIES TIMEOUT 300 ${labels})
 endfunction()

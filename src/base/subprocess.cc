@@ -57,7 +57,7 @@ void DefaultSignals() {
 // The child's side, up to exec. It shares the parent's memory (vfork): only async-signal-safe calls, and
 // nothing written but `fds` and `failed`, which is set to errno before it exits.
 [[noreturn]] void RunChild(const char* file, char* const* argv, char* const* env, const char* cwd,
-                           std::vector<std::pair<int, int>>& fds, int highest, pid_t parent,
+                           std::vector<std::pair<int, int>>& fds, int highest, int cgroup, pid_t parent,
                            volatile int* failed) {
   auto fail = [&] {
     *failed = errno;
@@ -67,6 +67,7 @@ void DefaultSignals() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(127);
   DefaultSignals();
+  if (cgroup >= 0 && ::write(cgroup, "0", 1) != 1) fail();
   if (cwd != nullptr && ::chdir(cwd) != 0) fail();
   // First out of the way of every target number, then into place.
   for (auto& [from, to] : fds) {
@@ -97,13 +98,14 @@ void DefaultSignals() {
 // of the descriptors is its own. With vfork no page table is copied: the cost does not grow with this
 // process.
 [[gnu::noinline]] pid_t Spawn(const char* file, char* const* argv, char* const* env, const char* cwd,
-                              std::vector<std::pair<int, int>>& fds, int highest, volatile int* failed) {
+                              std::vector<std::pair<int, int>>& fds, int highest, int cgroup,
+                              volatile int* failed) {
   const pid_t parent = ::getpid();
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
   const pid_t pid = ::vfork();
 #pragma GCC diagnostic pop
-  if (pid == 0) RunChild(file, argv, env, cwd, fds, highest, parent, failed);
+  if (pid == 0) RunChild(file, argv, env, cwd, fds, highest, cgroup, parent, failed);
   return pid;
 }
 
@@ -180,7 +182,8 @@ Result<Process> Process::Start(const ProcessOptions& options) {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   int child_errno = 0;
-  const pid_t pid = Spawn(file.c_str(), argv.data(), env.data(), cwd, fds, highest, &child_errno);
+  const pid_t pid =
+      Spawn(file.c_str(), argv.data(), env.data(), cwd, fds, highest, options.cgroup, &child_errno);
   const int fork_errno = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return ErrnoError("fork", fork_errno);

@@ -24,6 +24,7 @@ struct ProcessOptions {
   // Descriptors of the parent that become the child's numbers; 0, 1 and 2 not named here are /dev/null.
   // Every other descriptor is closed in the child.
   std::vector<std::pair<int, int>> fds;
+  int cgroup = -1;  // the child writes "0" to it before it runs the program; -1: none
 };
 
 // How a process ended.

@@ -190,7 +190,8 @@ std::string ServiceUnit(const Schedule& schedule, const fs::path& definition) {
          schedule.name +
          "\n\n[Service]\nType=oneshot\n"
          "# The run is asked to stop and saves its state; its stages are not asked behind its back.\n"
-         "KillMode=mixed\nTimeoutStopSec=90\nExecStart=" +
+         "KillMode=mixed\nTimeoutStopSec=90\n"
+         "# Lets the kernel hold each stage to its `memory`.\nDelegate=memory\nExecStart=" +
          UnitQuoted(schedule.program) + " schedule run --now " + UnitQuoted(definition.string()) + "\n";
 }
 

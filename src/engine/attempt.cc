@@ -130,11 +130,14 @@ Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int>
         MakeError(Code::kExhausted, "ran longer than its timeout of " + HumanDuration(*stage.timeout),
                   "raise its `timeout:`"));
   }
-  if (attempt.over_memory > 0) {
+  if (attempt.over_memory) {
+    const std::string had = *attempt.over_memory == 0
+                                ? "asked for more memory"
+                                : "held " + HumanBytes(*attempt.over_memory) + " of memory, more";
     return failed(FailureCause::kMemory,
                   MakeError(Code::kExhausted,
-                            "was killed: its processes held " + HumanBytes(attempt.over_memory) +
-                                " of memory, more than its limit of " + HumanBytes(*stage.resources.memory),
+                            "was killed: its processes " + had + " than its limit of " +
+                                HumanBytes(*stage.resources.memory),
                             "raise `memory` in its `resources:`, or have it hold less at a time"));
   }
   if (broken) {

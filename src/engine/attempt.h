@@ -42,8 +42,8 @@ struct Attempt {
   double timeout_at = kNever;
   double kill_at = kNever;  // set once it was asked to stop
   bool timed_out = false;
-  uint64_t over_memory = 0;  // what its processes held when that was more than its limit
-  bool stop_asked = false;   // by the user
+  std::optional<uint64_t> over_memory;  // OverMemory::bytes
+  bool stop_asked = false;              // by the user
   std::optional<Error> failure;
   std::string broken;  // what the worker did against the protocol
   std::string summary;

@@ -88,10 +88,10 @@ struct Broken {
   int job = 0;
   std::string what;
 };
-// The job's processes held more than its limit; the executor has killed them, and Exited follows.
+// The job's processes held, or wanted, more than its limit; they were killed, and Exited follows.
 struct OverMemory {
   int job = 0;
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;  // what they held; 0: the kernel gave them no more than the limit
 };
 // The last event of a job. `outcome`: what its "done" line said; exec stages and crashes have none.
 struct Exited {

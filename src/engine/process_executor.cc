@@ -124,6 +124,9 @@ Status ProcessExecutor::Start(const Job& job) {
   // Secrets go to the stages that name them, and to no other.
   std::erase_if(options.env, [](const std::string& entry) { return entry.starts_with("GENFLOW_SECRET_"); });
 
+  std::optional<MemoryGroup> group;
+  if (job.memory_limit > 0) group = GroupFor(job);
+  if (group) options.cgroup = group->entry();
   GF_TRY(auto process, Process::Start(options));
   guardian_->Add(process.pid());
   Running running(std::move(process));
@@ -131,7 +134,8 @@ Status ProcessExecutor::Start(const Job& job) {
   running.reports = std::move(reports.first);
   running.output = std::move(output.first);
   running.has_reports = running.reports.valid();
-  running.memory_limit = job.memory_limit;
+  running.memory_limit = group ? 0 : job.memory_limit;
+  running.group = std::move(group);
   running.memory_at = clock_.Now() + kMemoryInterval;
   running_.erase(job.id);
   running_.emplace(job.id, std::move(running));
@@ -170,6 +174,19 @@ void ProcessExecutor::Break(int job, Running& running, std::string what) {
   running.broken = true;
   running.process.SignalGroup(SIGKILL);
   pending_.push_back(event::Broken{job, std::move(what)});
+}
+
+std::optional<MemoryGroup> ProcessExecutor::GroupFor(const Job& job) {
+  if (!looked_for_groups_) {
+    looked_for_groups_ = true;
+    const std::string mark = std::string(kMarkName) + "=" + mark_;
+    auto groups = MemoryGroups::Open([&](pid_t pid) { return pid == guardian_->pid() || IsMarked(pid, mark); });
+    if (groups) groups_.emplace(std::move(*groups));
+  }
+  if (!groups_) return std::nullopt;
+  auto group = groups_->Make(job.memory_limit);
+  if (!group.ok()) return std::nullopt;
+  return std::move(*group);
 }
 
 void ProcessExecutor::WatchMemory(int job, Running& running) {
@@ -226,6 +243,7 @@ bool ProcessExecutor::ReapIfEnded(int job, Running& running) {
   for (int i = 0; i < kLastReads && has_bytes(running.output); ++i) ReadOutput(job, running);
   if (auto rest = running.output_lines.Rest())
     pending_.push_back(event::Log{job, "output", std::move(*rest)});
+  if (running.group && running.group->RanOut()) pending_.push_back(event::OverMemory{job, 0});
   pending_.push_back(event::Exited{job, *status, running.outcome});
 
   std::vector<pid_t> ours = {guardian_->pid()};

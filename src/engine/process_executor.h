@@ -6,6 +6,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/cgroup.h"
 #include "base/subprocess.h"
 #include "engine/executor.h"
 #include "engine/report_lines.h"
@@ -37,8 +38,9 @@ class ProcessExecutor : public Executor {
     LineBuffer report_lines{kMaxReportLine};
     LineBuffer output_lines{kMaxOutputLine};
     std::optional<int> outcome;
-    uint64_t memory_limit = 0;
-    double memory_at = 0;  // when its memory is looked at next
+    std::optional<MemoryGroup> group;  // holds it to its memory limit
+    uint64_t memory_limit = 0;         // to be watched: there is no group
+    double memory_at = 0;              // when its memory is looked at next
     bool has_reports = false;
     bool broken = false;
     double reports_ended = 0;  // when the report pipe was closed although the worker goes on
@@ -54,6 +56,8 @@ class ProcessExecutor : public Executor {
   void ReadReports(int job, Running& running);
   void ReadOutput(int job, Running& running);
   void Break(int job, Running& running, std::string what);
+  // Where the system lets us limit memory; nothing where it has to be watched.
+  std::optional<MemoryGroup> GroupFor(const Job& job);
   void WatchMemory(int job, Running& running);
   bool ReapIfEnded(int job, Running& running);
   void CollectWork();
@@ -64,6 +68,8 @@ class ProcessExecutor : public Executor {
   Fd signals_;
   Fd work_read_, work_write_;
   std::optional<Guardian> guardian_;
+  bool looked_for_groups_ = false;
+  std::optional<MemoryGroups> groups_;
   std::map<int, Running> running_;
   std::map<int, std::unique_ptr<Work>> work_;
   std::deque<Event> pending_;

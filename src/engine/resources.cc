@@ -9,19 +9,12 @@
 #include <cstdlib>
 #include <optional>
 
-#include "base/files.h"
+#include "base/cgroup.h"
 #include "base/strings.h"
 
 namespace genflow {
 
 namespace {
-
-// The first line of a small file of the kernel, or nothing.
-std::optional<std::string> ReadLine(const char* path) {
-  auto text = ReadFile(path, 1 << 16);
-  if (!text.ok()) return std::nullopt;
-  return std::string(Trim(*text));
-}
 
 template <class T>
 std::optional<T> ParseNumber(std::string_view text) {
@@ -35,8 +28,8 @@ int64_t DetectCpus() {
   int64_t cpus = ::sysconf(_SC_NPROCESSORS_ONLN);
   cpu_set_t set;
   if (::sched_getaffinity(0, sizeof set, &set) == 0) cpus = CPU_COUNT(&set);
-  if (const auto quota = ReadLine("/sys/fs/cgroup/cpu.max")) {  // "200000 100000" or "max 100000"
-    const auto parts = Split(*quota, ' ');
+  for (const auto& quota : CgroupLines("cpu.max")) {  // "200000 100000" or "max 100000"
+    const auto parts = Split(quota, ' ');
     if (parts.size() == 2) {
       const auto limit = ParseNumber<int64_t>(parts[0]), period = ParseNumber<int64_t>(parts[1]);
       if (limit && period && *period > 0) cpus = std::min(cpus, (*limit + *period - 1) / *period);
@@ -72,8 +65,8 @@ std::vector<int> DetectGpus() {
 uint64_t DetectMemory() {
   uint64_t bytes =
       static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGE_SIZE));
-  if (const auto limit = ReadLine("/sys/fs/cgroup/memory.max")) {
-    if (const auto number = ParseNumber<uint64_t>(*limit)) bytes = std::min(bytes, *number);
+  for (const auto& limit : CgroupLines("memory.max")) {
+    if (const auto number = ParseNumber<uint64_t>(limit)) bytes = std::min(bytes, *number);
   }
   return bytes;
 }

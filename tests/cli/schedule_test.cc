@@ -149,7 +149,7 @@ TEST_F(ScheduleTest, SystemdTimers) {
             "# `genflow schedule rm nightly` removes this file and the timer beside it.\n"
             "[Unit]\nDescription=genflow schedule nightly\n\n[Service]\nType=oneshot\n"
             "# The run is asked to stop and saves its state; its stages are not asked behind its back.\n"
-            "KillMode=mixed\nTimeoutStopSec=90\n"
+            "KillMode=mixed\nTimeoutStopSec=90\n# Lets the kernel hold each stage to its `memory`.\nDelegate=memory\n"
             "ExecStart=\"GENFLOW\" schedule run --now \"DIR/.config/genflow/schedules/nightly.json\"\n");
   EXPECT_EQ(box.Read("systemctl.log"), "--user daemon-reload\n--user enable --now genflow-nightly.timer\n");
   box.Write("no-bus", "");
