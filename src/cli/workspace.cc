@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "cli/plugin_checks.h"
 #include "engine/outside_inputs.h"
+#include "engine/report_lines.h"
 #include "host/catalog.h"
 
 namespace genflow::cli {
@@ -153,6 +154,8 @@ Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& fi
       return InvalidError("-p " + text + " is not NAME=VALUE",
                           "write -p " + (equals == 0 || text.empty() ? "NAME" : text) + "=VALUE");
     }
+    if (!IsUtf8(text))
+      return InvalidError("-p " + CleanText(text.substr(0, equals)) + ": its value is not UTF-8 text");
     load.overrides.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
   for (const auto& params : options.params_files) {

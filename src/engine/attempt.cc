@@ -116,7 +116,9 @@ Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int>
   };
   const ExitStatus& exit = attempt.exit;
   const bool broken = !attempt.broken.empty();
-  if (!broken && (stage.exec ? exit.Succeeded() : outcome == GF_OK && exit.Succeeded()))
+  // A command that was asked to stop may well end with 0, its work half done.
+  const bool stopped = attempt.stop_asked || attempt.timed_out;
+  if (!broken && (stage.exec ? exit.Succeeded() && !stopped : outcome == GF_OK && exit.Succeeded()))
     return {Kind::kSucceeded, {}, false};
   if (!broken && outcome == GF_GATE && exit.signal == 0) {
     Error error = attempt.failure.value_or(MakeError(Code::kGate, "the gate said no"));

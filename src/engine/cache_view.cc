@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
+#include "engine/attempt.h"
 #include "engine/outside_inputs.h"
 
 namespace genflow {
@@ -96,6 +97,28 @@ Result<StageKey> CacheView::Key(size_t node) {
   return *keys_[node];
 }
 
+Result<StageKey> CacheView::KeyOfNow(size_t node) {
+  if (!pipeline_.stages[node].files.empty()) keys_[node].reset();
+  return Key(node);
+}
+
+Result<LookupResult> CacheView::Find(size_t node) {
+  GF_TRY(const StageKey key, Key(node));
+  GF_TRY(auto found, store_.Lookup(key.key));
+  if (!found.hit) return found;
+  const auto& has = found.hit->outputs;
+  for (const auto& output : OutputsOf(pipeline_.stages[node])) {
+    if (output.optional ||
+        std::any_of(has.begin(), has.end(), [&](const auto& o) { return o.port == output.port; }))
+      continue;
+    if (!store_.read_only()) GF_CHECK_OK(store_.DropKey(key.key));
+    found.problem = "the store has lost its output '" + output.port + "'";
+    found.hit.reset();
+    break;
+  }
+  return found;
+}
+
 void CacheView::SetOutputs(size_t node, const std::vector<PortArtifact>& outputs) {
   known_[node] = true;
   for (const auto& output : outputs) {
@@ -167,10 +190,12 @@ WhyRun CacheView::Why(size_t node, const std::string& problem) {
   return why;
 }
 
-std::vector<std::string> CacheView::WhyNotCached(size_t node, const std::string& problem) {
+std::string CacheView::WhyNotCached(size_t node, const std::string& problem, size_t most) {
   WhyRun why = Why(node, problem);
   for (auto& sentence : DescribeChanges(why.changes)) why.sentences.push_back(std::move(sentence));
-  return why.sentences;
+  const size_t all = why.sentences.size();
+  why.sentences.resize(std::min(all, most));
+  return Join(why.sentences, "; ") + (all > most ? "; and " + std::to_string(all - most) + " more" : "");
 }
 
 WhyRun CacheView::WhyMaybe(size_t node) {

@@ -46,6 +46,10 @@ class CacheView {
 
   // The key of a stage whose predecessors' outputs are known. Computed once.
   Result<StageKey> Key(size_t node);
+  // Computed anew where it counts files of the workspace, which may have changed meanwhile.
+  Result<StageKey> KeyOfNow(size_t node);
+  // What the store has for the stage's key. A hit without an output that the stage always writes is none.
+  Result<LookupResult> Find(size_t node);
   // Announces what a stage has put out.
   void SetOutputs(size_t node, const std::vector<PortArtifact>& outputs);
   const KnownOutputs& outputs() const { return outputs_; }
@@ -55,8 +59,8 @@ class CacheView {
 
   // Why there is no cached answer for the stage's key. `problem` is what Lookup said.
   WhyRun Why(size_t node, const std::string& problem);
-  // The same as sentences: at least one.
-  std::vector<std::string> WhyNotCached(size_t node, const std::string& problem);
+  // The same as text, "a; b; c; and 4 more": the first `most` of what there is to say.
+  std::string WhyNotCached(size_t node, const std::string& problem, size_t most = 3);
   // What has changed already in the key of a stage that reads what is not known yet.
   WhyRun WhyMaybe(size_t node);
 

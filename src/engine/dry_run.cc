@@ -118,7 +118,7 @@ Result<std::vector<PlannedStage>> PlanThrough(CacheView& cache, const Pipeline& 
       }
       GF_TRY(const auto key, cache.Key(node));
       planned.key = key.key;
-      GF_TRY(auto found, store.Lookup(key.key));
+      GF_TRY(auto found, cache.Find(node));
       planned.hit = std::move(found.hit);
       if (plan.roles[node] == Role::kForce) {
         planned.reasons = {"forced"};

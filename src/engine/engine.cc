@@ -9,6 +9,8 @@
 #include "engine/attempt.h"
 #include "engine/cache_view.h"
 #include "engine/condition.h"
+#include "engine/input_check.h"
+#include "engine/report_lines.h"
 #include "engine/resources.h"
 
 namespace genflow {
@@ -22,23 +24,13 @@ constexpr double kKeyPoll = 0.2;
 constexpr double kMetricsFlush = 1.0;
 constexpr size_t kMetricsBatch = 1000;
 
-constexpr size_t kReasonsShown = 3;
-
 // Attempts whose outputs may be on their way to the disk at once: they hold no CPU.
 constexpr size_t kMaxSealing = 64;
 
 // The background job that brings sealed outputs to the disk; the others have their node's number.
 constexpr int kSyncJob = -1;
 
-// "a; b; c; and 4 more"
-std::string JoinFirst(std::vector<std::string> sentences, size_t limit) {
-  if (sentences.size() > limit) {
-    const size_t more = sentences.size() - limit;
-    sentences.resize(limit);
-    sentences.push_back("and " + std::to_string(more) + " more");
-  }
-  return Join(sentences, "; ");
-}
+constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 
 struct Node {
   bool looked_up = false;
@@ -72,6 +64,13 @@ class Runner {
         nodes_(pipeline.stages.size()) {}
 
   Result<RunReport> Run() {
+    auto report = Loop();
+    if (!report.ok()) return Abandon(std::move(report).error());
+    return report;
+  }
+
+ private:
+  Result<RunReport> Loop() {
     GF_CHECK_OK(Begin());
     while (true) {
       GF_CHECK_OK(StartWhatFits());
@@ -89,7 +88,6 @@ class Runner {
     }
   }
 
- private:
   // --- Beginning and end -----------------------------------------------------------------------------
 
   Status Begin() {
@@ -104,35 +102,28 @@ class Runner {
     }
     RunHeader header{{}, pipeline_.name, store_.root(), {}};
     for (const size_t node : plan_.order) header.stages.push_back(pipeline_.stages[node].id);
-    GF_TRY(facts_.run, store_.StartRun({pipeline_.name, file, masker_.Mask(pipeline_.params.dump()),
-                                        MaskedArguments(), GENFLOW_VERSION, header.stages}));
+    GF_TRY(facts_.run, store_.StartRun({pipeline_.name, file,
+                                        masker_.Mask(pipeline_.params.dump(-1, ' ', false, kReplace)),
+                                        masker_.Mask(options_.argv), GENFLOW_VERSION, header.stages}));
     header.run = facts_.run;
     GF_CHECK_OK(store_.DescribePipelineLock(pipeline_lock_, file, facts_.run));
     facts_.pipeline = &pipeline_;
     facts_.gpus = options_.pools.gpus;
     for (const auto& notice : store_.notices()) observer_.Notice(notice);
 
-    std::vector<Demand> demands;
     for (size_t node = 0; node < nodes_.size(); ++node) {
-      demands.push_back(DemandOf(pipeline_.stages[node], options_.pools));
+      demands_.push_back(DemandOf(pipeline_.stages[node], options_.pools));
       nodes_[node].result.stage = pipeline_.stages[node].id;
       nodes_[node].result.uses = pipeline_.stages[node].uses;
     }
-    demands_ = demands;
     ScheduleOptions schedule_options;
     schedule_options.keep_going = options_.keep_going;
     for (const auto& stage : pipeline_.stages) schedule_options.tolerant.push_back(AsksHowItWent(stage));
     if (options_.jobs) schedule_options.max_running = *options_.jobs;
-    schedule_.emplace(graphs_.order, plan_, std::move(demands), options_.pools, schedule_options);
+    schedule_.emplace(graphs_.order, plan_, demands_, options_.pools, schedule_options);
 
     observer_.RunStarted(header, started_);
     return ReportSkipped(schedule_->initially_skipped());
-  }
-
-  std::vector<std::string> MaskedArguments() const {
-    std::vector<std::string> out;
-    for (const auto& argument : options_.argv) out.push_back(masker_.Mask(argument));
-    return out;
   }
 
   Result<RunReport> End() {
@@ -166,6 +157,39 @@ class Runner {
     return report;
   }
 
+  // The store no longer takes what the run has to say. What runs has the grace to save its state; the end of
+  // the run is written if that can be.
+  Error Abandon(Error error) {
+    size_t running = 0;
+    const auto stop_all = [&](StopKind kind) {
+      running = 0;
+      for (size_t node = 0; node < nodes_.size(); ++node) {
+        if (!nodes_[node].attempt || !nodes_[node].attempt->running) continue;
+        ++running;
+        executor_.Stop(static_cast<int>(node), kind);
+      }
+    };
+    stop_all(StopKind::kAsk);
+    double kill_at = clock_.Now() + options_.grace;
+    while (running > 0) {
+      const Event event = executor_.Wait(kill_at);
+      if (const auto* exited = std::get_if<event::Exited>(&event)) {
+        Of(exited->job).running = false;
+        --running;
+      } else if (std::holds_alternative<event::Signal>(event) || clock_.Now() >= kill_at) {
+        stop_all(StopKind::kKill);
+        kill_at = kNever;
+      }
+    }
+    executor_.Join();
+    if (facts_.run.empty()) return error;
+    (void)store_.FinishRun(facts_.run, RunStatus::kFailed);
+    // Stages may have run: this is no refusal to start.
+    if (error.code == Code::kInvalid || error.code == Code::kNotFound || error.code == Code::kBusy)
+      error.code = Code::kIo;
+    return error;
+  }
+
   // --- Start what fits ---------------------------------------------------------------------------------
 
   Status StartWhatFits() {
@@ -181,29 +205,12 @@ class Runner {
       std::optional<size_t> node;
       while (schedule_->HasRoom() && (node = schedule_->NextReady(node))) {
         if (!nodes_[*node].looked_up) continue;  // has become ready in this loop
-        if (auto grant = schedule_->TryStart(*node, CpuShare(*node)))
+        if (auto grant = schedule_->TryStart(*node, schedule_->CpuShare(*node)))
           GF_CHECK_OK(StartAttempt(*node, *std::move(grant)));
       }
       GF_CHECK_OK(group.End());
     }
     return Ok();
-  }
-
-  // CPUs for a ready node: an equal part of what is free, and what the others that could start now leave
-  // over.
-  int64_t CpuShare(size_t node) const {
-    const int64_t free = schedule_->free().cpus;
-    int64_t most = free;  // nodes to share with, this one included
-    if (options_.jobs) most = std::min(most, *options_.jobs - static_cast<int64_t>(schedule_->running()));
-    std::vector<size_t> others;
-    for (auto next = schedule_->NextReady(node); next && static_cast<int64_t>(others.size()) + 1 < most;
-         next = schedule_->NextReady(next)) {
-      others.push_back(*next);
-    }
-    const int64_t part = std::max<int64_t>(1, free / (static_cast<int64_t>(others.size()) + 1));
-    int64_t taken = 0;
-    for (const size_t other : others) taken += std::min(part, demands_[other].cpus_max);
-    return std::max(part, free - taken);
   }
 
   // --- Conditions --------------------------------------------------------------------------------------
@@ -272,7 +279,7 @@ class Runner {
     if (!key.ok()) return FailBeforeStart(node, key.error());
     n.result.key = key->key;
     if (!IsForced(node)) {
-      GF_TRY(auto found, Find(node, key->key));
+      GF_TRY(auto found, cache_.Find(node));
       if (found.hit) GF_CHECK_OK(TakeHit(node, *found.hit));
       if (IsFinal(schedule_->state(node))) return Ok();
       n.lookup_problem = found.problem;
@@ -280,7 +287,7 @@ class Runner {
     if (plan_.roles[node] == Role::kReuse) {
       return FailBeforeStart(node, MakeError(Code::kNotFound,
                                              "comes before --from and is not in the cache: " +
-                                                 cache_.WhyNotCached(node, n.lookup_problem).front(),
+                                                 cache_.WhyNotCached(node, n.lookup_problem, 1),
                                              "run with --from " + stage.id + ", or without --from"));
     }
     if (auto unfit = WhyUnfit(demands_[node], options_.pools)) {
@@ -288,23 +295,6 @@ class Runner {
           node, MakeError(Code::kUnsupported, *unfit, "lower its `resources:`, or run on a larger machine"));
     }
     return Ok();
-  }
-
-  // What the store has for the key. Without an output that the stage always writes it is no hit.
-  Result<LookupResult> Find(size_t node, const std::string& key) {
-    GF_TRY(auto found, store_.Lookup(key));
-    if (!found.hit) return found;
-    for (const auto& output : OutputsOf(pipeline_.stages[node])) {
-      const auto& has = found.hit->outputs;
-      if (output.optional ||
-          std::any_of(has.begin(), has.end(), [&](const auto& o) { return o.port == output.port; }))
-        continue;
-      GF_CHECK_OK(store_.DropKey(key));
-      found.problem = "the store has lost its output '" + output.port + "'";
-      found.hit.reset();
-      break;
-    }
-    return found;
   }
 
   // No effect when the hit was collected a moment ago: the node stays ready.
@@ -329,13 +319,10 @@ class Runner {
   Status FailBeforeStart(size_t node, const Error& why) {
     const Error error = masker_.Mask(why);
     Node& n = nodes_[node];
-    AttemptEnd end;
-    end.status = AttemptStatus::kFailed;
-    end.exit_code = -1;
-    end.error_code = CodeName(error.code);
-    end.error_message = error.message;
-    end.error_hint = error.hint;
-    GF_CHECK_OK(store_.RecordAttempt(Describe(node, n.attempts + 1), end));
+    Attempt none;
+    none.exit.code = -1;
+    GF_CHECK_OK(
+        store_.RecordAttempt(Describe(node, n.attempts + 1), EndOf(none, AttemptStatus::kFailed, error)));
     n.result.error = error;
     n.key_lock.Release();
     return Complete(node, StageStatus::kFailed, Finished::kFailed);
@@ -345,7 +332,10 @@ class Runner {
   Status StartAttempt(size_t node, Grant grant) {
     Node& n = nodes_[node];
     const auto& stage = pipeline_.stages[node];
-    GF_TRY(const auto key, cache_.Key(node));
+    auto key_of_now = cache_.KeyOfNow(node);
+    if (!key_of_now.ok()) return FailBeforeStart(node, key_of_now.error());
+    const StageKey& key = *key_of_now;
+    n.result.key = key.key;
     if (!n.key_lock.held()) {
       std::string holder;
       GF_TRY(auto lock, store_.TryLockKey(key.key, facts_.run, &holder));
@@ -364,7 +354,7 @@ class Runner {
       }
       n.key_lock = *std::move(lock);
       if (!IsForced(node)) {  // someone may have finished it before the lock was ours
-        GF_TRY(const auto found, Find(node, key.key));
+        GF_TRY(const auto found, cache_.Find(node));
         if (found.hit) {
           GF_CHECK_OK(TakeHit(node, *found.hit));
           if (IsFinal(schedule_->state(node))) return Ok();
@@ -374,7 +364,7 @@ class Runner {
     std::string reason = n.attempts > 0                      ? "attempt " + std::to_string(n.attempts + 1)
                          : plan_.roles[node] == Role::kForce ? "forced"
                          : n.reacts                          ? "its `if` is true: " + stage.condition
-                                    : JoinFirst(cache_.WhyNotCached(node, n.lookup_problem), kReasonsShown);
+                                                             : cache_.WhyNotCached(node, n.lookup_problem);
     n.attempts += 1;
     n.result.attempts = n.attempts;
     n.wake_at = kNever;
@@ -419,7 +409,9 @@ class Runner {
     a.state_dir = state.string();
     GF_TRY(const auto job,
            MakeJob(facts_, pipeline_.stages[node], static_cast<int>(node), key, a, cache_.outputs()));
-    return executor_.Start(job);
+    GF_CHECK_OK(executor_.Start(job));
+    a.running = true;
+    return Ok();
   }
 
   AttemptStart Describe(size_t node, int number) {
@@ -488,12 +480,13 @@ class Runner {
   }
 
   void ShowLog(int job, const std::string& level, const std::string& text) {
-    Of(job).log->Write(clock_.WallNow(), level, text);
-    observer_.Log({Id(job), level, text}, clock_.Now());
+    const std::string clean = CleanText(text);
+    Of(job).log->Write(clock_.WallNow(), level, clean);
+    observer_.Log({Id(job), level, clean}, clock_.Now());
   }
 
   Status Handle(const event::Summary& e) {
-    Of(e.job).summary = masker_.Mask(e.text);
+    Of(e.job).summary = CleanText(masker_.Mask(e.text));
     return Ok();
   }
 
@@ -516,6 +509,7 @@ class Runner {
     const auto node = static_cast<size_t>(e.job);
     Attempt& a = Of(e.job);
     a.exit = e.status;
+    a.running = false;
     a.timeout_at = a.kill_at = kNever;
     if (const std::string rest = a.output->Rest(); !rest.empty())
       ShowLog(e.job, std::string(LogFile::kOutputLevel), rest);
@@ -529,6 +523,9 @@ class Runner {
     if (auto checked = CheckOutputs(pipeline_.stages[node], a); !checked.ok()) {
       return EndAttempt(node, {Verdict::Kind::kFailed, checked.error(), false});
     }
+    if (auto checked = CheckWhatItRead(node); !checked.ok()) {
+      return EndAttempt(node, {Verdict::Kind::kFailed, checked.error(), false});
+    }
     a.verdict = verdict;
     schedule_->Vacate(node);
     ++sealing_;
@@ -538,9 +535,25 @@ class Runner {
     }
     GF_TRY(const auto key, cache_.Key(node));
     const auto& stage = pipeline_.stages[node];
-    const Origin origin{facts_.run, pipeline_.name, stage.id, stage.uses, key.key, a.number, !IsGated(a)};
+    const Origin origin{facts_.run, pipeline_.name, stage.id, stage.uses, a.keyless ? "" : key.key,
+                        a.number,   !IsGated(a)};
     executor_.Background(e.job, [&a, origin] { return a.staging->Seal(a.outputs, origin); });
     return Ok();
+  }
+
+  // Files that changed while the stage ran are not those of its key: its outputs are used in this run, and
+  // answer to no key.
+  Status CheckWhatItRead(size_t node) {
+    Attempt& a = *nodes_[node].attempt;
+    const auto& stage = pipeline_.stages[node];
+    GF_TRY(const auto key, cache_.Key(node));
+    GF_TRY(const std::string changed, CheckInputs(stage, key, cache_.outputs(), store_));
+    if (changed.empty()) return Ok();
+    a.keyless = true;
+    const std::string said = changed + " while it ran: the next run repeats it";
+    a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, said);
+    observer_.Notice(stage.id + ": " + masker_.Mask(said));
+    return store_.ClearKey(a.row);
   }
 
   Status Handle(const event::Worked& e) {
@@ -627,6 +640,8 @@ class Runner {
     Node& n = nodes_[node];
     Attempt& a = *n.attempt;
     verdict.error = masker_.Mask(std::move(verdict.error));
+    verdict.error.message = CleanText(verdict.error.message);
+    verdict.error.hint = CleanText(verdict.error.hint);
     a.staging.reset();  // on a full disk this makes room for what follows
     const bool interrupted = verdict.kind == Verdict::Kind::kInterrupted;
     const auto& stage = pipeline_.stages[node];

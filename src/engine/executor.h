@@ -117,6 +117,8 @@ class Executor {
   virtual void Stop(int job, StopKind kind) = 0;
   // Runs `work` off this thread; event::Worked{job} follows. What `work` uses must stay alive until then.
   virtual void Background(int job, std::function<Status()> work) = 0;
+  // Waits until no background work is running; its events are lost.
+  virtual void Join() = 0;
   // The next event, at the latest at `deadline` (of the clock; infinity: none).
   virtual Event Wait(double deadline) = 0;
 };

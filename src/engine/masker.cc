@@ -65,6 +65,11 @@ Error Masker::Mask(Error error) const {
   return error;
 }
 
+std::vector<std::string> Masker::Mask(std::vector<std::string> texts) const {
+  for (auto& text : texts) text = Mask(std::move(text));
+  return texts;
+}
+
 std::string OutputMasker::Add(std::string text, bool piece) {
   text = masker_->Mask(std::move(held_) + text);
   held_.clear();

@@ -21,6 +21,7 @@ class Masker {
   bool empty() const { return needles_.empty(); }
   std::string Mask(std::string text) const;
   Error Mask(Error error) const;
+  std::vector<std::string> Mask(std::vector<std::string> texts) const;
   // Bytes of a text's end that may be the beginning of a secret.
   size_t Overlap() const { return needles_.empty() ? 0 : needles_.front().size() - 1; }
 

@@ -83,7 +83,11 @@ ProcessExecutor::ProcessExecutor(Clock& clock, std::filesystem::path worker_bina
 
 ProcessExecutor::~ProcessExecutor() {
   running_.clear();  // kills what still runs
-  for (auto& [job, work] : work_) work->thread.join();
+  Join();
+  // What came after the end of the run is no reason to die before its end is told.
+  struct signalfd_siginfo late {};
+  while (::read(signals_.get(), &late, sizeof late) == sizeof late) {
+  }
   const sigset_t set = OurSignals();
   ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
 }
@@ -159,10 +163,16 @@ void ProcessExecutor::Background(int job, std::function<Status()> work) {
   });
 }
 
+void ProcessExecutor::Join() {
+  for (auto& [job, work] : work_) work->thread.join();
+  work_.clear();
+}
+
 void ProcessExecutor::CollectWork() {
   int32_t job = 0;
   while (::read(work_read_.get(), &job, sizeof job) == sizeof job) {
     const auto it = work_.find(job);
+    if (it == work_.end()) continue;
     it->second->thread.join();
     pending_.push_back(event::Worked{job, std::move(it->second->status)});
     work_.erase(it);
@@ -180,7 +190,8 @@ std::optional<MemoryGroup> ProcessExecutor::GroupFor(const Job& job) {
   if (!looked_for_groups_) {
     looked_for_groups_ = true;
     const std::string mark = std::string(kMarkName) + "=" + mark_;
-    auto groups = MemoryGroups::Open([&](pid_t pid) { return pid == guardian_->pid() || IsMarked(pid, mark); });
+    auto groups =
+        MemoryGroups::Open([&](pid_t pid) { return pid == guardian_->pid() || IsMarked(pid, mark); });
     if (groups) groups_.emplace(std::move(*groups));
   }
   if (!groups_) return std::nullopt;

@@ -25,6 +25,7 @@ class ProcessExecutor : public Executor {
   Status Start(const Job& job) override;
   void Stop(int job, StopKind kind) override;
   void Background(int job, std::function<Status()> work) override;
+  void Join() override;
   Event Wait(double deadline) override;
 
  private:

@@ -1,11 +1,33 @@
 #include "engine/stage_key.h"
 
+#include <optional>
+
 #include "base/sha256.h"
+#include "base/strings.h"
 #include "config/placeholder.h"
+#include "engine/report_lines.h"
 
 namespace genflow {
 
 using nlohmann::json;
+
+namespace {
+
+// Where a name or a text in the components is not UTF-8 ("env FOO"); nothing where all are.
+std::optional<std::string> FindNotUtf8(const json& value) {
+  const std::optional<std::string> here = std::string();
+  if (value.is_string()) return IsUtf8(value.get_ref<const std::string&>()) ? std::nullopt : here;
+  if (!value.is_structured()) return std::nullopt;
+  for (const auto& [name, member] : value.items()) {
+    const auto found = IsUtf8(name) ? FindNotUtf8(member) : here;
+    if (!found) continue;
+    if (!value.is_object()) return found;
+    return CleanText(name) + (found->empty() ? "" : " " + *found);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 Result<StageKey> ComputeKey(const StageSpec& stage, const KnownOutputs& outputs, Store& store) {
   json components = {{"format", 1}, {"stage", stage.uses}};
@@ -67,8 +89,13 @@ Result<StageKey> ComputeKey(const StageSpec& stage, const KnownOutputs& outputs,
   }
   components["files"] = std::move(files);
 
+  // Bytes that are no text would have to be written as something else, and two keys would be one.
+  if (const auto where = FindNotUtf8(components)) {
+    return InvalidError("its " + *where + " is not UTF-8 text",
+                        "give it in UTF-8; bytes go to a stage in a file");
+  }
   StageKey key;
-  key.components = components.dump(-1, ' ', false, json::error_handler_t::replace);
+  key.components = components.dump();
   key.key = Sha256Hex(key.components);
   return key;
 }

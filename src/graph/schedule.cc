@@ -125,6 +125,19 @@ bool Schedule::HasRoom() const {
   return static_cast<int64_t>(running_) < options_.max_running && least_cpus_ <= free_.cpus;
 }
 
+int64_t Schedule::CpuShare(size_t node) const {
+  // Nodes to share with, this one included.
+  const int64_t most = std::min(free_.cpus, options_.max_running - static_cast<int64_t>(running_));
+  std::vector<size_t> others;
+  for (auto next = NextReady(node); next && static_cast<int64_t>(others.size()) + 1 < most;
+       next = NextReady(next))
+    others.push_back(*next);
+  const int64_t part = std::max<int64_t>(1, free_.cpus / (static_cast<int64_t>(others.size()) + 1));
+  int64_t taken = 0;
+  for (const size_t other : others) taken += std::min(part, demands_[other].cpus_max);
+  return std::max(part, free_.cpus - taken);
+}
+
 std::optional<Grant> Schedule::TryStart(size_t node, int64_t cpus_share) {
   if (stopped(node) || states_[node] != NodeState::kReady) return std::nullopt;
   if (static_cast<int64_t>(running_) >= options_.max_running) return std::nullopt;

@@ -100,6 +100,10 @@ class Schedule {
   // is 0.
   std::optional<Grant> TryStart(size_t node, int64_t cpus_share = std::numeric_limits<int64_t>::max());
 
+  // CPUs for a ready node: an equal part of what is free, and what the others that could start now leave
+  // over.
+  int64_t CpuShare(size_t node) const;
+
   // A running node needs its resources no longer, and goes on: they are free for others, and it does not
   // count as running for `max_running`.
   void Vacate(size_t node);

@@ -179,7 +179,7 @@ Error Db::MakeLastError() {
           Code::kCorrupt, where + ": the store's database contradicts itself (" + text + ")",
           "`genflow fsck` says where; `genflow fsck --rebuild` makes a new one from the objects");
     case SQLITE_READONLY:
-      return InvalidError(where + ": the store is read-only");
+      return MakeError(Code::kIo, where + ": the store is read-only");
     case SQLITE_NOMEM:
       return MakeError(Code::kExhausted, where + ": out of memory");
     case SQLITE_PERM:

@@ -84,6 +84,8 @@ Result<std::vector<ArtifactUse>> Store::ArtifactConsumers(const std::string& dig
   return ReadUses(*impl_, query);
 }
 
+Result<std::string> Store::CheckArtifact(const std::string& digest) { return VerifyObject(*impl_, digest); }
+
 Status Store::Export(const Artifact& artifact, const fs::path& target, ExportMode mode) {
   GF_TRY(const Artifact known, GetArtifact(artifact.digest));
   const std::string hint = "run the pipeline again to make it anew";

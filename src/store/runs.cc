@@ -271,6 +271,13 @@ Status Store::FinishAttempt(int64_t attempt, const AttemptEnd& end) {
   return transaction.Commit();
 }
 
+Status Store::ClearKey(int64_t attempt) {
+  GF_CHECK_OK(impl_->NeedWritable());
+  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, false));
+  GF_CHECK_OK(impl_->db->Do("UPDATE attempts SET key = '' WHERE id = ?", attempt));
+  return transaction.Commit();
+}
+
 Result<int64_t> Store::RecordAttempt(const AttemptStart& start, const AttemptEnd& end) {
   GF_CHECK_OK(impl_->NeedWritable());
   GF_TRY(auto transaction, Transaction::Begin(*impl_->db, false));

@@ -22,8 +22,8 @@ namespace fs = std::filesystem;
 
 Status StoreImpl::NeedWritable() const {
   if (!read_only) return Ok();
-  return InvalidError(root.string() + ": the store is read-only",
-                      "make its folder writable, or use another with --store");
+  return MakeError(Code::kIo, root.string() + ": the store is read-only",
+                   "make its folder writable, or use another with --store");
 }
 
 Status StoreImpl::NeedHome() {

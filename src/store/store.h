@@ -5,7 +5,7 @@
 // instant leaves either nothing of an operation or all of it.
 //
 // Errors: kExhausted on a full disk, kCorrupt for damaged bytes, kUnsupported for a store of a newer
-// genflow, kBusy when another process holds a lock, kInvalid for a change to a store opened read-only.
+// genflow, kBusy when another process holds a lock, kIo for a change to a store opened read-only.
 #pragma once
 
 #include <cstdint>
@@ -90,6 +90,8 @@ class Store {
   Result<int64_t> StartAttempt(const AttemptStart& start);
   // For attempts that leave no outputs; Commit ends the others.
   Status FinishAttempt(int64_t attempt, const AttemptEnd& end);
+  // Takes the key from a running attempt whose files changed while it ran: its outputs answer to no key then.
+  Status ClearKey(int64_t attempt);
   // Records a whole attempt that was never executed (kSkipped, or kFailed before the start).
   Result<int64_t> RecordAttempt(const AttemptStart& start, const AttemptEnd& end);
   // Records that a stage of a run took its outputs from a hit. kNotFound when the hit was collected or
@@ -161,6 +163,9 @@ class Store {
   Result<std::optional<RunInfo>> ComputingRun(const std::string& key);
   Result<std::vector<ArtifactUse>> ListArtifacts(const ArtifactFilter& filter = {});  // latest first
   Result<Artifact> GetArtifact(const std::string& digest);
+  // Whether the bytes are still those that were recorded, by their fingerprints: what is wrong, or "". What
+  // is damaged is set aside (unless the store is read-only).
+  Result<std::string> CheckArtifact(const std::string& digest);
   // Where an artifact was made or used as an input.
   Result<std::vector<ArtifactUse>> ArtifactProducers(const std::string& digest);
   Result<std::vector<ArtifactUse>> ArtifactConsumers(const std::string& digest);

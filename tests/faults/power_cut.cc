@@ -1,7 +1,7 @@
-// The power fails at random instants while one run follows another: the machine is a kernel of its own (tools/uml)
-// on a file system of its own (ext4, a journal, nothing in the disk's cache), killed from outside, so that everything
-// is lost that was not written to the disk. After the next boot the store is whole, and every run that was reported
-// as done still is.
+// The power fails at random instants while one run follows another: the machine is a kernel of its own
+// (tools/uml) on a file system of its own (ext4, a journal, nothing in the disk's cache), killed from
+// outside, so that everything is lost that was not written to the disk. After the next boot the store is
+// whole, and every run that was reported as done still is.
 //   power_cut [--count N] [--seed S]
 // Without a count: 4 cuts. Skipped, saying so, where User Mode Linux does not start.
 #include <fcntl.h>
@@ -48,8 +48,8 @@ stages:
     out: { sum: file }
 )";
 
-// In the guest: looks at what the last power cut left, says what is wrong in `problems`, then runs round after round
-// and appends to `done` each that has ended well. The files of DIR are on the outer machine.
+// In the guest: looks at what the last power cut left, says what is wrong in `problems`, then runs round
+// after round and appends to `done` each that has ended well. The files of DIR are on the outer machine.
 constexpr char kGuest[] = R"(
 cd /mnt
 [[ -e pipeline.yaml ]] || { cp "DIR/pipeline.yaml" . && sync; } || exit
@@ -97,20 +97,21 @@ TEST(PowerCut, LosesNothingThatWasReportedAsDone) {
     while (!box.Exists("ready")) {
       if (const auto ended = machine->TryWait()) {
         if (cut == 0 && ended->code == 77) GTEST_SKIP() << "User Mode Linux does not start here";
-        FAIL() << "the machine ended: " << ended->ToString() << "\n" << box.Shell("cat problems boot/said").out;
+        FAIL() << "the machine ended: " << ended->ToString() << "\n"
+               << box.Shell("cat problems boot/said").out;
       }
       ::usleep(20'000);
     }
     ::usleep(static_cast<useconds_t>(std::uniform_real_distribution<double>(0.0, 3.0)(random) * 1e6));
     // The kernel and what it runs are one session; tools/uml ends when they have.
-    box.Shell("while pkill -KILL -s $(cat boot/*/kernel/pid); do sleep 0.02; done");
+    box.Shell("session=$(cat boot/*/kernel/pid); while pkill -KILL -s $session; do sleep 0.02; done");
     const auto ended = machine->Wait();
     ASSERT_FALSE(box.Exists("problems")) << box.Read("problems");
     ASSERT_EQ(ended.code, 137) << box.Read("boot/said");
   }
   const std::string done = box.Read("done");
-  std::printf("%d power cuts (seed %u): %zu runs were reported as done, none was forgotten\n", g_count, g_seed,
-              Split(Trim(done), '\n').size());
+  std::printf("%d power cuts (seed %u): %zu runs were reported as done, none was forgotten\n", g_count,
+              g_seed, Split(Trim(done), '\n').size());
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <csignal>
 
@@ -175,12 +176,12 @@ TEST_F(EngineTest, GraceEndsWithAKillAndASecondSignalKillsAtOnce) {
   EXPECT_THAT(executor_.history, ElementsAre("113 start a", "114 ask a", "115 kill a", "115 end a"));
 }
 
-TEST_F(EngineTest, StageThatFinishesWhileStoppingCounts) {
+TEST_F(EngineTest, CommandThatEndsWithZeroWhileStoppingIsInterrupted) {
   executor_.scripts["a"] = {{.seconds = 5}};
   executor_.signals = {{103, SIGINT}};
   const auto report = Run(Load({{"a", ""}, {"b", "in: { x: a.o }"}}));
-  EXPECT_EQ(report.exit_code, 75);
-  EXPECT_EQ(report.stages[0].status, StageStatus::kRan);
+  EXPECT_EQ(report.exit_code, 130);
+  EXPECT_EQ(report.stages[0].status, StageStatus::kInterrupted);
 }
 
 TEST_F(EngineTest, SignalDuringABackoffEndsTheRun) {
@@ -235,6 +236,34 @@ TEST_F(EngineTest, ASecondRunOfThePipelineIsRefused) {
   const auto report = RunPipeline(pipeline, *store_, options_, executor_, clock_, observer_);
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.error().code, Code::kBusy);
+}
+
+// Breaks the store's tables once a stage has ended.
+class Breaker : public LineRecorder {
+ public:
+  void StageFinished(const StageResult&, double) override {
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(file.c_str(), &db), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(db, "ALTER TABLE attempts RENAME TO gone", nullptr, nullptr, nullptr), SQLITE_OK)
+        << sqlite3_errmsg(db);
+    sqlite3_close(db);
+  }
+  std::string file;
+};
+
+TEST_F(EngineTest, WhatRunsHasTheGraceToSaveItsStateWhenTheStoreFails) {
+  const auto pipeline = Load({{"first", ""}, {"next", ""}, {"careful", ""}, {"deaf", ""}});
+  Breaker breaker;
+  breaker.file = (dir_ / ".genflow/store.db").string();
+  Script careful{100};
+  careful.stops_after = 3;
+  executor_.scripts = {{"next", {{5}}}, {"careful", {careful}}, {"deaf", {{100}}}};
+  const auto report = RunPipeline(pipeline, *store_, options_, executor_, clock_, breaker);
+  ASSERT_FALSE(report.ok());
+  EXPECT_THAT(executor_.history,
+              ElementsAre("100 start first", "100 start next", "100 start careful", "100 start deaf",
+                          "101 end first", "105 end next", "105 ask careful", "105 ask deaf",
+                          "108 end careful", "115 kill deaf", "115 end deaf"));
 }
 
 TEST_F(EngineTest, EveryStageOfARunIsInTheStore) {

@@ -84,6 +84,8 @@ class FakeExecutor : public Executor {
     pending_.push_back(event::Worked{job, work()});
   }
 
+  void Join() override {}
+
   Event Wait(double deadline) override {
     if (pending_.empty()) Advance(deadline);
     if (pending_.empty()) return event::Deadline{};
