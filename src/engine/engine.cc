@@ -9,6 +9,7 @@
 #include "engine/attempt.h"
 #include "engine/cache_view.h"
 #include "engine/condition.h"
+#include "engine/report_lines.h"
 #include "engine/resources.h"
 
 namespace genflow {
@@ -487,7 +488,8 @@ class Runner {
     return Ok();
   }
 
-  void ShowLog(int job, const std::string& level, const std::string& text) {
+  void ShowLog(int job, const std::string& level, const std::string& said) {
+    const std::string text = CleanText(said);
     Of(job).log->Write(clock_.WallNow(), level, text);
     observer_.Log({Id(job), level, text}, clock_.Now());
   }
@@ -591,6 +593,8 @@ class Runner {
     std::vector<Store::Pending> pending;
     for (const size_t node : nodes) {
       Attempt& a = *nodes_[node].attempt;
+      for (const auto& [name, value] : SealedMetrics(pipeline_.stages[node], a))
+        GF_CHECK_OK(Handle(event::Metric{static_cast<int>(node), name, value, -1}));
       GF_CHECK_OK(FlushMetrics(node));
       CommitRequest request;
       request.attempt = a.row;
