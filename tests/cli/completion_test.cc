@@ -68,15 +68,15 @@ TEST(Completion, PipelinesStagesAndParameters) {
   EXPECT_EQ(Names(box, {"run", "--store", ""}), "more/");
   EXPECT_EQ(Names(box, {"stages", "show", "test."}), "test.act test.count test.picky");
   EXPECT_EQ(Names(box, {"stages", "show", "ex"}), "exec");
-  box.Write("flow.yaml",
+  box.Write("more/flow.yaml",
             "name: f\nparams: { ranks: [8, 16] }\nstages: { a: { uses: exec, with: { run: x } } }\n"
             "profiles: { ci: {}, big: {} }\n");
-  EXPECT_EQ(Names(box, {"run", "flow.yaml", "-p", ""}), "ranks=");
-  EXPECT_EQ(Names(box, {"run", "flow.yaml", "--from", ""}), "a");
-  EXPECT_EQ(Names(box, {"run", "flow.yaml", "--profile", ""}), "ci big");
-  EXPECT_EQ(Names(box, {"run", "flow.yaml", "--profile", "ci,"}), "ci,big");
-  box.Write("flow.yaml", "name: f\nstages:\n  a: { uses: exec\n  b:\n    uses: [\n");
-  EXPECT_EQ(Names(box, {"run", "flow.yaml", "--from", ""}), "a b") << "while it is being written";
+  EXPECT_EQ(Names(box, {"run", "more/flow.yaml", "-p", ""}), "ranks=");
+  EXPECT_EQ(Names(box, {"run", "more/flow.yaml", "--from", ""}), "a");
+  EXPECT_EQ(Names(box, {"run", "more/flow.yaml", "--profile", ""}), "ci big");
+  EXPECT_EQ(Names(box, {"run", "more/flow.yaml", "--profile", "ci,"}), "ci,big");
+  box.Write("more/flow.yaml", "name: f\nstages:\n  a: { uses: exec\n  b:\n    uses: [\n");
+  EXPECT_EQ(Names(box, {"run", "more/flow.yaml", "--from", ""}), "a b") << "while it is being written";
 }
 
 TEST(Completion, ChoicesSchedulesAndModels) {
@@ -89,7 +89,11 @@ TEST(Completion, ChoicesSchedulesAndModels) {
   EXPECT_EQ(Names(box, {"schedule", "add", "--backend", ""}), "cron systemd");
   box.Write(".config/genflow/schedules/nightly.json", "broken");
   EXPECT_EQ(Names(box, {"schedule", "rm", ""}), "nightly");
-  ASSERT_EQ(box.Genflow({"models", "register", "helper", "read.rows", "--alias", "best"}).code, 0);
+  box.Write("pipeline.yaml",
+            "name: p\nstages:\n  pack:\n    uses: exec\n    with: { run: 'echo > $GENFLOW_OUT_P' }\n"
+            "    out: { p: package }\n");
+  ASSERT_EQ(box.Genflow({"run", "--quiet"}).code, 0);
+  ASSERT_EQ(box.Genflow({"models", "register", "helper", "pack.p", "--alias", "best"}).code, 0);
   EXPECT_EQ(Names(box, {"models", "ls", ""}), "helper");
   EXPECT_EQ(Names(box, {"models", "alias", ""}), "helper@1 helper@best");
   EXPECT_EQ(Names(box, {"models", "alias", "helper@1", ""}), "best");

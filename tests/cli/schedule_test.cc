@@ -256,10 +256,7 @@ TEST_F(ScheduleTest, ABrokenOneIsNoTroubleToTheOthers) {
   const auto listed = box.Genflow({"schedule", "ls"});
   EXPECT_EQ(listed.code, 0);
   EXPECT_EQ(Plain(listed.err), "warning: " + warning);
-  EXPECT_NE(
-      Plain(listed.out).find("\nq         -          -     -                    -     cannot be read\n"),
-      std::string::npos)
-      << Plain(listed.out);
+  EXPECT_TRUE(std::regex_search(listed.out, std::regex("\\nq .* cannot be read\\n"))) << listed.out;
   const json all = Listed();
   ASSERT_EQ(all.size(), 2u);
   EXPECT_EQ(all[0]["name"], "pipeline");
@@ -291,7 +288,8 @@ TEST_F(ScheduleTest, FieldsWithoutQuotes) {
   const auto added = box.Genflow({"schedule", "add", "pipeline.yaml", "0", "3", "*", "*", "*"});
   EXPECT_EQ(added.code, 2);
   EXPECT_EQ(added.err,
-            "error: schedule \"0\" has 1 field\n  hint: put the five fields in quotes: \"0 3 * * *\"\n");
+            "error: schedule \"0\" has 1 field instead of 5\n  hint: put the five fields in quotes: \"0 3 * "
+            "* *\"\n");
 }
 
 TEST_F(ScheduleTest, OnATerminalItSaysHowItWent) {
