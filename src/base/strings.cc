@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
+#include <limits>
 
 namespace genflow {
 
@@ -161,6 +163,12 @@ std::optional<double> TakeNumber(std::string_view& text) {
   return value;
 }
 
+struct TimeUnit {
+  std::string_view name;
+  double seconds;
+};
+constexpr TimeUnit kTimeUnits[] = {{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}, {"ms", 0.001}};
+
 }  // namespace
 
 std::optional<uint64_t> ParseBytes(std::string_view text) {
@@ -191,7 +199,8 @@ std::optional<uint64_t> ParseBytes(std::string_view text) {
 std::optional<double> ParseDuration(std::string_view text) {
   text = Trim(text);
   if (text.empty()) return std::nullopt;
-  double total = 0;
+  const bool bare = text.find_first_not_of("0123456789.") == std::string_view::npos;
+  double total = 0, above = std::numeric_limits<double>::infinity();  // of the unit before
   while (!text.empty()) {
     auto value = TakeNumber(text);
     if (!value) return std::nullopt;
@@ -199,18 +208,11 @@ std::optional<double> ParseDuration(std::string_view text) {
     while (letters < text.size() && std::isalpha(static_cast<unsigned char>(text[letters])) != 0) ++letters;
     const std::string_view unit = text.substr(0, letters);
     text.remove_prefix(letters);
-    if (unit == "ms")
-      total += *value / 1000;
-    else if (unit == "s" || (unit.empty() && text.empty()))
-      total += *value;
-    else if (unit == "m")
-      total += *value * 60;
-    else if (unit == "h")
-      total += *value * 3600;
-    else if (unit == "d")
-      total += *value * 86400;
-    else
-      return std::nullopt;
+    const auto* known = std::find_if(std::begin(kTimeUnits), std::end(kTimeUnits),
+                                     [&](const TimeUnit& u) { return u.name == (bare ? "s" : unit); });
+    if (known == std::end(kTimeUnits) || known->seconds >= above) return std::nullopt;
+    above = known->seconds;
+    total += known->name == "ms" ? *value / 1000 : *value * known->seconds;
   }
   return total;
 }

@@ -28,16 +28,6 @@ const CLI::App* FindCommand(const CLI::App& app, const std::string& name) {
 bool TakesValue(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
 bool NeedsValue(const CLI::Option& option) { return option.get_items_expected_min() > 0; }
 
-// "{a,b,c}" in what help calls the value: the choices themselves.
-std::vector<Candidate> Choices(const std::string& type) {
-  std::vector<Candidate> out;
-  const size_t open = type.find('{'), close = type.find('}', open);
-  if (open == std::string::npos || close == std::string::npos) return out;
-  for (const auto piece : Split(std::string_view(type).substr(open + 1, close - open - 1), ','))
-    out.push_back({std::string(Trim(piece)), ""});
-  return out;
-}
-
 // Where the walk over the words before the last one has come to.
 struct Position {
   const CLI::App* app;
@@ -114,9 +104,10 @@ void KeepWhatBegins(std::vector<Candidate>* candidates, const std::string& with)
 }
 
 std::vector<Candidate> ValuesOf(const CLI::Option& option, const Position& at, const std::string& prefix) {
-  const std::string kind = option.get_positional() ? PositionalName(option) : option.get_type_name();
-  auto out = Choices(option.get_type_name());
-  if (out.empty()) out = NamesOf(kind, at.command, at.place, prefix);
+  const std::string kind = option.get_positional()          ? PositionalName(option)
+                           : option.check_name("--profile") ? "PROFILE"
+                                                            : option.get_type_name();
+  auto out = NamesOf(kind, at.command, at.place, prefix);
   KeepWhatBegins(&out, prefix);
   return out;
 }
@@ -158,16 +149,17 @@ int CompleteForBash(const CLI::App& root, const std::string& line, size_t point,
   words.erase(words.begin());
   const std::string raw = typed.substr(start);
   const bool in_quotes = raw.find_first_of("\"'") != std::string::npos;
-  size_t cut = 0;
+  size_t cut = 0, plain = 0;  // in characters of the word without its backslashes
   for (size_t i = 0; i < raw.size() && !in_quotes; ++i) {
+    ++plain;
     if (raw[i] == '\\')
       ++i;  // what it escapes breaks no word
     else if (breaks.find(raw[i]) != std::string::npos)
-      cut = i + 1;
+      cut = plain;
   }
   for (const auto& candidate : Complete(root, words)) {
-    const std::string text = in_quotes ? candidate.text : Quoted(candidate.text);
-    std::printf("%s\n", text.size() >= cut ? text.substr(cut).c_str() : text.c_str());
+    const std::string text = candidate.text.substr(std::min(cut, candidate.text.size()));
+    std::printf("%s\n", in_quotes ? text.c_str() : Quoted(text).c_str());
   }
   return kExitOk;
 }

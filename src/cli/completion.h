@@ -44,8 +44,8 @@ struct CompletionPlace {
 std::vector<Candidate> NamesOf(const std::string& kind, const std::string& command,
                                const CompletionPlace& place, const std::string& prefix);
 
-// The keys of a top-level mapping of a YAML text ("stages", "params"), found by indentation alone, so that a
-// file that is being written will do.
+// The keys of a top-level mapping of a YAML text ("stages", "params"). In a text that is no YAML, such as a
+// file that is being written, they are found by indentation alone.
 std::vector<std::string> KeysBelow(std::string_view yaml, std::string_view key);
 
 }  // namespace genflow::cli

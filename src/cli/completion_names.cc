@@ -7,9 +7,11 @@
 #include "base/strings.h"
 #include "cli/completion.h"
 #include "cli/init_templates.h"
+#include "cli/schedules.h"
 #include "cli/stage_reference.h"
 #include "cli/workspace.h"
 #include "config/artifact_types.h"
+#include "config/yaml_tree.h"
 #include "host/catalog.h"
 
 namespace genflow::cli {
@@ -176,6 +178,49 @@ std::vector<Candidate> Logs(const CompletionPlace& place, const std::string& pre
   return out;
 }
 
+// Of a list with commas: what has been typed up to the last one, with each name after it.
+std::vector<Candidate> InList(const std::vector<std::string>& names, const std::string& prefix) {
+  const size_t comma = prefix.rfind(',');
+  const std::string typed = comma == std::string::npos ? "" : prefix.substr(0, comma + 1);
+  std::vector<Candidate> out;
+  for (const auto& name : names) {
+    if (("," + typed).find("," + name + ",") == std::string::npos) out.push_back({typed + name, ""});
+  }
+  return out;
+}
+
+std::vector<Candidate> Schedules() {
+  const auto all = ListSchedules();
+  if (!all.ok()) return {};
+  std::vector<Candidate> out;
+  for (const auto& schedule : all->schedules) out.push_back({schedule.name, schedule.pipeline});
+  for (const auto& broken : all->broken) out.push_back({broken.name, "cannot be read"});
+  return out;
+}
+
+// Registered models: their names, "name@version" and "name@alias", or aliases alone.
+std::vector<Candidate> Models(const CompletionPlace& place, const std::string& kind) {
+  auto store = StoreOf(place);
+  if (!store.ok()) return {};
+  const auto models = store->ListModels("");
+  if (!models.ok()) return {};
+  std::vector<Candidate> out;
+  std::set<std::string> seen;
+  const auto add = [&](const std::string& text, const std::string& about) {
+    if (seen.insert(text).second) out.push_back({text, about});
+  };
+  for (const auto& model : *models) {
+    const std::string version = model.name + "@" + std::to_string(model.version);
+    if (kind == "NAME") add(model.name, "");
+    if (kind == "MODEL") add(version, "run " + model.run);
+    for (const auto& alias : model.aliases) {
+      if (kind == "MODEL") add(model.name + "@" + alias, version);
+      if (kind == "ALIAS") add(alias, "");
+    }
+  }
+  return out;
+}
+
 std::vector<Candidate> Params(const CompletionPlace& place) {
   std::vector<Candidate> out;
   for (const auto& name : KeysBelow(PipelineText(place), "params")) out.push_back({name + "=", ""});
@@ -186,6 +231,16 @@ std::vector<Candidate> Params(const CompletionPlace& place) {
 
 std::vector<std::string> KeysBelow(std::string_view yaml, std::string_view key) {
   std::vector<std::string> out;
+  YamlTree tree;
+  std::vector<Diagnostic> problems;
+  const YamlNode* root = ParseYaml(SourceText("", std::string(yaml)), &tree, &problems);
+  if (root != nullptr && problems.empty() && root->kind == YamlNode::Kind::kMap) {
+    const YamlNode* found = root->Find(key);
+    if (found != nullptr) {
+      for (const auto& entry : found->entries) out.push_back(entry.key->text);
+    }
+    return out;
+  }
   bool inside = false;
   size_t depth = 0;  // of the keys; 0: not seen yet
   for (const auto line : Split(yaml, '\n')) {
@@ -221,8 +276,16 @@ std::vector<Candidate> NamesOf(const std::string& kind, const std::string& comma
   if (kind == "RUN/STAGE") return Logs(place, prefix);
   if (kind == "ARTIFACT") return Artifacts(place);
   if (kind == "TAG") return Tags(place);
-  if (kind == "NAME=VALUE") return Params(place);
+  if (kind == "NAME=VALUE") return command == "schedule" ? std::vector<Candidate>() : Params(place);
   if (kind == "NAME" && command == "runs") return PipelineNames(place);
+  if (kind == "NAME" && command == "schedule") return Schedules();
+  if (command == "models" && (kind == "NAME" || kind == "MODEL" || kind == "ALIAS"))
+    return Models(place, kind);
+  if (kind == "PROFILE") return InList(KeysBelow(PipelineText(place), "profiles"), prefix);
+  if (kind == "EVENTS") return InList({"failure", "gate", "recovery", "success", "interrupted"}, prefix);
+  if (kind == "FORMAT") return Plain({"text", "mermaid", "dot", "svg"});
+  if (kind == "WHAT") return Plain({"fail", "skip", "wait"});
+  if (kind == "BACKEND") return Plain({"cron", "systemd"});
   if (kind == "TYPE") return Plain({kArtifactTypes.begin(), kArtifactTypes.end()});
   if (kind == "STATUS") return Plain({"running", "ok", "failed", "gated", "interrupted", "recovered"});
   if (kind == "SHELL") return Plain({"bash", "zsh", "fish"});

@@ -23,7 +23,7 @@ namespace {
 struct Options {
   PipelineOptions pipeline;
   std::string format = "text", run, output;
-  bool status = false, json = false;
+  bool status = false, json = false, format_given = false;
 };
 
 // The statuses that the stages had in a run of the pipeline: `ref`, or its latest.
@@ -67,7 +67,21 @@ Result<Pipeline> LoadAlone(const PipelineOptions& options, const Catalog& catalo
   return InvalidError("");  // said already
 }
 
-int Show(const Options& options) {
+// What the file's ending asks for: "text", "mermaid", "dot", "svg" or "json".
+std::string FormatOfFile(const std::string& file) {
+  const std::string ending = ToLowerAscii(std::filesystem::path(file).extension().string());
+  if (ending == ".svg") return "svg";
+  if (ending == ".dot" || ending == ".gv") return "dot";
+  if (ending == ".mmd" || ending == ".mermaid") return "mermaid";
+  return ending == ".json" ? "json" : "text";
+}
+
+int Show(Options options) {
+  if (!options.format_given && !options.output.empty()) {
+    const std::string format = FormatOfFile(options.output);
+    options.json |= format == "json";
+    if (format != "json") options.format = format;
+  }
   static const std::vector<std::string> formats = {"text", "mermaid", "dot", "svg"};
   if (std::find(formats.begin(), formats.end(), options.format) == formats.end()) {
     const auto near = NearestName(options.format, formats);
@@ -112,18 +126,21 @@ void AddGraphCommand(CLI::App& app, Action& action) {
   CLI::App* graph = app.add_subcommand("graph", "Draw a pipeline: as text, Mermaid, DOT or SVG");
   auto options = std::make_shared<Options>();
   AddPipelineOptions(*graph, options->pipeline);
-  graph->add_option("--format", options->format, "text, mermaid, dot or svg")
-      ->type_name("FORMAT")
-      ->capture_default_str();
+  const CLI::Option* format =
+      graph->add_option("--format", options->format, "text, mermaid, dot or svg (default: as -o ends)")
+          ->type_name("FORMAT")
+          ->capture_default_str();
   graph->add_flag("--status", options->status, "With what became of each stage in the latest run");
   graph->add_option("--run", options->run, "With what became of each stage in this run")->type_name("RUN");
   graph->add_option("-o,--output", options->output, "Into this file instead of stdout")->type_name("FILE");
   AddStoreOption(*graph, options->pipeline.store);
   graph->add_flag("--json", options->json, "Nodes and edges as JSON on stdout");
   graph->footer(
-      "Examples:\n  genflow graph pipeline.yaml --status\n  genflow graph pipeline.yaml -f svg -o "
-      "pipeline.svg");
-  graph->callback([&action, options] { action = [options] { return Show(*options); }; });
+      "Examples:\n  genflow graph pipeline.yaml --status\n  genflow graph pipeline.yaml -o pipeline.svg");
+  graph->callback([&action, options, format] {
+    options->format_given = format->count() > 0;
+    action = [options] { return Show(*options); };
+  });
 }
 
 }  // namespace genflow::cli

@@ -18,6 +18,29 @@ std::string BeforeBracket(const std::string& stage) {
   return open == std::string::npos || open == 0 || stage.back() != ']' ? "" : stage.substr(0, open);
 }
 
+// "[8,1e-4]" of "[r=8,lr=1e-4]".
+std::string ValuesAlone(const std::string& label) {
+  std::vector<std::string> values;
+  for (const auto pair : Split(std::string_view(label).substr(1, label.size() - 2), ',')) {
+    const size_t equals = pair.find('=');
+    values.emplace_back(equals == std::string_view::npos ? pair : pair.substr(equals + 1));
+  }
+  return "[" + Join(values, ",") + "]";
+}
+
+// As Shorten(), for texts that differ at their ends: the middle is left out.
+std::string ShortenMiddle(std::string_view text, size_t cells, bool unicode) {
+  if (DisplayWidth(text) <= cells || cells < 3) return Shorten(text, cells, unicode);
+  const std::string head = Shorten(text, (cells + 1) / 2, unicode);
+  std::string_view tail = text;
+  const auto inside = [&] { return !tail.empty() && (static_cast<unsigned char>(tail[0]) & 0xC0) == 0x80; };
+  while (DisplayWidth(tail) > cells - DisplayWidth(head)) {
+    do tail.remove_prefix(1);
+    while (inside());
+  }
+  return head + std::string(tail);
+}
+
 }  // namespace
 
 void LiveBlock::Begin(const std::vector<std::string>& stages, double now) {
@@ -28,12 +51,28 @@ void LiveBlock::Begin(const std::vector<std::string>& stages, double now) {
   }
   // One child alone is shown as the stage that it is.
   std::erase_if(groups_, [](const auto& entry) { return entry.second.total < 2; });
+  Label(stages);
   for (const auto& stage : stages) {
     const std::string group = GroupOf(stage);
     name_cells_ = std::max(name_cells_, DisplayWidth(group.empty() ? stage : group));
-    if (!group.empty()) name_cells_ = std::max(name_cells_, 2 + DisplayWidth(stage.substr(group.size())));
+    if (!group.empty()) name_cells_ = std::max(name_cells_, 2 + DisplayWidth(labels_.at(stage)));
   }
   name_cells_ = std::min(name_cells_, kMaxNameCells);
+}
+
+// The children of one matrix are labelled alike.
+void LiveBlock::Label(const std::vector<std::string>& stages) {
+  std::map<std::string, size_t> widest;
+  for (const auto& stage : stages) {
+    const std::string group = GroupOf(stage);
+    if (!group.empty()) widest[group] = std::max(widest[group], 2 + DisplayWidth(stage.substr(group.size())));
+  }
+  for (const auto& stage : stages) {
+    const std::string group = GroupOf(stage);
+    if (group.empty()) continue;
+    const std::string label = stage.substr(group.size());
+    labels_[stage] = widest[group] > kMaxNameCells ? ValuesAlone(label) : label;
+  }
 }
 
 void LiveBlock::Start(const std::string& stage, double now) {
@@ -49,7 +88,13 @@ void LiveBlock::Add(const StageMetric& metric) {
   if (Running* running = Find(metric.stage)) running->figures.Add(metric);
 }
 
+void LiveBlock::Wait(const std::string& stage, const std::string& for_what) {
+  Pause(stage);
+  waiting_.push_back({stage, for_what});
+}
+
 void LiveBlock::Pause(const std::string& stage) {
+  std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.stage == stage; });
   std::erase_if(running_, [&](const Running& running) { return running.stage == stage; });
 }
 
@@ -81,14 +126,16 @@ std::vector<std::string> LiveBlock::Finish(const StageResult& result) {
 }
 
 std::vector<std::string> LiveBlock::Lines(double now, size_t columns, size_t rows) const {
-  if (running_.empty()) return {};
-  // A line for each stage and each matrix, in the order of their starts.
+  if (idle()) return {};
+  // A line for each stage and each matrix, in the order of their starts; what waits comes last.
   std::vector<std::string> names;
-  for (const auto& running : running_) {
-    const std::string group = GroupOf(running.stage);
-    const std::string& name = group.empty() ? running.stage : group;
+  const auto add = [&](const std::string& stage) {
+    const std::string group = GroupOf(stage);
+    const std::string& name = group.empty() ? stage : group;
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
-  }
+  };
+  for (const auto& running : running_) add(running.stage);
+  for (const auto& waiting : waiting_) add(waiting.stage);
   const size_t room = rows > 1 ? rows - 1 : 0;  // without the status line
   const bool all = names.size() <= room;
   const size_t shown = all ? names.size() : room > 0 ? room - 1 : 0;
@@ -96,16 +143,18 @@ std::vector<std::string> LiveBlock::Lines(double now, size_t columns, size_t row
   std::vector<std::string> lines;
   for (size_t i = 0; i < shown; ++i) {
     if (groups_.count(names[i]) == 0) {
-      const auto it = std::find_if(running_.begin(), running_.end(),
-                                   [&](const Running& r) { return r.stage == names[i]; });
-      lines.push_back(StageLine(*it, names[i], now, columns));
+      const auto same = [&](const auto& entry) { return entry.stage == names[i]; };
+      const auto it = std::find_if(running_.begin(), running_.end(), same);
+      lines.push_back(it != running_.end()
+                          ? StageLine(*it, names[i], now, columns)
+                          : WaitLine(*std::find_if(waiting_.begin(), waiting_.end(), same), columns));
       continue;
     }
     lines.push_back(GroupLine(names[i], now, columns));
     for (const Running* child : RunningOf(names[i])) {
       if (spare == 0) break;
       --spare;
-      lines.push_back(StageLine(*child, "  " + child->stage.substr(names[i].size()), now, columns));
+      lines.push_back(StageLine(*child, "  " + labels_.at(child->stage), now, columns));
     }
   }
   if (!all && room > 0) {
@@ -141,6 +190,11 @@ std::vector<const LiveBlock::Running*> LiveBlock::RunningOf(const std::string& g
   return out;
 }
 
+size_t LiveBlock::WaitingOf(const std::string& group) const {
+  return static_cast<size_t>(std::count_if(waiting_.begin(), waiting_.end(),
+                                           [&](const Waiting& w) { return GroupOf(w.stage) == group; }));
+}
+
 std::string LiveBlock::Mark(StageStatus status) const {
   switch (status) {
     case StageStatus::kRan:
@@ -165,7 +219,8 @@ std::string LiveBlock::Spinner(double now) const {
 
 std::string LiveBlock::StageLine(const Running& running, const std::string& shown, double now,
                                  size_t columns) const {
-  std::string out = Spinner(now) + " " + PadRight(Shorten(shown, name_cells_, traits_.unicode), name_cells_);
+  std::string out =
+      Spinner(now) + " " + PadRight(ShortenMiddle(shown, name_cells_, traits_.unicode), name_cells_);
   const size_t used = DisplayWidth(out);
   if (used < columns) out += RenderFigures(running.figures, now, columns - used, traits_);
   return Cut(out, columns);
@@ -176,9 +231,16 @@ std::string LiveBlock::GroupLine(const std::string& name, double now, size_t col
   std::string out = Spinner(now) + " " + PadRight(Shorten(name, name_cells_, traits_.unicode), name_cells_) +
                     "  " + std::to_string(group.finished()) + "/" + std::to_string(group.total) + " done, " +
                     std::to_string(RunningOf(name).size()) + " running";
+  if (const size_t waiting = WaitingOf(name); waiting > 0) out += ", " + std::to_string(waiting) + " waiting";
   if (group.failed > 0)
     out += ", " + Styled(std::to_string(group.failed) + " failed", Style::kRed, traits_.color);
   return Cut(out, columns);
+}
+
+std::string LiveBlock::WaitLine(const Waiting& waiting, size_t columns) const {
+  const std::string text =
+      "  " + NameColumn(waiting.stage) + "  waits for " + waiting.for_what + ", which is computing it";
+  return Shorten(text, columns, traits_.unicode);
 }
 
 std::string LiveBlock::GroupEnd(const std::string& name, const Group& group) const {
@@ -202,7 +264,8 @@ std::string LiveBlock::GroupEnd(const std::string& name, const Group& group) con
 std::string LiveBlock::StatusLine(double now, size_t columns) const {
   const std::string text = "  " + std::to_string(finished_) + "/" + std::to_string(total_) + " done, " +
                            std::to_string(running_.size()) + " running, " +
-                           HumanDuration(std::max(0.0, std::floor(now - started_)));
+                           (waiting_.empty() ? "" : std::to_string(waiting_.size()) + " waiting, ") +
+                           WholeSeconds(now - started_);
   return Styled(Shorten(text, columns, traits_.unicode), Style::kDim, traits_.color);
 }
 

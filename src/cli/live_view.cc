@@ -46,18 +46,15 @@ class LiveView : public Observer {
           now);
   }
   void StageWaits(const std::string& stage, const std::string& for_what, double now) override {
-    Above("  " + block_.NameColumn(stage) + "  waits for " + for_what + ", which is computing it", now);
+    block_.Wait(stage, for_what);
+    Draw(now);
   }
   void StageFinished(const StageResult& result, double now) override {
     for (const auto& line : block_.Finish(result)) above_ += line + "\x1b[K\n";
     Draw(now);
   }
   void Stopping(int, bool forced, double grace, double now) override {
-    Above(Styled(forced ? "killing the running stages"
-                        : "stopping: stages have " + HumanDuration(grace) +
-                              " to save their state; press Ctrl-C again to kill them",
-                 Style::kYellow, traits_.color),
-          now);
+    Above(Styled(StoppingPhrase(forced, grace), Style::kYellow, traits_.color), now);
   }
   void Notice(const std::string& text) override { Above("notice: " + text, std::max(started_, drawn_at_)); }
   void RunFinished(const RunReport&, double) override { Erase(); }

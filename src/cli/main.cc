@@ -1,5 +1,6 @@
 // Entry point of `genflow`: parses the command line and runs one command.
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 
 #include "base/strings.h"
@@ -67,6 +68,18 @@ Error UsageError(const CLI::App& root, const CLI::ParseError& error) {
   return InvalidError(text, help);
 }
 
+// What the command said must have arrived: a full disk behind `> file` is no success.
+int Delivered(int code) {
+  errno = 0;
+  const bool flushed = std::fflush(stdout) == 0;
+  const int why = errno;
+  if (flushed && std::ferror(stdout) == 0) return code;
+  if (why == EPIPE) return code;  // the reader has seen enough
+  (void)Report(why != 0 ? ErrnoError("standard output", why)
+                        : MakeError(Code::kIo, "standard output cannot be written"));
+  return code == kExitOk ? kExitFailed : code;
+}
+
 }  // namespace
 
 int Main(int argc, char** argv) {
@@ -114,7 +127,7 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {
-    return app.exit(help);
+    return Delivered(app.exit(help));
   } catch (const CLI::ParseError& error) {
     // `genflow` or `genflow runs` alone asks what there is.
     const CLI::App* at = Deepest(&app);
@@ -125,7 +138,7 @@ int Main(int argc, char** argv) {
     }
     return Report(UsageError(app, error));
   }
-  return action();
+  return Delivered(action());
 }
 
 }  // namespace genflow::cli

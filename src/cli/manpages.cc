@@ -1,5 +1,4 @@
-// `genflow manpages`: manual pages from the tree of commands; hidden from help, for packagers and `make
-// install`.
+// `genflow manpages`: manual pages from the tree of commands, for packagers and `make install`.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -234,7 +233,6 @@ int Write(const CLI::App& app, const fs::path& folder) {
 
 void AddManpagesCommand(CLI::App& app, Action& action) {
   CLI::App* manpages = app.add_subcommand("manpages", "Write the manual pages");
-  manpages->group("");
   auto folder = std::make_shared<std::string>();
   manpages->add_option("DIR", *folder, "Folder to write to, such as share/man/man1")->required();
   manpages->footer("Example:\n  genflow manpages ~/.local/share/man/man1");

@@ -63,6 +63,7 @@ Status ReadTargetsFile(const std::string& file, std::vector<NotifyTarget>& targe
     return InvalidError("--notify @" + file + ": others can read this file", "chmod 600 " + file);
   }
   GF_TRY(const auto text, ReadFile(file, 1 << 20));
+  const size_t before = targets.size();
   int number = 0;
   for (const auto line : Split(text, '\n')) {
     ++number;
@@ -71,6 +72,8 @@ Status ReadTargetsFile(const std::string& file, std::vector<NotifyTarget>& targe
     GF_TRY(auto target, ReadTarget(std::string(word), file + ":" + std::to_string(number)));
     targets.push_back(std::move(target));
   }
+  if (targets.size() == before)
+    return InvalidError("--notify @" + file + ": no URL in it", "write one a line: https://HOST/PATH");
   return Ok();
 }
 

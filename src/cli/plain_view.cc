@@ -56,11 +56,7 @@ class PlainView : public Observer {
     // The table at the end tells what was cached.
     if (result.status != StageStatus::kCached) Line(result.stage, EndPhrase(result));
   }
-  void Stopping(int, bool forced, double grace, double) override {
-    Print(forced ? "killing the running stages"
-                 : "stopping: stages have " + HumanDuration(grace) +
-                       " to save their state; press Ctrl-C again to kill them");
-  }
+  void Stopping(int, bool forced, double grace, double) override { Print(StoppingPhrase(forced, grace)); }
   void Notice(const std::string& text) override { Print("notice: " + text); }
 
  private:

@@ -104,7 +104,7 @@ std::string RenderFigures(const ProgressFigures& f, double now, size_t cells, Te
     used += 2 + DisplayWidth(text);
   };
   add(kShare, f.fraction() >= 0 ? PadLeft(std::to_string(static_cast<int>(100 * f.fraction())) + "%", 4)
-                                : HumanDuration(std::max(0.0, std::floor(now - f.started()))));
+                                : WholeSeconds(now - f.started()));
   add(kMetrics, f.Metrics());
   add(kRate, f.Rate());
   add(kEta, f.Eta(now));
@@ -118,6 +118,16 @@ std::string RenderFigures(const ProgressFigures& f, double now, size_t cells, Te
     if (!part.empty()) out += "  " + part;
   }
   return out;
+}
+
+std::string WholeSeconds(double seconds) {
+  const double whole = std::max(0.0, std::floor(seconds));
+  return whole < 60 ? std::to_string(static_cast<int>(whole)) + " s" : HumanDuration(whole);
+}
+
+std::string StoppingPhrase(bool forced, double grace) {
+  if (forced) return "killing the running stages";
+  return "stopping: stages have " + HumanDuration(grace) + " to save their state; Ctrl-C again kills them";
 }
 
 std::string EndPhrase(const StageResult& result) {

@@ -49,6 +49,10 @@ std::unique_ptr<Observer> MakePlainView(std::FILE* out);
 // One JSON object a line and event.
 std::unique_ptr<Observer> MakeJsonView(std::FILE* out);
 
+// Of what goes on: "0 s", "12 s", "2m 05s".
+std::string WholeSeconds(double seconds);
+// "stopping: ...", said at the first Ctrl-C and, `forced`, at the second; fits in 80 columns.
+std::string StoppingPhrase(bool forced, double grace);
 // "ran in 2.1 s", "cached", "skipped: needs 'clean', which failed": what both views say of an end.
 std::string EndPhrase(const StageResult& result);
 

@@ -126,6 +126,14 @@ int Export(const Options& options) {
   return kExitOk;
 }
 
+// The nearest folder above `path` that is there; empty for the current one.
+fs::path LastThatExists(const fs::path& path) {
+  std::error_code ec;
+  fs::path at = path.parent_path();
+  while (!at.empty() && !fs::exists(at, ec)) at = at.parent_path();
+  return at;
+}
+
 int Import(const Options& options) {
   Fd opened;
   const bool from_pipe = options.file == "-";
@@ -137,6 +145,7 @@ int Import(const Options& options) {
   if (!root.ok()) return Report(root.error());
   std::error_code ec;
   const bool existed = fs::exists(*root, ec);
+  const fs::path above = LastThatExists(*root);
   Result<ImportReport> report = ImportReport();
   {
     auto store = Store::Open(*root);
@@ -145,7 +154,10 @@ int Import(const Options& options) {
     report = store->ImportRuns(from_pipe ? STDIN_FILENO : opened.get());
   }
   if (!report.ok()) {
-    if (!existed) (void)RemoveTree(*root).ok();  // made for nothing
+    if (!existed) (void)RemoveTree(*root).ok();  // made for nothing, as were the folders that lead to it
+    for (fs::path made = root->parent_path(); !existed && made != above && made.has_relative_path();
+         made = made.parent_path())
+      fs::remove(made, ec);
     Error error = report.error();
     if (error.code == Code::kCorrupt || error.code == Code::kInvalid)
       error.message = (from_pipe ? std::string("standard input") : options.file) + ": " + error.message;

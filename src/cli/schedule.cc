@@ -49,10 +49,23 @@ std::string NameFromFile(const fs::path& file) {
   return name.empty() ? "pipeline" : name.substr(0, 64);
 }
 
+// The fields came as words of their own: the shell was not told that they are one.
+Error AsOneWord(Error error, const Options& options) {
+  const auto& rest = options.run_options;
+  if (rest.empty() || rest[0].starts_with('-') || options.cron.find(' ') != std::string::npos) return error;
+  std::vector<std::string> fields = {options.cron};
+  fields.insert(fields.end(), rest.begin(), rest.begin() + std::min<std::ptrdiff_t>(4, std::ssize(rest)));
+  const std::string whole = Join(fields, " ");
+  error.hint = "put the five fields in quotes: \"" +
+               (CronExpression::Parse(whole).ok() ? whole : std::string("0 3 * * *")) + "\"";
+  return error;
+}
+
 Result<Schedule> Describe(const Options& options) {
   Schedule s;
-  GF_TRY(const auto cron, CronExpression::Parse(options.cron));
-  s.cron = cron.text();
+  auto cron = CronExpression::Parse(options.cron);
+  if (!cron.ok()) return AsOneWord(cron.error(), options);
+  s.cron = cron->text();
   std::error_code ec;
   if (!fs::is_regular_file(options.pipeline, ec)) {
     return MakeError(Code::kNotFound, options.pipeline + ": there is no such file",
@@ -142,15 +155,32 @@ nlohmann::json Describe(const Schedule& schedule, int starts) {
   return out;
 }
 
+// What starts the schedule of that name, but for the backend `keep` (empty: none). Returns notices; nothing
+// where there was no trigger.
+Result<std::optional<std::vector<std::string>>> RemoveTriggers(const std::string& name,
+                                                               const std::string& keep) {
+  std::optional<std::vector<std::string>> out;
+  GF_TRY(const auto backends, FindTriggers(name));
+  for (const auto& backend : backends) {
+    if (backend == keep) continue;
+    GF_TRY(const auto notices, RemoveTrigger(name, backend));
+    if (!out) out.emplace();
+    out->insert(out->end(), notices.begin(), notices.end());
+  }
+  return out;
+}
+
 int Add(const Options& options) {
   auto schedule = Describe(options);
   if (!schedule.ok()) return Report(schedule.error());
-  auto all = ListSchedules();
-  if (!all.ok()) return Report(all.error());
-  const auto old =
-      std::find_if(all->begin(), all->end(), [&](const Schedule& s) { return s.name == schedule->name; });
-  if (old != all->end() && !options.replace) {
-    return Report(InvalidError("there is a schedule '" + schedule->name + "' already, of " + old->pipeline,
+  auto file = ScheduleFile(schedule->name);
+  if (!file.ok()) return Report(file.error());
+  std::error_code ec;
+  const bool is_new = !fs::exists(*file, ec);
+  const auto old = ReadSchedule(*file);
+  if (!is_new && !options.replace) {
+    return Report(InvalidError("there is a schedule '" + schedule->name + "' already, " +
+                                   (old.ok() ? "of " + old->pipeline : "which cannot be read"),
                                "give another --name, or --replace it"));
   }
   auto planned = Rehearse(*schedule);
@@ -159,8 +189,11 @@ int Add(const Options& options) {
     std::fprintf(stderr, "error: nothing was scheduled: the run would not start\n");
     return *planned;
   }
-  if (old != all->end() && old->backend != schedule->backend) {
+  if (old.ok() && old->backend != schedule->backend) {
     if (auto removed = RemoveTrigger(old->name, old->backend); !removed.ok()) return Report(removed.error());
+  } else if (!is_new && !old.ok()) {
+    if (auto removed = RemoveTriggers(schedule->name, schedule->backend); !removed.ok())
+      return Report(removed.error());
   }
   ScheduleState state = ReadState(*schedule);
   state.slot = static_cast<double>(std::time(nullptr));
@@ -169,7 +202,7 @@ int Add(const Options& options) {
   if (!definition.ok()) return Report(definition.error());
   auto notices = InstallTrigger(*schedule, *definition);
   if (!notices.ok()) {
-    if (old == all->end()) (void)RemoveTree(*definition).ok();
+    if (is_new) (void)RemoveTree(*definition).ok();
     return Report(notices.error());
   }
   for (const auto& notice : *notices) std::fprintf(stderr, "notice: %s\n", notice.c_str());
@@ -193,12 +226,13 @@ int List(const Options& options) {
   if (!all.ok()) return Report(all.error());
   if (options.json) {
     nlohmann::json out = nlohmann::json::array();
-    for (const auto& schedule : *all) out.push_back(Describe(schedule, 1));
+    for (const auto& schedule : all->schedules) out.push_back(Describe(schedule, 1));
+    for (const auto& [name, error] : all->broken) out.push_back({{"name", name}, {"error", ToJson(error)}});
     std::fputs(DumpPretty(out).c_str(), stdout);
     return kExitOk;
   }
   Table table({"name", "when", "by", "next", "last", "pipeline"});
-  for (const auto& schedule : *all) {
+  for (const auto& schedule : all->schedules) {
     const auto next = NextStarts(schedule, std::time(nullptr), 1);
     const ScheduleState state = ReadState(schedule);
     const std::string last =
@@ -208,17 +242,21 @@ int List(const Options& options) {
     table.Add({schedule.name, schedule.cron, schedule.backend, next.empty() ? "-" : LocalTime(next[0]), last,
                schedule.pipeline});
   }
+  for (const auto& broken : all->broken) table.Add({broken.name, "-", "-", "-", "-", "cannot be read"});
   table.Print("no schedules");
+  for (const auto& broken : all->broken)
+    std::fprintf(stderr, "warning: %s\n", broken.error.ToString().c_str());
   return kExitOk;
 }
 
 Result<Schedule> Find(const std::string& name) {
-  GF_TRY(auto all, ListSchedules());
+  GF_TRY(const auto file, ScheduleFile(name));
+  std::error_code ec;
+  if (IsScheduleName(name) && fs::exists(file, ec)) return ReadSchedule(file);
+  GF_TRY(const auto all, ListSchedules());
   std::vector<std::string> names;
-  for (auto& schedule : all) {
-    if (schedule.name == name) return std::move(schedule);
-    names.push_back(schedule.name);
-  }
+  for (const auto& schedule : all.schedules) names.push_back(schedule.name);
+  for (const auto& broken : all.broken) names.push_back(broken.name);
   const auto near = NearestName(name, names);
   return MakeError(Code::kNotFound, "there is no schedule '" + name + "'",
                    near            ? "did you mean '" + *near + "'?"
@@ -226,23 +264,52 @@ Result<Schedule> Find(const std::string& name) {
                                    : "there are " + Join(names, ", "));
 }
 
+// Also one whose file cannot be read or is gone: what starts it goes with it.
 int Remove(const Options& options) {
-  auto schedule = Find(options.schedule);
-  if (!schedule.ok()) return Report(schedule.error());
-  auto notices = RemoveTrigger(schedule->name, schedule->backend);
-  if (!notices.ok()) return Report(notices.error());
-  for (const auto& notice : *notices) std::fprintf(stderr, "notice: %s\n", notice.c_str());
-  auto folder = ScheduleFolder();
-  if (!folder.ok()) return Report(folder.error());
-  for (const auto& file :
-       {(*folder / (schedule->name + ".json")).string(), schedule->state, schedule->state + ".lock"}) {
-    if (auto removed = RemoveTree(file); !removed.ok()) return Report(removed.error());
+  const std::string& name = options.schedule;
+  auto schedule = Find(name);
+  const bool known = schedule.ok() || schedule.error().code != Code::kNotFound;
+  std::optional<std::vector<std::string>> notices;
+  if (schedule.ok()) {
+    auto removed = RemoveTrigger(name, schedule->backend);
+    if (!removed.ok()) return Report(removed.error());
+    notices = *std::move(removed);
+  } else {
+    if (!IsScheduleName(name)) return Report(schedule.error());
+    auto removed = RemoveTriggers(name, "");
+    if (!known && (!removed.ok() || !removed->has_value())) return Report(schedule.error());
+    if (!removed.ok()) return Report(removed.error());
+    notices = *std::move(removed);
+  }
+  for (const auto& notice : notices.value_or(std::vector<std::string>()))
+    std::fprintf(stderr, "notice: %s\n", notice.c_str());
+  auto file = ScheduleFile(name);
+  auto states = ScheduleStateFolder();
+  if (!file.ok() || !states.ok()) return Report(file.ok() ? states.error() : file.error());
+  const std::string state = schedule.ok() ? schedule->state : (*states / (name + ".state.json")).string();
+  const std::string log = schedule.ok() ? schedule->log : (*states / (name + ".log")).string();
+  for (const auto& path : {file->string(), state, state + ".lock"}) {
+    if (auto removed = RemoveTree(path); !removed.ok()) return Report(removed.error());
   }
   if (options.json)
-    std::fputs(DumpPretty({{"removed", schedule->name}, {"log", schedule->log}}).c_str(), stdout);
+    std::fputs(DumpPretty({{"removed", name}, {"log", log}}).c_str(), stdout);
   else
-    std::printf("removed %s; its log stays: %s\n", schedule->name.c_str(), schedule->log.c_str());
+    std::printf("removed %s; its log stays: %s\n", name.c_str(), log.c_str());
   return kExitOk;
+}
+
+// For who looks on; cron would send it by mail.
+void Tell(const Schedule& schedule, std::optional<int> code) {
+  if (::isatty(STDERR_FILENO) == 0) return;
+  if (code) {
+    const ScheduleState state = ReadState(schedule);
+    std::fprintf(stderr, "%s: exit code %d after %s; log: %s\n", schedule.name.c_str(), *code,
+                 HumanDuration(state.finished - state.started).c_str(), schedule.log.c_str());
+    return;
+  }
+  const auto next = NextStarts(schedule, std::time(nullptr), 1);
+  std::fprintf(stderr, "notice: nothing is due%s; --now starts it all the same\n",
+               next.empty() ? "" : (" before " + LocalTime(next[0])).c_str());
 }
 
 int RunNow(const Options& options) {
@@ -251,8 +318,7 @@ int RunNow(const Options& options) {
   if (!schedule.ok()) return Report(schedule.error());
   auto code = RunSchedule(*schedule, options.now);
   if (!code.ok()) return Report(code.error());
-  if (!*code && ::isatty(STDERR_FILENO) != 0)
-    std::fprintf(stderr, "notice: nothing is due; --now starts it all the same\n");
+  Tell(*schedule, *code);
   return code->value_or(kExitOk);
 }
 
@@ -278,7 +344,7 @@ void AddScheduleCommand(CLI::App& app, Action& action) {
       ->required();
   add->add_option("RUN_OPTIONS", options->run_options, "Options of `genflow run`, after --");
   add->add_option("--backend", options->backend, "Who starts it: cron or systemd (default: what is here)")
-      ->type_name("NAME")
+      ->type_name("BACKEND")
       ->check(Backend());
   add->add_option("--jitter", options->jitter, "Start up to this time later, by chance")->type_name("TIME");
   add->add_option("--name", options->name, "The schedule's name (default: that of the file)");

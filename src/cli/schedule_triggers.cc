@@ -221,6 +221,23 @@ Result<std::vector<std::string>> InstallTrigger(const Schedule& schedule, const 
   return notices;
 }
 
+Result<std::vector<std::string>> FindTriggers(const std::string& name) {
+  std::vector<std::string> out;
+  if (HasProgram("crontab")) {
+    GF_TRY(const auto crontab, ReadCrontab());
+    GF_TRY(const auto without, ReplaceBlock(crontab, name, ""));
+    if (without != crontab) out.emplace_back("cron");
+  }
+  GF_TRY(const auto folder, UnitFolder());
+  std::error_code ec;
+  for (const char* ending : {".timer", ".service"}) {
+    if (!fs::exists(folder / (UnitName(name) + ending), ec)) continue;
+    out.emplace_back("systemd");
+    break;
+  }
+  return out;
+}
+
 Result<std::vector<std::string>> RemoveTrigger(const std::string& name, const std::string& backend) {
   std::vector<std::string> notices;
   if (backend == "cron") {

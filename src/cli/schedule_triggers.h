@@ -20,6 +20,9 @@ Result<std::vector<std::string>> InstallTrigger(const Schedule& schedule,
 // Also one that is not there.
 Result<std::vector<std::string>> RemoveTrigger(const std::string& name, const std::string& backend);
 
+// The backends that have a trigger of that name, whatever its schedule says.
+Result<std::vector<std::string>> FindTriggers(const std::string& name);
+
 // A crontab with the block of `name` replaced by `block`, or without it where `block` is empty; the rest
 // byte for byte. kCorrupt where a block does not end.
 Result<std::string> ReplaceBlock(const std::string& crontab, const std::string& name,

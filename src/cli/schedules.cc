@@ -16,6 +16,8 @@ using nlohmann::json;
 
 namespace {
 
+constexpr double kClockSteps = 60;  // seconds by which clocks are set back as a matter of course
+
 // A folder of the user's own, by the XDG base directory specification.
 Result<fs::path> UserFolder(const char* variable, const char* below_home) {
   const char* given = std::getenv(variable);
@@ -65,19 +67,24 @@ Result<Schedule> ReadSchedule(const fs::path& definition) {
     return s;
   } catch (const json::exception&) {
     return MakeError(Code::kCorrupt, definition.string() + ": is not a schedule",
-                     "remove the file, and add the schedule again");
+                     "`genflow schedule rm " + definition.stem().string() +
+                         "` removes it with what starts it; then add it again");
   }
 }
 
-Result<fs::path> WriteSchedule(const Schedule& schedule) {
+Result<fs::path> ScheduleFile(const std::string& name) {
   GF_TRY(const auto folder, ScheduleFolder());
-  GF_CHECK_OK(MakeDirectories(folder));
-  const fs::path path = folder / (schedule.name + ".json");
+  return folder / (name + ".json");
+}
+
+Result<fs::path> WriteSchedule(const Schedule& schedule) {
+  GF_TRY(const auto path, ScheduleFile(schedule.name));
+  GF_CHECK_OK(MakeDirectories(path.parent_path()));
   GF_CHECK_OK(WriteFileAtomic(path, DumpPretty(ToJson(schedule)), 0600));
   return path;
 }
 
-Result<std::vector<Schedule>> ListSchedules() {
+Result<ScheduleList> ListSchedules() {
   GF_TRY(const auto folder, ScheduleFolder());
   std::vector<fs::path> files;
   std::error_code ec;
@@ -85,10 +92,13 @@ Result<std::vector<Schedule>> ListSchedules() {
     if (it->path().extension() == ".json" && IsScheduleName(it->path().stem())) files.push_back(it->path());
   }
   std::sort(files.begin(), files.end());
-  std::vector<Schedule> out;
+  ScheduleList out;
   for (const auto& file : files) {
-    GF_TRY(auto schedule, ReadSchedule(file));
-    out.push_back(std::move(schedule));
+    auto schedule = ReadSchedule(file);
+    if (schedule.ok())
+      out.schedules.push_back(*std::move(schedule));
+    else
+      out.broken.push_back({file.stem().string(), schedule.error()});
   }
   return out;
 }
@@ -123,6 +133,8 @@ Result<bool> TakeSlot(const Schedule& schedule, double now) {
   GF_CHECK_OK(MakeDirectories(fs::path(schedule.state).parent_path()));
   GF_TRY(const auto lock, SharedLock::Wait(schedule.state + ".lock", SharedLock::Mode::kExclusive));
   ScheduleState state = ReadState(schedule);
+  // Answered in the future: the clock was ahead. What is due by today's clock is due.
+  if (state.slot > now + kClockSteps) state.slot = 0;
   const auto due = cron.Previous(static_cast<std::time_t>(now));
   if (!due || static_cast<double>(*due) <= state.slot) return false;
   state.slot = static_cast<double>(*due);

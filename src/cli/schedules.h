@@ -44,8 +44,18 @@ nlohmann::json ToJson(const Schedule& schedule);
 Result<Schedule> ReadSchedule(const std::filesystem::path& definition);
 // Readable for its owner alone: it may hold web hooks. Returns its path.
 Result<std::filesystem::path> WriteSchedule(const Schedule& schedule);
-// By name. One that cannot be read is an error.
-Result<std::vector<Schedule>> ListSchedules();
+// Where the schedule of that name stands, or would.
+Result<std::filesystem::path> ScheduleFile(const std::string& name);
+
+struct BrokenSchedule {
+  std::string name;
+  Error error;
+};
+struct ScheduleList {
+  std::vector<Schedule> schedules;     // by name
+  std::vector<BrokenSchedule> broken;  // their files cannot be read; by name
+};
+Result<ScheduleList> ListSchedules();
 
 ScheduleState ReadState(const Schedule& schedule);
 Status WriteState(const Schedule& schedule, const ScheduleState& state);

@@ -241,7 +241,11 @@ int UnattendedRun::Finish(int exit_code) {
   }
   Notify(exit_code);
   if (auto collected = CollectGarbage(); !collected.ok()) Warn(collected.error());
-  if (auto left = LeaveTraces(); !left.ok()) Warn(left.error());
+  if (auto left = LeaveTraces(); !left.ok()) {
+    if (exit_code != kExitOk) return Warn(left.error()), exit_code;
+    (void)Report(left.error());
+    return kExitFailed;
+  }
   return exit_code;
 }
 

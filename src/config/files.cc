@@ -189,6 +189,7 @@ Result<std::map<std::string, std::string>> ReadSecretsFile(const fs::path& file)
   }
   GF_TRY(const std::string text, ReadFile(file, 1u << 20));
   std::map<std::string, std::string> out;
+  std::vector<std::string> wrong;  // the lines themselves are not shown: they may be secrets
   int number = 0;
   for (std::string_view line : Split(text, '\n')) {
     ++number;
@@ -197,11 +198,12 @@ Result<std::map<std::string, std::string>> ReadSecretsFile(const fs::path& file)
     const size_t equals = line.find('=');
     const std::string_view name = Trim(line.substr(0, equals));
     if (equals == std::string_view::npos || name.empty()) {
-      // The line itself is not shown: it may be a secret.
-      return InvalidError(file.string() + ":" + std::to_string(number) + ": expected NAME=value");
+      wrong.push_back(file.string() + ":" + std::to_string(number) + ": expected NAME=value");
+      continue;
     }
     out[std::string(name)] = line.substr(equals + 1);
   }
+  if (!wrong.empty()) return InvalidError(Join(wrong, "\n"));
   return out;
 }
 

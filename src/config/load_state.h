@@ -239,6 +239,8 @@ void ReadRetries(Scope& scope, const YamlNode& node, StageDefaults* out);
 // "90s"; nothing after a reported problem. `what` names it.
 std::optional<double> ReadDuration(Scope& scope, const YamlNode& node, std::string_view what,
                                    bool zero_is_fine);
+// For what is no duration: "did you mean '1h30m'?" for 1h30; "" where no unit is missing at the end.
+std::string DurationHint(const YamlNode& node);
 // A whole number in decimal.
 std::optional<int64_t> WholeNumber(std::string_view text);
 

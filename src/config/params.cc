@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "config/load_state.h"
+#include "config/placeholder.h"
 
 namespace genflow {
 
@@ -87,6 +88,12 @@ bool WithinRange(Scope& scope, const YamlNode& at, const ParamInfo& param, const
   return false;
 }
 
+bool HoldsSecret(const std::string& text) {
+  const auto all = FindPlaceholders(json(text));
+  return std::any_of(all.begin(), all.end(),
+                     [](const Placeholder& p) { return p.kind == Placeholder::Kind::kSecret; });
+}
+
 bool CoerceTexts(Scope& scope, const YamlNode& node, const ParamInfo& param, const std::string& name,
                  StageSpec* stage, json* out) {
   *out = json::array();
@@ -109,6 +116,11 @@ bool CoerceTexts(Scope& scope, const YamlNode& node, const ParamInfo& param, con
           *items[i], "with." + item_name + ": expected " +
                          std::string(param.type == ParamType::kFiles ? "a file pattern" : "text") + ", got " +
                          DescribeValue(*item));
+      fine = false;
+      continue;
+    }
+    if (param.type == ParamType::kFiles && HoldsSecret(item->text)) {
+      scope.state().Error(*items[i], "with." + item_name + ": secrets cannot be used in file patterns");
       fine = false;
       continue;
     }
@@ -211,7 +223,7 @@ bool CoerceParam(Scope& scope, const YamlNode& written, const ParamInfo& param, 
     case ParamType::kDuration: {
       const auto seconds =
           node.is_scalar() && node.kind != YamlNode::Kind::kBool ? ParseDuration(node.text) : std::nullopt;
-      if (!seconds || !std::isfinite(*seconds) || *seconds < 0) return refuse();
+      if (!seconds || !std::isfinite(*seconds) || *seconds < 0) return refuse(DurationHint(node));
       *out = *seconds;
       return WithinRange(scope, node, param, name, *seconds);
     }

@@ -78,6 +78,15 @@ std::optional<int64_t> WholeNumber(std::string_view text) {
   return value;
 }
 
+std::string DurationHint(const YamlNode& node) {
+  for (const char* unit : {"h", "m", "s", "ms"}) {
+    const std::string whole = node.text + unit;
+    if (node.is_scalar() && node.text.find_first_of("dhms") != std::string::npos && ParseDuration(whole))
+      return "did you mean '" + whole + "'?";
+  }
+  return {};
+}
+
 std::optional<double> ReadDuration(Scope& scope, const YamlNode& node, std::string_view what,
                                    bool zero_is_fine) {
   const YamlNode* value = scope.Resolve(node);
@@ -86,7 +95,8 @@ std::optional<double> ReadDuration(Scope& scope, const YamlNode& node, std::stri
   if (value->is_scalar() && value->kind != YamlNode::Kind::kBool) seconds = ParseDuration(value->text);
   if (!seconds || !std::isfinite(*seconds) || *seconds < 0 || (*seconds == 0 && !zero_is_fine)) {
     scope.state().Error(
-        node, std::string(what) + ": expected a duration such as 90s or 1h30m, got " + DescribeValue(*value));
+        node, std::string(what) + ": expected a duration such as 90s or 1h30m, got " + DescribeValue(*value),
+        DurationHint(*value));
     return std::nullopt;
   }
   return seconds;

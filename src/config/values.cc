@@ -104,15 +104,18 @@ NameValue Scope::Secret(const std::string& name) {
     } else if (const char* text = std::getenv(variable.c_str()); text != nullptr) {
       value = text;
     }
-    if (!value && state_->options.require_secrets) {
-      return NameValue::Refused("the secret '" + name + "' is not set",
-                                "set the environment variable " + variable);
+    // An empty one is what a CI system gives for a secret that it does not have.
+    const bool lacks = !value || value->empty();
+    const std::string problem = "the secret '" + name + (value ? "' is empty" : "' is not set");
+    if (lacks && state_->options.require_secrets) {
+      return NameValue::Refused(
+          problem, "set the environment variable " + variable + ", or give a file with --secrets-file");
     }
-    if (!value) {
-      state_->Warn(position_, "the secret '" + name + "' is not set",
-                   "a run needs the environment variable " + variable);
+    if (lacks) {
+      state_->Warn(position_, problem,
+                   "a run needs the environment variable " + variable + ", or a file with --secrets-file");
     }
-    if (value && value->size() < kMinMasked && state_->options.require_secrets) {
+    if (!lacks && value->size() < kMinMasked && state_->options.require_secrets) {
       state_->Warn(position_, "the secret '" + name + "' is too short to be masked in what stages say",
                    "take one of at least " + std::to_string(kMinMasked) + " characters");
     }

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "config/placeholder.h"
+#include "engine/condition.h"
 #include "engine/fan_in.h"
 #include "engine/resources.h"
 #include "genflow/plugin.h"
@@ -196,6 +197,22 @@ Status CheckOutputs(const StageSpec& stage, const Attempt& attempt) {
     }
   }
   return Ok();
+}
+
+std::map<std::string, double> SealedMetrics(const StageSpec& stage, const Attempt& attempt) {
+  if (!stage.exec) return {};
+  std::vector<PortArtifact> out;
+  for (const auto& output : attempt.outputs) {
+    PortArtifact sealed;
+    sealed.port = output.port;
+    sealed.artifact.type = output.type;
+    sealed.artifact.path = attempt.output_paths.at(output.port);
+    std::error_code ec;
+    sealed.artifact.is_tree = fs::is_directory(sealed.artifact.path, ec);
+    out.push_back(std::move(sealed));
+  }
+  auto metrics = ReportedMetrics(stage.id, out);
+  return metrics.ok() ? *std::move(metrics) : std::map<std::string, double>();
 }
 
 AttemptEnd EndOf(const Attempt& a, AttemptStatus status, const Error& error) {

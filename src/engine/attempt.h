@@ -73,6 +73,10 @@ Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int>
 // Before the outputs are sealed: required ones are there, and nothing else.
 Status CheckOutputs(const StageSpec& stage, const Attempt& attempt);
 
+// Metrics that a program wrote into its reports, once they are sealed: it has no other way to say them.
+// Reports that cannot be read have none; that is the fault of who asks for them.
+std::map<std::string, double> SealedMetrics(const StageSpec& stage, const Attempt& attempt);
+
 // What the store records of an attempt that has ended. `error` counts where it failed or a gate said no.
 AttemptEnd EndOf(const Attempt& attempt, AttemptStatus status, const Error& error);
 

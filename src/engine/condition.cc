@@ -186,9 +186,8 @@ Result<Decision> Decide(const std::vector<RunCondition>& conditions, const RunKn
   return out;
 }
 
-Result<std::map<std::string, double>> MetricsOf(Store& store, const std::string& run,
-                                                const std::string& stage,
-                                                const std::vector<PortArtifact>& outputs) {
+Result<std::map<std::string, double>> ReportedMetrics(const std::string& stage,
+                                                      const std::vector<PortArtifact>& outputs) {
   std::map<std::string, double> out;
   for (const auto& output : outputs) {
     if (output.artifact.type != "report" || !output.artifact.is_tree) continue;
@@ -203,6 +202,13 @@ Result<std::map<std::string, double>> MetricsOf(Store& store, const std::string&
       if (value.is_number()) out.emplace(name, value.get<double>());
     }
   }
+  return out;
+}
+
+Result<std::map<std::string, double>> MetricsOf(Store& store, const std::string& run,
+                                                const std::string& stage,
+                                                const std::vector<PortArtifact>& outputs) {
+  GF_TRY(auto out, ReportedMetrics(stage, outputs));
   GF_TRY(const auto points, store.Metrics(run, stage));
   std::map<std::string, double> last;
   for (const auto& point : points) last[point.name] = point.value;

@@ -47,8 +47,12 @@ struct Decision {
 // All conditions must hold. kInvalid where one asks a stage for a metric that it does not have.
 Result<Decision> Decide(const std::vector<RunCondition>& conditions, const RunKnowledge& knowledge);
 
-// What `stages.S.metrics` sees: the metrics in report.json of each output of type report, and for names that
-// none has the last value that the stage reported while it ran, in run `run` as stage `stage`.
+// The metrics in report.json of each output of type report. Values that are no numbers are left out.
+Result<std::map<std::string, double>> ReportedMetrics(const std::string& stage,
+                                                      const std::vector<PortArtifact>& outputs);
+
+// What `stages.S.metrics` sees: ReportedMetrics(), and for names that none has the last value that the stage
+// reported while it ran, in run `run` as stage `stage`.
 Result<std::map<std::string, double>> MetricsOf(Store& store, const std::string& run,
                                                 const std::string& stage,
                                                 const std::vector<PortArtifact>& outputs);

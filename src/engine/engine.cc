@@ -604,6 +604,8 @@ class Runner {
     std::vector<Store::Pending> pending;
     for (const size_t node : nodes) {
       Attempt& a = *nodes_[node].attempt;
+      for (const auto& [name, value] : SealedMetrics(pipeline_.stages[node], a))
+        GF_CHECK_OK(Handle(event::Metric{static_cast<int>(node), name, value, -1}));
       GF_CHECK_OK(FlushMetrics(node));
       CommitRequest request;
       request.attempt = a.row;

@@ -1,5 +1,8 @@
 #include "engine/outside_inputs.h"
 
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
 #include "base/strings.h"
 
 namespace genflow {
@@ -10,6 +13,7 @@ namespace fs = std::filesystem;
 using Kind = OutsideSource::Kind;
 
 constexpr int kRunsTried = 100;  // until one of the latest has the output
+constexpr uint64_t kMaxReport = 256u << 20;
 constexpr std::string_view kTag = "tag:";
 
 // The runs that `ref` may mean, the best first.
@@ -50,6 +54,21 @@ Result<std::string> RunOfModel(Store& store, const std::string& ref) {
   return MakeError(Code::kNotFound, "there is no model '" + ref + "'", "`genflow models ls` lists them");
 }
 
+// Whether the file, or the folder's report.json, looks like a report; its stage reads it whole.
+Status CheckReport(const fs::path& path, const std::string& name) {
+  std::error_code ec;
+  const bool folder = fs::is_directory(path, ec);
+  GF_TRY(const std::string text, ReadFile(folder ? path / "report.json" : path, kMaxReport));
+  const auto report = nlohmann::json::parse(text, nullptr, false);
+  const std::string what = name + (folder ? "/report.json" : "");
+  const std::string hint = R"(a report holds "format": "genflow.report", "version": 1 and "metrics")";
+  if (Trim(text).empty()) return MakeError(Code::kCorrupt, what + " is empty", hint);
+  if (report.is_discarded()) return MakeError(Code::kCorrupt, what + " is not JSON", hint);
+  if (!report.is_object() || report.value("format", nlohmann::json()) != "genflow.report")
+    return MakeError(Code::kCorrupt, what + " is not a report", hint);
+  return Ok();
+}
+
 class Resolver {
  public:
   Resolver(Pipeline& pipeline, Store* store) : pipeline_(pipeline), store_(store) {}
@@ -80,7 +99,7 @@ class Resolver {
 
   Status Find(InputRef& input) {
     OutsideSource& source = *input.outside;
-    if (source.kind == Kind::kFile) return FindFile(source);
+    if (source.kind == Kind::kFile) return FindFile(input.type, source);
     if (store_ == nullptr) return Ok();
     GF_TRY(const Artifact artifact, FindArtifact(input));
     if (artifact.lost) {
@@ -97,13 +116,14 @@ class Resolver {
     return Ok();
   }
 
-  Status FindFile(OutsideSource& source) {
+  Status FindFile(const std::string& type, OutsideSource& source) {
     const fs::path path = (pipeline_.dir / source.ref).lexically_normal();
     std::error_code ec;
     if (!fs::exists(path, ec)) {
       return MakeError(Code::kNotFound, "no such file or folder: " + source.ref,
                        "it is looked for at " + path.string());
     }
+    if (type == "report") GF_CHECK_OK(CheckReport(path, source.ref));
     if (store_ == nullptr) return Ok();
     GF_TRY(source.digest, fs::is_directory(path, ec) ? store_->DigestTree(path) : store_->DigestFile(path));
     source.path = path;

@@ -10,6 +10,32 @@ namespace {
 
 using nlohmann::json;
 
+// Length of the terminal's command at the start of `text`, as ECMA-48 has them: "ESC [ 31 m", "ESC ] 8 ; ;
+// URL ESC \\", "ESC c". 0: there is none. One that does not end is as long as what can belong to it.
+size_t EscapeLength(std::string_view text) {
+  const auto skip = [&](size_t at, unsigned char from, unsigned char to) {
+    while (at < text.size() && static_cast<unsigned char>(text[at]) >= from &&
+           static_cast<unsigned char>(text[at]) <= to)
+      ++at;
+    return at;
+  };
+  const auto final_byte = [&](size_t at, unsigned char from) {
+    return at < text.size() && static_cast<unsigned char>(text[at]) >= from &&
+                   static_cast<unsigned char>(text[at]) <= 0x7E
+               ? at + 1
+               : at;
+  };
+  const size_t introducer = text.starts_with("\x1b[") || text.starts_with("\xC2\x9B") ? 2 : 0;
+  if (introducer > 0) return final_byte(skip(skip(introducer, 0x30, 0x3F), 0x20, 0x2F), 0x40);
+  if (!text.starts_with('\x1b')) return 0;
+  if (text.starts_with("\x1b]")) {
+    const size_t bell = text.find_first_of("\x07\n", 2), st = text.find("\x1b\\", 2);
+    if (st < bell) return st + 2;
+    return bell != std::string_view::npos && text[bell] == '\x07' ? bell + 1 : 2;
+  }
+  return final_byte(skip(1, 0x20, 0x2F), 0x30);
+}
+
 std::string Member(const json& line, const char* name) {
   const auto it = line.find(name);
   return it != line.end() && it->is_string() ? it->get<std::string>() : std::string();
@@ -97,18 +123,36 @@ std::optional<Event> ParseReportLine(int job, std::string_view text, std::option
 std::string CleanText(std::string_view text) {
   std::string out;
   out.reserve(text.size());
+  size_t line = 0;  // where the line that is being written begins in `out`
+  bool returned = false;
   while (!text.empty()) {
+    if (const size_t length = EscapeLength(text); length > 0) {
+      text.remove_prefix(length);
+      continue;
+    }
+    if (text[0] == '\r') {
+      returned = true;
+      text.remove_prefix(1);
+      continue;
+    }
     const size_t length = Utf8CharLength(text);
     const auto first = static_cast<unsigned char>(text[0]);
+    // C0 and C1 controls would steer the terminal.
+    const bool control = (length == 1 && (first < 0x20 || first == 0x7F) && first != '\t' && first != '\n') ||
+                         (length == 2 && first == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0);
+    if (control) {
+      text.remove_prefix(length);
+      continue;
+    }
+    if (returned && first != '\n') out.resize(line);
+    returned = false;
+    if (first == '\n') line = out.size() + 1;
     if (length == 0) {
       out += "\xEF\xBF\xBD";
       text.remove_prefix(1);
       continue;
     }
-    // C0 and C1 controls would steer the terminal.
-    const bool control = (length == 1 && (first < 0x20 || first == 0x7F) && first != '\t' && first != '\n') ||
-                         (length == 2 && first == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0);
-    if (!control) out.append(text.substr(0, length));
+    out.append(text.substr(0, length));
     text.remove_prefix(length);
   }
   return out;

@@ -33,7 +33,8 @@ class LineBuffer {
 // does not know give event::Broken.
 std::optional<Event> ParseReportLine(int job, std::string_view line, std::optional<int>* outcome);
 
-// Text without control characters, with invalid UTF-8 replaced: safe for terminals, logs and JSON.
+// Text without control characters and a terminal's commands, with invalid UTF-8 replaced: safe for terminals,
+// logs and JSON. Of a line that was written over with carriage returns the last piece stays.
 std::string CleanText(std::string_view text);
 
 }  // namespace genflow

@@ -101,11 +101,11 @@ Status WriteReport(const Report& report, const std::filesystem::path& folder) {
   return WriteFileAtomic(folder / "report.md", ReportToMarkdown(report));
 }
 
-Result<Report> ReadReport(const std::filesystem::path& path) {
+Result<Report> ReadReport(const std::filesystem::path& path, const std::string& name) {
   std::error_code ec;
   const auto file = std::filesystem::is_regular_file(path, ec) ? path : path / "report.json";
   GF_TRY(const std::string text, ReadFile(file, 256u << 20));
-  return ReportFromJson(text, file.string());
+  return ReportFromJson(text, name.empty() ? file.string() : name);
 }
 
 }  // namespace genflow::eval

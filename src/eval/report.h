@@ -82,7 +82,7 @@ Result<Report> ReportFromJson(std::string_view text, std::string_view where);
 // rows is for WriteReportWithSamples() of eval/report_samples.h.
 Status WriteReport(const Report& report, const std::filesystem::path& folder);
 
-// Reads `path`/report.json, or `path` itself where it is a file.
-Result<Report> ReadReport(const std::filesystem::path& path);
+// Reads `path`/report.json, or `path` itself where it is a file. Messages call it `name`; empty: by its path.
+Result<Report> ReadReport(const std::filesystem::path& path, const std::string& name = {});
 
 }  // namespace genflow::eval

@@ -3,6 +3,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/strings.h"
 #include "eval/report.h"
 
 namespace genflow::eval {
@@ -12,6 +13,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr int kVersion = 1;
 constexpr const char* kFormat = "genflow.report";
+constexpr const char* kHowToWrite =
+    R"(a report.json is {"format": "genflow.report", "version": 1, "metrics": {"acc": {"value": 0.9}}})";
 
 Json NumberToJson(double value) {
   if (std::isnan(value)) return "NaN";
@@ -163,16 +166,19 @@ Result<Report> ReportFromJson(std::string_view text, std::string_view where_view
   try {
     json = Json::parse(text);
   } catch (const Json::parse_error& e) {
+    if (Trim(text).empty()) return MakeError(Code::kCorrupt, where + ": is empty", kHowToWrite);
     return MakeError(Code::kCorrupt, where + ": not JSON at byte " + std::to_string(e.byte));
   } catch (const Json::exception& e) {
     return MakeError(Code::kCorrupt, where + ": " + e.what());
   }
   if (!json.is_object() || json.value("format", Json()) != kFormat) {
     return MakeError(Code::kCorrupt,
-                     where + ": not a report: its 'format' is not \"" + std::string(kFormat) + "\"");
+                     where + ": not a report: its 'format' is not \"" + std::string(kFormat) + "\"",
+                     kHowToWrite);
   }
   const Json version = json.value("version", Json());
-  if (!version.is_number_integer()) return MakeError(Code::kCorrupt, where + ": 'version' is not an integer");
+  if (!version.is_number_integer())
+    return MakeError(Code::kCorrupt, where + ": 'version' is not an integer", kHowToWrite);
   if (version.get<int64_t>() != kVersion) {
     return MakeError(Code::kUnsupported,
                      where + ": report version " + std::to_string(version.get<int64_t>()) +

@@ -108,6 +108,37 @@ TEST(Baseline, AFileOfTheWorkspace) {
   EXPECT_EQ(box.Genflow({"run"}).code, 0) << "its folder will do";
 }
 
+TEST(Baseline, AFileThatIsNoReportIsRefusedBeforeAnythingRuns) {
+  Sandbox box;
+  box.Write("pipeline.yaml", Judged("{ file: base, optional: true }", "score > baseline.score"));
+  const auto refusal = [&](const std::string& text) {
+    box.Write("base/report.json", text);
+    const auto run = box.Genflow({"run"});
+    EXPECT_EQ(run.code, 2);
+    EXPECT_EQ(box.Genflow({"validate"}).code, 2);
+    return run.err.substr(0, run.err.find("\n   20 |"));
+  };
+  EXPECT_EQ(refusal(""), "pipeline.yaml:20:25: error: in.baseline: base/report.json is empty");
+  EXPECT_EQ(refusal("{"), "pipeline.yaml:20:25: error: in.baseline: base/report.json is not JSON");
+  EXPECT_EQ(refusal(R"({"metrics": {}})"),
+            "pipeline.yaml:20:25: error: in.baseline: base/report.json is not a report");
+  EXPECT_FALSE(box.Exists(".genflow"));
+}
+
+TEST(Baseline, AReportWithoutItsFormatNamesItsStage) {
+  Sandbox box;
+  std::string text = Judged("", "score > 0.5");
+  const std::string format = R"("format": "genflow.report", )";
+  text.erase(text.find(format), format.size());
+  box.Write("pipeline.yaml", text);
+  const auto run = box.Genflow({"run"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_NE(run.err.find("error: gate: measure.report: not a report: its 'format' is not \"genflow.report\"\n"
+                         "  hint: a report.json is {\"format\": \"genflow.report\", \"version\": 1, "),
+            std::string::npos)
+      << run.err;
+}
+
 TEST(Baseline, ARunByTagAndByItsId) {
   Sandbox box;
   box.Write("pipeline.yaml", Judged("", "score > 0"));

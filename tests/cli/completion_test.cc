@@ -68,6 +68,35 @@ TEST(Completion, PipelinesStagesAndParameters) {
   EXPECT_EQ(Names(box, {"run", "--store", ""}), "more/");
   EXPECT_EQ(Names(box, {"stages", "show", "test."}), "test.act test.count test.picky");
   EXPECT_EQ(Names(box, {"stages", "show", "ex"}), "exec");
+  box.Write("more/flow.yaml",
+            "name: f\nparams: { ranks: [8, 16] }\nstages: { a: { uses: exec, with: { run: x } } }\n"
+            "profiles: { ci: {}, big: {} }\n");
+  EXPECT_EQ(Names(box, {"run", "more/flow.yaml", "-p", ""}), "ranks=");
+  EXPECT_EQ(Names(box, {"run", "more/flow.yaml", "--from", ""}), "a");
+  EXPECT_EQ(Names(box, {"run", "more/flow.yaml", "--profile", ""}), "ci big");
+  EXPECT_EQ(Names(box, {"run", "more/flow.yaml", "--profile", "ci,"}), "ci,big");
+  box.Write("more/flow.yaml", "name: f\nstages:\n  a: { uses: exec\n  b:\n    uses: [\n");
+  EXPECT_EQ(Names(box, {"run", "more/flow.yaml", "--from", ""}), "a b") << "while it is being written";
+}
+
+TEST(Completion, ChoicesSchedulesAndModels) {
+  Sandbox box;
+  MakeRun(box);
+  EXPECT_EQ(Names(box, {"graph", "--format", ""}), "text mermaid dot svg");
+  EXPECT_EQ(Names(box, {"run", "--if-locked", ""}), "fail skip wait");
+  EXPECT_EQ(Names(box, {"run", "--notify-on", "f"}), "failure");
+  EXPECT_EQ(Names(box, {"run", "--notify-on", "failure,s"}), "failure,success");
+  EXPECT_EQ(Names(box, {"schedule", "add", "--backend", ""}), "cron systemd");
+  box.Write(".config/genflow/schedules/nightly.json", "broken");
+  EXPECT_EQ(Names(box, {"schedule", "rm", ""}), "nightly");
+  box.Write("pipeline.yaml",
+            "name: p\nstages:\n  pack:\n    uses: exec\n    with: { run: 'echo > $GENFLOW_OUT_P' }\n"
+            "    out: { p: package }\n");
+  ASSERT_EQ(box.Genflow({"run", "--quiet"}).code, 0);
+  ASSERT_EQ(box.Genflow({"models", "register", "helper", "pack.p", "--alias", "best"}).code, 0);
+  EXPECT_EQ(Names(box, {"models", "ls", ""}), "helper");
+  EXPECT_EQ(Names(box, {"models", "alias", ""}), "helper@1 helper@best");
+  EXPECT_EQ(Names(box, {"models", "alias", "helper@1", ""}), "best");
 }
 
 TEST(Completion, RunsTagsArtifactsAndLogs) {
@@ -114,6 +143,12 @@ TEST(Completion, BashGetsWhatComesAfterItsWordBreaks) {
   EXPECT_EQ(InBash(box, "genflow run with"), "with\\ blank.yaml");
   EXPECT_EQ(InBash(box, "genflow run with\\ b"), "with\\ blank.yaml");
   EXPECT_EQ(InBash(box, "genflow run \"with b"), "with blank.yaml");
+  box.Write("pipeline.yaml",
+            "name: m\nstages:\n  tune:\n    uses: exec\n    matrix: { r: [16], lr: [2e-4] }\n"
+            "    with: { run: 'true' }\n");
+  ASSERT_EQ(box.Genflow({"run", "--quiet"}).code, 0);
+  EXPECT_EQ(InBash(box, "genflow logs tune[r=16,lr=2"), "2e-4\\]");
+  EXPECT_EQ(InBash(box, "genflow logs tune\\[r=16,lr=2"), "2e-4\\]");
 }
 
 TEST(Completion, BashCompletesAtTheTab) {

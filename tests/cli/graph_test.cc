@@ -105,6 +105,19 @@ TEST_F(GraphCommand, AsSvg) {
   EXPECT_EQ(box.Read("p.svg"), svg);
 }
 
+TEST_F(GraphCommand, AFileIsWrittenAsItsNameEnds) {
+  const auto written = [&](const std::string& file) {
+    EXPECT_EQ(Out({"graph", "-o", file}), "");
+    return box.Read(file);
+  };
+  EXPECT_EQ(written("p.svg"), Out({"graph", "--format", "svg"}));
+  EXPECT_EQ(written("p.dot"), Out({"graph", "--format", "dot"}));
+  EXPECT_EQ(written("p.mmd"), Out({"graph", "--format", "mermaid"}));
+  EXPECT_EQ(written("p.json"), Out({"graph", "--json"}));
+  EXPECT_EQ(Out({"graph", "--format", "dot", "-o", "named.svg"}), "") << "what is asked for wins";
+  EXPECT_EQ(box.Read("named.svg"), box.Read("p.dot"));
+}
+
 TEST_F(GraphCommand, WithTheStatusesOfARun) {
   ASSERT_EQ(box.Genflow({"run", "--until", "clean"}).code, 0);
   ASSERT_EQ(box.Genflow({"run", "--until", "clean"}).code, 0);

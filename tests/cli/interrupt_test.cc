@@ -49,7 +49,7 @@ TEST(Interrupt, CtrlCStopsCleanlyAndARerunContinues) {
   EXPECT_EQ(stopped.code, 75);
   EXPECT_EQ(box.Normal(stopped.err),
             "count: started (never ran before)\n"
-            "stopping: stages have TIME to save their state; press Ctrl-C again to kill them\n"
+            "stopping: stages have TIME to save their state; Ctrl-C again kills them\n"
             "next: skipped: the run was stopped\n"
             "count: interrupted after TIME\n"
             "interrupted: the same command continues from here\n");

@@ -168,6 +168,10 @@ TEST_F(Notify, MistakesHelpAndHideTheUrl) {
             "error: --notify: this is no URL of a web hook\n"
             "  hint: write https://HOST/PATH, slack:https://HOST/PATH, or @FILE that holds one a line\n");
   EXPECT_EQ(refusal({"run", "--notify", "@none"}), "error: --notify @none: No such file or directory\n");
+  box.Write("nobody", "# later\n\n");
+  ASSERT_EQ(box.Shell("chmod 600 nobody").code, 0);
+  EXPECT_EQ(refusal({"run", "--notify", "@nobody"}),
+            "error: --notify @nobody: no URL in it\n  hint: write one a line: https://HOST/PATH\n");
   EXPECT_EQ(refusal({"run", "--notify-on", "failure,gates"}),
             "error: --notify-on: 'gates' is no event\n  hint: did you mean 'gate'?\n");
   box.SetEnv("GENFLOW_NOTIFY", "https://example.com/a secret-word");

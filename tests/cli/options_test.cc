@@ -160,6 +160,17 @@ TEST_F(Options, RunsTag) {
             json({{"run", run}, {"tags", json::array({"good"})}}));
   ExpectRefusal({"runs", "tag", "latest", "fine", "a b"},
                 "error: 'a b' cannot be a tag\n  hint: use letters, digits, -, _ and .\n");
+  for (const std::string name : {"latest", "latest-ok"})
+    ExpectRefusal(
+        {"runs", "tag", "latest", "fine", name},
+        "error: '" + name + "' cannot be a tag: it names the latest run\n  hint: take another word\n");
+  for (const std::string& name : {run, run.substr(run.size() - 4), run.substr(0, 8)}) {
+    const auto refused = box.Genflow({"runs", "tag", "latest", "fine", name});
+    EXPECT_EQ(refused.code, 2);
+    EXPECT_EQ(refused.err,
+              "error: '" + name + "' cannot be a tag: it names run " + run + "\n  hint: take another word\n");
+  }
+  EXPECT_EQ(Json({"runs", "show", "--json"})["tags"], json::array({"good"})) << "all or none";
   ExpectRefusal({"runs", "tag", "latest", "--remove", "bad"},
                 "error: run RUN has no tag 'bad'\n  hint: its tags: good\n");
   EXPECT_EQ(tag({"latest", "--remove", "good"}), "RUN: no tags\n");

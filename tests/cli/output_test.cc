@@ -51,6 +51,21 @@ TEST(Output, JsonOfAnInvalidPipeline) {
   EXPECT_EQ(line["diagnostics"][0]["message"], "unknown stage 'test.cuont'");
 }
 
+TEST(Output, WhatCannotBeWrittenIsAFailure) {
+  Sandbox box;
+  box.Write("pipeline.yaml", kCount);
+  ASSERT_EQ(box.Genflow({"run", "--quiet"}).code, 0);
+  for (const std::string command : {"runs ls --json", "runs ls", "--help", "run --json"}) {
+    const auto full = box.Shell(GENFLOW_BINARY " " + command + " > /dev/full");
+    EXPECT_EQ(full.code, 1) << command;
+    EXPECT_NE(full.err.find("error: standard output"), std::string::npos) << command << full.err;
+  }
+  const auto closed = box.Shell(GENFLOW_BINARY " run -q >&-");
+  EXPECT_EQ(closed.code, 0) << "nothing was said: " << closed.err;
+  const auto head = box.Shell("set -o pipefail; " GENFLOW_BINARY " schema | head -c 1");
+  EXPECT_EQ(head.err, "");
+}
+
 TEST(Output, QuietSaysNothingButErrors) {
   Sandbox box;
   box.Write("pipeline.yaml", kCount);

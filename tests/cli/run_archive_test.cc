@@ -170,6 +170,12 @@ TEST_F(RunArchives, ADamagedArchiveIsRefusedAndChangesNothing) {
   box.Write("bad.tar", whole.substr(0, whole.size() / 2));
   EXPECT_EQ(box.Genflow({"runs", "import", "bad.tar", "--store", "none"}).code, 1);
   EXPECT_FALSE(box.Exists("none"));
+  Shell("mkdir kept");
+  for (const std::string store : {"new/deep/.genflow", "kept/new/.genflow"})
+    EXPECT_EQ(box.Genflow({"runs", "import", "bad.tar", "--store", store}).code, 1);
+  EXPECT_FALSE(box.Exists("new"));
+  EXPECT_TRUE(box.Exists("kept"));
+  EXPECT_FALSE(box.Exists("kept/new"));
 }
 
 TEST_F(RunArchives, EveryFlippedByteIsFoundOrHarmless) {

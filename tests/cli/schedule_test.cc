@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <regex>
 
 #include "cli/sandbox.h"
+#include "cli/terminal_session.h"
 
 namespace genflow {
 namespace {
@@ -149,7 +151,8 @@ TEST_F(ScheduleTest, SystemdTimers) {
             "# `genflow schedule rm nightly` removes this file and the timer beside it.\n"
             "[Unit]\nDescription=genflow schedule nightly\n\n[Service]\nType=oneshot\n"
             "# The run is asked to stop and saves its state; its stages are not asked behind its back.\n"
-            "KillMode=mixed\nTimeoutStopSec=90\n# Lets the kernel hold each stage to its `memory`.\nDelegate=memory\n"
+            "KillMode=mixed\nTimeoutStopSec=90\n# Lets the kernel hold each stage to its "
+            "`memory`.\nDelegate=memory\n"
             "ExecStart=\"GENFLOW\" schedule run --now \"DIR/.config/genflow/schedules/nightly.json\"\n");
   EXPECT_EQ(box.Read("systemctl.log"), "--user daemon-reload\n--user enable --now genflow-nightly.timer\n");
   box.Write("no-bus", "");
@@ -230,6 +233,78 @@ TEST_F(ScheduleTest, AMissedStartIsCaughtUpOnce) {
   ASSERT_EQ(status["next"].size(), 1u);
   EXPECT_EQ(status["next"][0]["schedule"], "pipeline");
   EXPECT_GT(status["next"][0]["time"].get<double>(), 1.7e9);
+}
+
+TEST_F(ScheduleTest, AnAnswerInTheFutureIsNone) {
+  ASSERT_EQ(Add({}, "* * * * *").code, 0);
+  // The clock was a year ahead when it was written.
+  box.Write(".local/state/genflow/schedules/pipeline.state.json",
+            "{\"slot\": " + std::to_string(std::time(nullptr) + 365 * 86400) + "}");
+  EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
+  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 1u);
+  EXPECT_LE(json::parse(box.Read(".local/state/genflow/schedules/pipeline.state.json"))["slot"].get<double>(),
+            static_cast<double>(std::time(nullptr)));
+}
+
+TEST_F(ScheduleTest, ABrokenOneIsNoTroubleToTheOthers) {
+  ASSERT_EQ(Add({}).code, 0);
+  ASSERT_EQ(Add({"--name", "q"}).code, 0);
+  box.Write(".config/genflow/schedules/q.json", "x");
+  const std::string warning =
+      "DIR/.config/genflow/schedules/q.json: is not a schedule\n"
+      "  hint: `genflow schedule rm q` removes it with what starts it; then add it again\n";
+  const auto listed = box.Genflow({"schedule", "ls"});
+  EXPECT_EQ(listed.code, 0);
+  EXPECT_EQ(Plain(listed.err), "warning: " + warning);
+  EXPECT_TRUE(std::regex_search(listed.out, std::regex("\\nq .* cannot be read\\n"))) << listed.out;
+  const json all = Listed();
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0]["name"], "pipeline");
+  EXPECT_EQ(all[1]["name"], "q");
+  EXPECT_EQ(all[1]["error"]["code"], "corrupt");
+  EXPECT_EQ(box.Genflow({"schedule", "run", "--now", "pipeline"}).code, 0);
+  const auto run = box.Genflow({"schedule", "run", "--now", "q"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_EQ(Plain(run.err), "error: " + warning);
+  const auto again = Add({"--name", "q"});
+  EXPECT_EQ(again.code, 2);
+  EXPECT_EQ(again.err,
+            "error: there is a schedule 'q' already, which cannot be read\n"
+            "  hint: give another --name, or --replace it\n");
+  EXPECT_EQ(Plain(box.Genflow({"schedule", "rm", "q"}).out),
+            "removed q; its log stays: DIR/.local/state/genflow/schedules/q.log\n");
+  EXPECT_EQ(Crontab(), block) << "its block has gone with it";
+}
+
+TEST_F(ScheduleTest, WhatStartsOneThatIsGoneCanBeRemoved) {
+  ASSERT_EQ(Add({}).code, 0);
+  ASSERT_EQ(box.Shell("rm .config/genflow/schedules/pipeline.json").code, 0);
+  EXPECT_EQ(box.Genflow({"schedule", "rm", "pipeline"}).code, 0);
+  EXPECT_EQ(box.Read("crontab"), "");
+  EXPECT_EQ(box.Genflow({"schedule", "rm", "pipeline"}).code, 2);
+}
+
+TEST_F(ScheduleTest, FieldsWithoutQuotes) {
+  const auto added = box.Genflow({"schedule", "add", "pipeline.yaml", "0", "3", "*", "*", "*"});
+  EXPECT_EQ(added.code, 2);
+  EXPECT_EQ(added.err,
+            "error: schedule \"0\" has 1 field instead of 5\n  hint: put the five fields in quotes: \"0 3 * "
+            "* *\"\n");
+}
+
+TEST_F(ScheduleTest, OnATerminalItSaysHowItWent) {
+  ASSERT_EQ(Add({"--", "-p", "what=invalid"}, "0 0 1 1 *").code, 0);
+  TerminalSession idle(box, {"schedule", "run", "pipeline"}, 100, 10);
+  EXPECT_EQ(idle.Wait(), 0);
+  EXPECT_TRUE(std::regex_match(
+      idle.Screen(),
+      std::regex("notice: nothing is due before [0-9-]+-01-01 00:00:00; --now starts it all the "
+                 "same\n")))
+      << idle.Screen();
+  TerminalSession failing(box, {"schedule", "run", "pipeline", "--now"}, 200, 10);
+  EXPECT_EQ(failing.Wait(), 1);
+  EXPECT_EQ(Plain(failing.Screen()),
+            "pipeline: exit code 1 after TIME; log: DIR/.local/state/genflow/schedules/pipeline.log\n");
 }
 
 TEST_F(ScheduleTest, SignalsReachTheRun) {

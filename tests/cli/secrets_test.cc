@@ -109,6 +109,15 @@ TEST_F(Secrets, WhatCannotBeReadIsSaid) {
             "error: GENFLOW_SECRETS_DIR: DIR/folder is not a folder\n"
             "  hint: it holds a file for each secret, named like it\n");
   box.SetEnv("GENFLOW_SECRETS_DIR", "");
+  box.SetEnv("GENFLOW_SECRET_T", "");
+  const auto empty = box.Genflow({"run"});
+  EXPECT_EQ(empty.code, 2);
+  EXPECT_EQ(empty.err,
+            "pipeline.yaml:5:28: error: the secret 'T' is empty\n"
+            "    5 |     env: { T: '${{ secrets.T }}' }\n"
+            "      |                            ^\n"
+            "  hint: set the environment variable GENFLOW_SECRET_T, or give a file with --secrets-file\n"
+            "\n1 error\n");
   box.SetEnv("GENFLOW_SECRET_T", "ab");
   EXPECT_EQ(box.Normal(box.Genflow({"run", "--quiet"}).err),
             "pipeline.yaml:5:20: warning: the secret 'T' is too short to be masked in what stages say\n"

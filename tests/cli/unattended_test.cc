@@ -248,6 +248,13 @@ TEST_F(StatusOf, PipelinesByFileAndByName) {
             "  hint: did you mean 'quick'?\n");
 }
 
+TEST_F(StatusOf, MetricsThatCannotBeWrittenAreAFailure) {
+  const auto run = box.Genflow({"run", "--prometheus", "none/all.prom"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_NE(run.err.find("error: none/all.prom"), std::string::npos) << run.err;
+  EXPECT_EQ(Pipeline()["last_run"]["status"], "ok") << "the run is not to blame";
+}
+
 TEST_F(StatusOf, MetricsForPrometheus) {
   ASSERT_EQ(box.Genflow({"run"}).code, 0);
   ASSERT_EQ(box.Genflow({"run", "-p", "what=invalid", "--prometheus", "all.prom"}).code, 1);

@@ -17,13 +17,13 @@ constexpr std::string_view kFileSource = "file:";
 eval::NamedReport ReadNamed(const Input& input, bool baseline) {
   eval::NamedReport out;
   out.baseline = baseline;
-  out.report = ValueOf(eval::ReadReport(input.path));
   if (input.source.starts_with(kFileSource)) {
     out.source = input.source.substr(kFileSource.size());
   } else {
     out.source = input.source.substr(input.source.rfind(':') + 1);
     out.stage = StageOfSource(out.source);
   }
+  out.report = ValueOf(eval::ReadReport(input.path, out.source));
   out.samples = ValueOf(eval::ReadSampleRows(input.path));
   return out;
 }

@@ -146,7 +146,7 @@ Outcome PackageModel::Run(Context& context) {
 
     std::set<std::string> files;
     for (const auto& input : context.GetInputs("reports")) {
-      auto report = ValueOf(eval::ReadReport(input.path));
+      auto report = ValueOf(eval::ReadReport(input.path, input.source));
       const std::string stage = StageOfSource(input.source);
       std::string wanted = stage.empty() ? "report-" + std::to_string(card.reports.size() + 1) : stage;
       // A stage may have several reports, and the same one may be connected twice.

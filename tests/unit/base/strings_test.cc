@@ -62,6 +62,10 @@ TEST(Strings, ParsesSizesAndDurations) {
   EXPECT_EQ(ParseDuration("45"), 45);
   EXPECT_EQ(ParseDuration("soon"), std::nullopt);
   EXPECT_EQ(ParseDuration(""), std::nullopt);
+  EXPECT_DOUBLE_EQ(*ParseDuration("2d1h1m1s1ms"), 176461.001);
+  EXPECT_EQ(ParseDuration("1h30"), std::nullopt);
+  EXPECT_EQ(ParseDuration("1m1h"), std::nullopt);
+  EXPECT_EQ(ParseDuration("1m1m"), std::nullopt);
 }
 
 }  // namespace

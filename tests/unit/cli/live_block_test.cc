@@ -34,8 +34,8 @@ TEST(LiveBlock, AMatrixIsALineWithItsRunningChildrenBelow) {
   block.Start("tune[r=4]", 0);
   block.Start("tune[r=8]", 0);
   EXPECT_EQ(block.Lines(0, 60, 10),
-            (Lines{"| read      0 ms", "| tune      0/4 done, 2 running", "|   [r=4]   0 ms",
-                   "|   [r=8]   0 ms", "  0/6 done, 3 running, 0 ms"}));
+            (Lines{"| read      0 s", "| tune      0/4 done, 2 running", "|   [r=4]   0 s", "|   [r=8]   0 s",
+                   "  0/6 done, 3 running, 0 s"}));
 }
 
 TEST(LiveBlock, ChildrenAreShownAsFarAsTheScreenGoes) {
@@ -45,9 +45,9 @@ TEST(LiveBlock, ChildrenAreShownAsFarAsTheScreenGoes) {
   const auto line = [](const std::string& name, const std::string& rest) {
     return "- " + PadRight(name, 18) + "  " + rest;
   };
-  const std::string group = line("tune", "0/3 done, 3 running"), other = line("other", "1.0 s"),
-                    first = line("  [r=4]", "1.0 s"), second = line("  [r=8]", "1.0 s"),
-                    third = line("  [r=16]", "1.0 s"), status = "  0/5 done, 4 running, 2.0 s";
+  const std::string group = line("tune", "0/3 done, 3 running"), other = line("other", "1 s"),
+                    first = line("  [r=4]", "1 s"), second = line("  [r=8]", "1 s"),
+                    third = line("  [r=16]", "1 s"), status = "  0/5 done, 4 running, 2 s";
   EXPECT_EQ(block.Lines(2.25, 60, 10), (Lines{group, first, second, third, other, status}));
   EXPECT_EQ(block.Lines(2.25, 60, 6), (Lines{group, first, second, third, other, status}));
   EXPECT_EQ(block.Lines(2.25, 60, 4), (Lines{group, first, other, status}));
@@ -65,7 +65,7 @@ TEST(LiveBlock, OfAMatrixOnlyFailuresAndTheEndStay) {
             (Lines{"x tune[r=8]  failed after 1.0 s: out of memory"}));
   block.Start("tune[r=16]", 0);
   EXPECT_EQ(block.Lines(0, 60, 2),
-            (Lines{"| tune      2/4 done, 1 running, 1 failed", "  3/6 done, 1 running, 0 ms"}));
+            (Lines{"| tune      2/4 done, 1 running, 1 failed", "  3/6 done, 1 running, 0 s"}));
   EXPECT_EQ(block.Finish(Result("tune[r=16]", StageStatus::kCached)), Lines());
   EXPECT_EQ(block.Finish(Result("tune[r=32]", StageStatus::kSkipped)),
             (Lines{"x tune      1 ran, 1 cached, 1 failed, 1 skipped of 4, the longest in 3.0 s"}));
@@ -84,8 +84,46 @@ TEST(LiveBlock, OneChildAloneIsAStageLikeOthers) {
   LiveBlock block(kPlain);
   block.Begin({"a[x=1]", "b"}, 0);
   block.Start("a[x=1]", 0);
-  EXPECT_EQ(block.Lines(0, 60, 9), (Lines{"| a[x=1]  0 ms", "  0/2 done, 1 running, 0 ms"}));
+  EXPECT_EQ(block.Lines(0, 60, 9), (Lines{"| a[x=1]  0 s", "  0/2 done, 1 running, 0 s"}));
   EXPECT_EQ(block.Finish(Result("a[x=1]", StageStatus::kRan, 1)), (Lines{"+ a[x=1]  ran in 1.0 s"}));
+}
+
+TEST(LiveBlock, WhatWaitsStandsInTheBlock) {
+  LiveBlock block(kPlain);
+  block.Begin({"read", "tune[r=4]", "tune[r=8]", "tune[r=16]"}, 0);
+  block.Wait("read", "run R");
+  EXPECT_FALSE(block.idle());
+  EXPECT_EQ(block.Lines(0.9, 60, 9), (Lines{"  read      waits for run R, which is computing it",
+                                            "  0/4 done, 0 running, 1 waiting, 0 s"}));
+  block.Finish(Result("read", StageStatus::kCached));
+  block.Start("tune[r=4]", 0);
+  block.Wait("tune[r=8]", "the same stage of this run");
+  block.Wait("tune[r=16]", "the same stage of this run");
+  EXPECT_EQ(block.Lines(0.05, 60, 9), (Lines{"| tune      0/3 done, 1 running, 2 waiting", "|   [r=4]   0 s",
+                                             "  1/4 done, 1 running, 2 waiting, 0 s"}));
+  block.Start("tune[r=8]", 1);
+  block.Finish(Result("tune[r=16]", StageStatus::kCached));
+  EXPECT_EQ(block.Lines(1, 60, 1), (Lines{"  2/4 done, 2 running, 1 s"}));
+}
+
+TEST(LiveBlock, LongLabelsStillTellChildrenApart) {
+  const auto labels = [](const std::vector<std::string>& stages) {
+    LiveBlock block(kPlain);
+    block.Begin(stages, 0);
+    for (const auto& stage : stages) block.Start(stage, 0);
+    Lines lines = block.Lines(0, 60, 9), out;
+    for (size_t i = 1; i + 1 < lines.size(); ++i) out.push_back(lines[i].substr(4, 22));
+    return out;
+  };
+  EXPECT_EQ(labels({"t[learning_rate=1e-4,batch=8]", "t[learning_rate=1e-4,batch=16]"}),
+            (Lines{"[1e-4,8]   0 s", "[1e-4,16]  0 s"}));
+  EXPECT_EQ(labels({"t[base=/models/one/of/many/a,r=8]", "t[base=/models/one/of/many/b,r=8]"}),
+            (Lines{"[/models/~of/many/a,8]", "[/models/~of/many/b,8]"}));
+}
+
+TEST(LiveBlock, TheSecondCtrlCIsToldOnOneLine) {
+  EXPECT_LE(DisplayWidth(StoppingPhrase(false, 3599)), 79u);
+  EXPECT_LE(DisplayWidth(StoppingPhrase(false, 30)), 79u);
 }
 
 TEST(LiveBlock, NoLineIsWiderThanTheScreen) {

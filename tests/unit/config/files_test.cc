@@ -131,8 +131,9 @@ TEST_F(FilesTest, SecretsFile) {
   EXPECT_EQ((*secrets)["TOKEN"], "a=b ");
   EXPECT_EQ((*secrets)["OTHER"], " x");
 
-  std::ofstream(file) << "hunter2\n";
-  EXPECT_EQ(ReadSecretsFile(file).error().message, file.string() + ":1: expected NAME=value");
+  std::ofstream(file) << "hunter2\nA=1\n=x\n";
+  EXPECT_EQ(ReadSecretsFile(file).error().message,
+            file.string() + ":1: expected NAME=value\n" + file.string() + ":3: expected NAME=value");
   ::chmod(file.c_str(), 0644);
   EXPECT_EQ(ReadSecretsFile(file).error().ToString(),
             file.string() + ": a file of secrets must be readable by its owner alone\n  hint: chmod 600 " +

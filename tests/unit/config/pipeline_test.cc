@@ -197,7 +197,7 @@ TEST(Pipeline, ValidatesWithoutSecretsWhereAskedTo) {
 p.yaml:4:34: warning: the secret 'HF' is not set
     4 |     with: { path: x, token: '${{ secrets.HF }}' }
       |                                  ^~~~~~~~~~
-  hint: a run needs the environment variable GENFLOW_SECRET_HF
+  hint: a run needs the environment variable GENFLOW_SECRET_HF, or a file with --secrets-file
 
 1 warning
 )");

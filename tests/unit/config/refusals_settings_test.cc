@@ -19,6 +19,10 @@ TEST(Refusals, BadSettings) {
     retries: { backoff: 1x }
     timeout: 0
     resources: 4
+  c:
+    uses: exec
+    with: { run: x }
+    timeout: 1h30
 )"),
             R"(
 pipeline.yaml:5:14: error: retries: expected an integer between 0 and 100, got '-1'
@@ -77,7 +81,12 @@ pipeline.yaml:14:16: error: resources expects a mapping, got '4'
    14 |     resources: 4
       |                ^
 
-13 errors
+pipeline.yaml:18:14: error: timeout: expected a duration such as 90s or 1h30m, got '1h30'
+   18 |     timeout: 1h30
+      |              ^~~~
+  hint: did you mean '1h30m'?
+
+14 errors
 )");
 }
 

@@ -44,7 +44,7 @@ TEST(Refusals, SecretNotSet) {
 pipeline.yaml:7:51: error: the secret 'HF' is not set
     7 |     with: { path: model.gguf, token: "${{ secrets.HF }}" }
       |                                                   ^~
-  hint: set the environment variable GENFLOW_SECRET_HF
+  hint: set the environment variable GENFLOW_SECRET_HF, or give a file with --secrets-file
 
 1 error
 )");
@@ -108,6 +108,21 @@ pipeline.yaml:7:29: error: secrets cannot be used in run
     7 |         curl -H ${{ secrets.TOKEN }} x
       |                             ^~~~~
   hint: pass it through env: and use the variable
+
+1 error
+)");
+}
+
+TEST(Refusals, SecretInAFilePattern) {
+  EXPECT_EQ(Refusal(R"(stages:
+  a:
+    uses: exec
+    with: { run: 'true', files: [a.txt, "${{ secrets.TOKEN }}"] }
+)"),
+            R"(
+pipeline.yaml:4:41: error: with.files[1]: secrets cannot be used in file patterns
+    4 |     with: { run: 'true', files: [a.txt, "${{ secrets.TOKEN }}"] }
+      |                                         ^~~~~~~~~~~~~~~~~~~~~~
 
 1 error
 )");

@@ -63,7 +63,7 @@ TEST(ReportLine, WhatIsNotOneIsNamed) {
             R"(wrote a report line that genflow does not understand: {"t":"done"})");
   EXPECT_EQ(Parsed<event::Broken>("[1,2").what, "wrote a report line that genflow does not understand: [1,2");
   EXPECT_EQ(Parsed<event::Broken>("\x1b[2J" + std::string(100, 'x')).what,
-            "wrote a report line that genflow does not understand: [2J" + std::string(76, 'x') + "...");
+            "wrote a report line that genflow does not understand: " + std::string(76, 'x') + "...");
 }
 
 TEST(ReportLine, WrongTypesOfMembersCountAsAbsent) {
@@ -74,13 +74,28 @@ TEST(ReportLine, WrongTypesOfMembersCountAsAbsent) {
 }
 
 TEST(CleanText, DropsControlsAndMendsUtf8) {
-  EXPECT_EQ(CleanText("a\x1b[31mb\tc\nd\r"), "a[31mb\tc\nd");
+  EXPECT_EQ(CleanText("a\x1b[31mb\tc\nd\r"), "ab\tc\nd");
   EXPECT_EQ(CleanText("caf\xC3\xA9 \xE2\x82\xAC"), "café €");
   EXPECT_EQ(CleanText("\xFF\xC3"), "\xEF\xBF\xBD\xEF\xBF\xBD");
   EXPECT_EQ(CleanText("\xC2\x9B"
                       "31m"),
-            "31m");                                                              // a C1 control
+            "");                                                                 // a C1 control
   EXPECT_EQ(CleanText("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");  // a surrogate
+}
+
+TEST(CleanText, WhatATerminalWouldNotShowGoes) {
+  EXPECT_EQ(CleanText("\x1b[1;31mred\x1b[0m \x1b[?25lx\x1b(B"), "red x");
+  EXPECT_EQ(CleanText("\x1b]8;;https://example.com\x1b\\link\x1b]8;;\x07."), "link.");
+  EXPECT_EQ(CleanText("\x1b]never ended\nnext"), "never ended\nnext");
+  EXPECT_EQ(CleanText("end\x1b[31"), "end");
+  EXPECT_EQ(CleanText("end\x1b"), "end");
+  EXPECT_EQ(CleanText("\x1b[3\xC3\xA9"), "\xC3\xA9");
+}
+
+TEST(CleanText, OfALineWrittenOverTheLastPieceStays) {
+  EXPECT_EQ(CleanText("\r1%\r2%\r3%"), "3%");
+  EXPECT_EQ(CleanText("1%\r2%\r\nnext\r\n"), "2%\nnext\n");
+  EXPECT_EQ(CleanText("keep\n1%\r\x1b[K2%"), "keep\n2%");
 }
 
 }  // namespace

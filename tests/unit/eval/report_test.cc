@@ -205,9 +205,13 @@ TEST(Report, ErrorsOfReportJson) {
   };
   const std::string whole = ReportToJson(Sample());
   EXPECT_EQ(message(whole), "ok");
-  EXPECT_EQ(message(""), "r.json: not JSON at byte 1");
+  const std::string hint =
+      "\n  hint: a report.json is {\"format\": \"genflow.report\", \"version\": 1, \"metrics\": {\"acc\": "
+      "{\"value\": 0.9}}}";
+  EXPECT_EQ(message(" \n"), "r.json: is empty" + hint);
   EXPECT_EQ(message(R"({"format": "genflow.report", "vers)"), "r.json: not JSON at byte 35");
-  EXPECT_EQ(message("[]"), "r.json: not a report: its 'format' is not \"genflow.report\"");
+  EXPECT_EQ(message("[]"), "r.json: not a report: its 'format' is not \"genflow.report\"" + hint);
+  EXPECT_EQ(message(R"({"format": "genflow.report"})"), "r.json: 'version' is not an integer" + hint);
   EXPECT_EQ(message(R"({"format": "genflow.report", "version": 2})"),
             "r.json: report version 2 is not one that this genflow reads (1)\n"
             "  hint: make the report again, or use the genflow that wrote it");

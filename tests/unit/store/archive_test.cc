@@ -56,6 +56,17 @@ TEST_F(ArchiveTest, TheManifestIsReadAsItWasWritten) {
   EXPECT_EQ(json::parse(ArchiveToJson(Must(ArchiveFromJson(manifest.dump())))), manifest);
 }
 
+TEST_F(ArchiveTest, TagsThatWouldHideARunStayBehind) {
+  Store store = Open();
+  const std::string run = MadeRun(store);
+  for (const std::string& tag : {std::string("kept"), std::string("latest"), run.substr(run.size() - 4)})
+    Must(store.TagRun(run, tag));
+  Export(store, run);
+  Store other = Must(Store::Open(folder_ / "other"));
+  Must(Import(other));
+  EXPECT_EQ(Must(other.GetRun(run)).tags, std::vector<std::string>{"kept"});
+}
+
 TEST_F(ArchiveTest, ManifestsThatCannotBeAreRefused) {
   Store store = Open();
   Export(store, MadeRun(store));
