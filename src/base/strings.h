@@ -16,6 +16,11 @@ std::string Join(const std::vector<std::string>& parts, std::string_view separat
 std::string_view Trim(std::string_view text);
 std::string ToLowerAscii(std::string_view text);
 
+// Bytes of the well-formed UTF-8 character that `text` begins with: 1 to 4, or 0 where there is none.
+size_t Utf8CharLength(std::string_view text);
+// Whether all of it is well-formed UTF-8: neither surrogates nor overlong forms. The empty text is.
+bool IsUtf8(std::string_view text);
+
 // Edits between two texts in bytes: insertions, deletions, changes, swaps of neighbours.
 size_t EditDistance(std::string_view a, std::string_view b);
 // The candidate that `word` most likely meant, or nothing where none is near: for "did you mean 'x'?".

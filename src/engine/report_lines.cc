@@ -2,31 +2,13 @@
 
 #include <cmath>
 
+#include "base/strings.h"
+
 namespace genflow {
 
 namespace {
 
 using nlohmann::json;
-
-// Length of the valid UTF-8 sequence at the start of `text`, or 0.
-size_t SequenceLength(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  if (first < 0x80) return 1;
-  size_t length = first >= 0xC2 && first <= 0xDF   ? 2
-                  : (first & 0xF0) == 0xE0         ? 3
-                  : first >= 0xF0 && first <= 0xF4 ? 4
-                                                   : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  if (first == 0xE0 && byte(1) < 0xA0) return 0;
-  if (first == 0xED && byte(1) > 0x9F) return 0;  // surrogates
-  if (first == 0xF0 && byte(1) < 0x90) return 0;
-  if (first == 0xF4 && byte(1) > 0x8F) return 0;
-  return length;
-}
 
 std::string Member(const json& line, const char* name) {
   const auto it = line.find(name);
@@ -116,7 +98,7 @@ std::string CleanText(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const size_t length = SequenceLength(text);
+    const size_t length = Utf8CharLength(text);
     const auto first = static_cast<unsigned char>(text[0]);
     if (length == 0) {
       out += "\xEF\xBF\xBD";

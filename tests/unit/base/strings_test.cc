@@ -23,6 +23,23 @@ TEST(Strings, NearestNameFindsTyposAndDroppedPrefixes) {
   EXPECT_EQ(EditDistance("", "abc"), 3u);
 }
 
+TEST(Strings, KnowsUtf8) {
+  EXPECT_EQ(Utf8CharLength(""), 0u);
+  EXPECT_EQ(Utf8CharLength("ab"), 1u);
+  EXPECT_EQ(Utf8CharLength("\xC3\xA9t\xC3\xA9"), 2u);
+  EXPECT_EQ(Utf8CharLength("\xE2\x82\xAC"), 3u);
+  EXPECT_EQ(Utf8CharLength("\xF0\x9F\x98\x80"), 4u);
+  EXPECT_TRUE(IsUtf8(""));
+  EXPECT_TRUE(IsUtf8(std::string_view("a\0\x7F", 3)));
+  EXPECT_TRUE(IsUtf8("\xEF\xBF\xBF \xF4\x8F\xBF\xBF"));
+  for (const char* bad :
+       {"\x80", "\xFF", "a\xC3", "\xC0\xAF", "\xC1\xBF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF0\x8F\xBF\xBF",
+        "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xE2\x82", "\xE2\x28\xA1"}) {
+    EXPECT_EQ(Utf8CharLength(std::string_view(bad).substr(bad[0] == 'a' ? 1 : 0)), 0u) << bad;
+    EXPECT_FALSE(IsUtf8(bad)) << bad;
+  }
+}
+
 TEST(Strings, HumanUnits) {
   EXPECT_EQ(HumanBytes(532), "532 B");
   EXPECT_EQ(HumanBytes(1536), "1.5 KiB");
