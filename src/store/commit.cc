@@ -1,3 +1,4 @@
+// Outputs become artifacts: docs/concepts/commit-protocol.md has the steps, and why they stand in this order.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
