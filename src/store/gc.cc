@@ -32,13 +32,12 @@ uint64_t Sum(const std::vector<GcItem>& items) {
 
 // A gate compares with the latest run that succeeded, and with that of a model's alias.
 constexpr char kOldRuns[] =
-    "SELECT id, pipeline, status FROM (SELECT id, pipeline, status, started, "
-    "row_number() OVER (PARTITION BY pipeline ORDER BY started DESC, id DESC) AS age, "
-    "row_number() OVER (PARTITION BY pipeline, status ORDER BY started DESC, id DESC) AS age_of_status FROM "
-    "runs) "
+    "SELECT id, pipeline, status FROM (SELECT id, pipeline, status, started, seq, "
+    "row_number() OVER (PARTITION BY pipeline ORDER BY seq DESC) AS age, "
+    "row_number() OVER (PARTITION BY pipeline, status ORDER BY seq DESC) AS age_of_status FROM runs) "
     "WHERE age > ?1 AND started < ?2 AND status <> 'running' AND NOT (status = 'ok' AND age_of_status = 1) "
     "AND id NOT IN (SELECT run FROM tags) AND id NOT IN (SELECT m.run FROM models m "
-    "JOIN model_aliases a ON a.name = m.name AND a.version = m.version) ORDER BY id";
+    "JOIN model_aliases a ON a.name = m.name AND a.version = m.version) ORDER BY seq";
 
 // Everything but the latest runs of each pipeline, with its rows. The latest that
 // succeeded, runs that are tagged, and those that made a model with an alias stay.

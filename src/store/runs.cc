@@ -210,8 +210,9 @@ Result<std::string> Store::StartRun(const RunStart& start) {
     const LockHolder self = ThisProcess(start.pipeline, id);
     GF_TRY(auto transaction, Transaction::Begin(*impl_->db, false));
     GF_CHECK_OK(impl_->db->Do(
-        "INSERT INTO runs (id, pipeline, file, params, argv, version, stages, pid, host, started, status) "
-        "VALUES (?,?,?,?,?,?,?,?,?,?,'running') ON CONFLICT(id) DO NOTHING",
+        "INSERT INTO runs (id, pipeline, file, params, argv, version, stages, pid, host, started, status, "
+        "seq) "
+        "VALUES (?,?,?,?,?,?,?,?,?,?,'running', " GENFLOW_NEXT_SEQ ") ON CONFLICT(id) DO NOTHING",
         id, start.pipeline, start.file, start.params_json, ToJsonText(start.argv), start.version,
         ToJsonText(start.stages), self.pid, self.host, now));
     if (impl_->db->Changes() == 0) continue;
@@ -288,7 +289,7 @@ Result<std::vector<RunInfo>> Store::ListRuns(const RunFilter& filter) {
            impl_->db->Prepare(std::string("SELECT ") + kRunColumns +
                               " FROM runs WHERE (?1 = '' OR pipeline = ?1) AND (?2 = '' OR status = ?2) "
                               "AND (?3 = '' OR EXISTS (SELECT 1 FROM tags WHERE run = id AND tag = ?3)) "
-                              "AND started >= ?4 ORDER BY started DESC, id DESC LIMIT ?5"));
+                              "AND started >= ?4 ORDER BY seq DESC LIMIT ?5"));
     query.Bind(filter.pipeline, filter.status ? RunStatusName(*filter.status) : "", filter.tag, filter.since,
                filter.limit > 0 ? filter.limit : -1);
     while (true) {

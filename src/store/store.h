@@ -145,7 +145,7 @@ class Store {
   Result<std::string> DigestTree(const std::filesystem::path& path);
 
   // --- Queries -------------------------------------------------------------------------------------------
-  Result<std::vector<RunInfo>> ListRuns(const RunFilter& filter = {});  // latest first
+  Result<std::vector<RunInfo>> ListRuns(const RunFilter& filter = {});  // latest first, whatever their times
   Result<RunInfo> GetRun(const std::string& run);
   // In order of start; of one stage, or (empty) of all.
   Result<std::vector<AttemptInfo>> ListAttempts(const std::string& run, const std::string& stage = {});

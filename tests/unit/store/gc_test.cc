@@ -75,6 +75,20 @@ TEST_F(GcTest, KeepLastRemovesOlderRunsOfEachPipelineButNotTaggedOnes) {
   EXPECT_EQ(Must(store.ListRuns()).size(), 3u);
 }
 
+TEST_F(GcTest, KeepLastDoesNotGoByTheClock) {
+  Store store = Open();
+  const std::string ahead = FinishedRun(store, "k1", "content 1");
+  MoveAhead(ahead);
+  const std::string last = FinishedRun(store, "k2", "content 2");
+  GcOptions options;
+  options.keep_last = 1;
+  const GcReport report = Must(store.Gc(options));
+  ASSERT_EQ(report.runs.size(), 1u);
+  EXPECT_EQ(report.runs[0].name, ahead);
+  EXPECT_TRUE(Must(store.Lookup("k2")).hit.has_value());
+  EXPECT_EQ(Must(store.GetRun(last)).status, RunStatus::kOk);
+}
+
 TEST_F(GcTest, KeepLastKeepsWhatGatesCompareWith) {
   Store store = Open();
   std::vector<std::string> runs;
