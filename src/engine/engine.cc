@@ -9,6 +9,7 @@
 #include "engine/attempt.h"
 #include "engine/cache_view.h"
 #include "engine/condition.h"
+#include "engine/late_rows.h"
 #include "engine/resources.h"
 
 namespace genflow {
@@ -69,16 +70,19 @@ class Runner {
         graphs_(BuildGraphs(pipeline)),
         cache_(pipeline, store),
         masker_(pipeline),
+        late_(store, clock, observer, options.store_patience_ms),
         nodes_(pipeline.stages.size()) {}
 
   Result<RunReport> Run() {
     GF_CHECK_OK(Begin());
     while (true) {
       GF_CHECK_OK(StartWhatFits());
-      if (schedule_->done()) return End();
+      GF_TRY(const bool written, WriteRows());
+      if (written && schedule_->done()) return End();
+      if (signal_ != 0 && late_.Locked() && AllWaitForTheStore()) return late_.StillLocked();
       const double tick_at = observer_.Tick(clock_.Now());
       // What goes to the disk goes together with whatever else has come so far.
-      const bool disk_waits = !synced_.empty() || (!sealed_.empty() && syncing_.empty());
+      const bool disk_waits = (!synced_.empty() && !late_.Locked()) || (!sealed_.empty() && syncing_.empty());
       Event event = executor_.Wait(disk_waits ? clock_.Now() : std::min(tick_at, NextTimer()));
       GF_CHECK_OK(std::visit([this](auto& e) { return Handle(e); }, event));
       if (std::holds_alternative<event::Deadline>(event) || sealing_ >= kMaxSealing) {
@@ -166,12 +170,25 @@ class Runner {
     return report;
   }
 
+  // False where some have to wait.
+  Result<bool> WriteRows() {
+    if (late_.empty() && !schedule_->done()) return true;
+    GF_TRY(const auto group, late_.Begin());
+    if (!group) return false;
+    GF_CHECK_OK(group->End());
+    return true;
+  }
+
+  // Nothing is left to be done but to record what was.
+  bool AllWaitForTheStore() const { return schedule_->running() == 0 && sealing_ == synced_.size(); }
+
   // --- Start what fits ---------------------------------------------------------------------------------
 
   Status StartWhatFits() {
     while (schedule_->changes() != seen_ && sealing_ < kMaxSealing) {
+      GF_TRY(const auto group, late_.Begin());
+      if (!group) return Ok();
       seen_ = schedule_->changes();
-      Store::WriteGroup group(store_);
       for (auto fresh = schedule_->TakeFresh(); !fresh.empty(); fresh = schedule_->TakeFresh()) {
         for (const size_t node : fresh) {
           if (schedule_->state(node) == NodeState::kReady) GF_CHECK_OK(DecideIf(node));
@@ -184,7 +201,7 @@ class Runner {
         if (auto grant = schedule_->TryStart(*node, CpuShare(*node)))
           GF_CHECK_OK(StartAttempt(*node, *std::move(grant)));
       }
-      GF_CHECK_OK(group.End());
+      GF_CHECK_OK(group->End());
     }
     return Ok();
   }
@@ -477,7 +494,8 @@ class Runner {
     metrics.push_back({name, e.value, e.step, clock_.WallNow()});
     observer_.Metric({Id(e.job), name, e.value, e.step}, clock_.Now());
     if (metrics_since_ == kNever) metrics_since_ = clock_.Now();
-    return metrics.size() >= kMetricsBatch ? FlushMetrics(static_cast<size_t>(e.job)) : Ok();
+    if (metrics.size() >= kMetricsBatch) FlushMetrics(static_cast<size_t>(e.job));
+    return Ok();
   }
 
   Status Handle(const event::Log& e) {
@@ -586,12 +604,14 @@ class Runner {
   }
 
   Status CommitSynced() {
-    if (synced_.empty()) return Ok();
+    if (synced_.empty() || late_.Locked()) return Ok();
+    for (const size_t node : synced_) FlushMetrics(node);
+    GF_TRY(const bool written, WriteRows());
+    if (!written) return Ok();
     const std::vector<size_t> nodes = std::exchange(synced_, {});
     std::vector<Store::Pending> pending;
     for (const size_t node : nodes) {
       Attempt& a = *nodes_[node].attempt;
-      GF_CHECK_OK(FlushMetrics(node));
       CommitRequest request;
       request.attempt = a.row;
       request.outputs = a.outputs;
@@ -599,8 +619,14 @@ class Runner {
       request.cache = !IsGated(a);
       pending.push_back({*std::move(a.staging), std::move(request)});
     }
-    auto committed = store_.CommitAll(std::move(pending));
-    for (size_t i = 0; i < nodes.size(); ++i) GF_CHECK_OK(EndCommitted(nodes[i], std::move(committed[i])));
+    auto committed = late_.Commit(&pending);
+    if (!committed) {
+      for (size_t i = 0; i < nodes.size(); ++i)
+        nodes_[nodes[i]].attempt->staging = std::move(pending[i].staging);
+      synced_ = nodes;
+      return Ok();
+    }
+    for (size_t i = 0; i < nodes.size(); ++i) GF_CHECK_OK(EndCommitted(nodes[i], std::move((*committed)[i])));
     return Ok();
   }
 
@@ -634,7 +660,7 @@ class Runner {
                          RetriesOn(stage, verdict.cause, a.exit.code) && n.attempts <= stage.retries &&
                          !schedule_->stopped(node);
     const double delay = RetryDelay(stage, facts_.run, n.attempts);
-    GF_CHECK_OK(FlushMetrics(node));
+    FlushMetrics(node);
     if (a.log) {  // whole before the end is recorded: who follows it stops there
       if (!interrupted) a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, verdict.error.ToString());
       if (retries) a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, "again in " + HumanDuration(delay));
@@ -643,7 +669,7 @@ class Runner {
     AttemptEnd end =
         EndOf(a, interrupted ? AttemptStatus::kInterrupted : AttemptStatus::kFailed, verdict.error);
     if (retries) end.retry_at = clock_.WallNow() + delay;
-    GF_CHECK_OK(store_.FinishAttempt(a.row, end));
+    late_.Add([this, row = a.row, end] { return store_.FinishAttempt(row, end); });
     if (interrupted) {
       std::error_code ec;
       resumable_state_ |= !fs::is_empty(a.state_dir, ec) && !ec;
@@ -678,7 +704,10 @@ class Runner {
       end.status = AttemptStatus::kSkipped;
       end.exit_code = -1;
       end.error_message = result.reason;
-      GF_CHECK_OK(store_.RecordAttempt(Describe(node, nodes_[node].attempts + 1), end));
+      late_.Add([this, start = Describe(node, nodes_[node].attempts + 1), end]() -> Status {
+        auto recorded = store_.RecordAttempt(start, end);
+        return recorded.ok() ? Ok() : Status(recorded.error());
+      });
       observer_.StageFinished(result, clock_.Now());
     }
     return Ok();
@@ -702,6 +731,7 @@ class Runner {
 
   double NextTimer() const {
     double next = metrics_since_ == kNever ? kNever : metrics_since_ + kMetricsFlush;
+    if (late_.Locked()) next = std::min(next, late_.NextTry());
     for (const size_t node : timed_) {
       const Node& n = nodes_[node];
       next = std::min(next, n.wake_at);
@@ -734,19 +764,19 @@ class Runner {
     }
     if (now >= metrics_since_ + kMetricsFlush) {
       for (const size_t node : timed_) {
-        if (nodes_[node].attempt) GF_CHECK_OK(FlushMetrics(node));
+        if (nodes_[node].attempt) FlushMetrics(node);
       }
       metrics_since_ = kNever;
     }
     return Ok();
   }
 
-  Status FlushMetrics(size_t node) {
+  void FlushMetrics(size_t node) {
     auto& metrics = nodes_[node].attempt->metrics;
-    if (metrics.empty()) return Ok();
-    GF_CHECK_OK(store_.AddMetrics(facts_.run, pipeline_.stages[node].id, metrics));
-    metrics.clear();
-    return Ok();
+    if (metrics.empty()) return;
+    late_.Add([this, node, points = std::exchange(metrics, {})] {
+      return store_.AddMetrics(facts_.run, pipeline_.stages[node].id, points);
+    });
   }
 
   const std::string& Id(int job) const { return pipeline_.stages[static_cast<size_t>(job)].id; }
@@ -761,6 +791,7 @@ class Runner {
   PipelineGraphs graphs_;
   CacheView cache_;
   const Masker masker_;
+  LateRows late_;  // that do not hold up the run
   Plan plan_;
   RunFacts facts_;
   FileLock pipeline_lock_;

@@ -53,6 +53,10 @@ struct StoreImpl {
   Status NeedHome();
 };
 
+// The lock of the key whose folder in state/ has this name. Nothing when it is held.
+Result<std::optional<KeyLock>> LockKey(StoreImpl& store, const std::string& safe_name,
+                                       const std::string& run);
+
 // Removes staging folders of processes that are gone (`remove` false: only names them). Returns names.
 Result<std::vector<std::string>> CleanStaging(StoreImpl& store, bool remove);
 

@@ -1,5 +1,4 @@
 // Processes that open, upgrade, rebuild, collect and check one store at the same moment.
-#include <sqlite3.h>
 #include <sys/wait.h>
 
 #include <functional>
@@ -95,13 +94,6 @@ class OpenStormTest : public StoreTest {
   int gate_[2] = {-1, -1};
   std::vector<pid_t> children_;
 };
-
-void Sql(const fs::path& db, const char* sql) {
-  sqlite3* handle = nullptr;
-  ASSERT_EQ(sqlite3_open(db.c_str(), &handle), SQLITE_OK);
-  EXPECT_EQ(sqlite3_exec(handle, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(handle);
-  sqlite3_close(handle);
-}
 
 TEST_F(OpenStormTest, ANewStore) {
   for (int round = 0; round < kRounds; ++round) {
