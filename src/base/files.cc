@@ -83,17 +83,6 @@ Status SyncPath(const fs::path& path) {
   return Ok();
 }
 
-Status SyncTree(const fs::path& path) {
-  std::error_code ec;
-  if (fs::is_directory(fs::symlink_status(path, ec))) {
-    for (fs::directory_iterator it(path, ec), end; !ec && it != end; it.increment(ec)) {
-      if (!it->is_symlink()) GF_CHECK_OK(SyncTree(it->path()));
-    }
-    if (ec) return ErrnoError(path.string(), ec.value());
-  }
-  return SyncPath(path);
-}
-
 Status MakeDirectories(const fs::path& path) {
   std::error_code ec;
   fs::create_directories(path, ec);

@@ -49,9 +49,6 @@ Status WriteFileAtomic(const std::filesystem::path& path, std::string_view bytes
 // fsync of a file or folder.
 Status SyncPath(const std::filesystem::path& path);
 
-// fsync of every file and folder below `path`, then of `path`.
-Status SyncTree(const std::filesystem::path& path);
-
 Status MakeDirectories(const std::filesystem::path& path);
 
 // Removes a file or a tree, also one with read-only folders. A missing path is success.

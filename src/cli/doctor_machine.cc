@@ -154,7 +154,7 @@ Finding Clock() {
     out.health = Health::kWarn;
     out.text += "; that is before genflow was installed (" +
                 LocalTime(static_cast<double>(self.st_mtim.tv_sec)) + ")";
-    out.hint = "set the clock: runs are named and sorted by it";
+    out.hint = "set the clock: runs are named by it, and schedules go by it";
   }
   return out;
 }

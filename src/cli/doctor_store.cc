@@ -180,7 +180,7 @@ Finding LatestRun(Store& store) {
   if (ahead > 60) {
     out.health = Health::kWarn;
     out.text += "; it began " + HumanDuration(ahead) + " from now";
-    out.hint = "the clock was ahead then, or is behind now: runs are named and sorted by it";
+    out.hint = "the clock was ahead then, or is behind now: runs are named by it";
   }
   return out;
 }

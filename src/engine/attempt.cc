@@ -24,6 +24,19 @@ std::vector<OutputSpec> OutputsOf(const StageSpec& stage) {
   return out;
 }
 
+std::vector<InputUse> InputsOf(const StageSpec& stage, const KnownOutputs& known) {
+  std::vector<InputUse> out;
+  for (const auto* inputs : {&stage.inputs, &stage.expression_inputs}) {
+    for (const auto& input : *inputs) {
+      const auto it = known.find(input.Source());
+      if (it == known.end()) continue;
+      out.push_back({input.port, it->second.digest, it->second.type,
+                     input.outside ? input.outside->label : input.Source()});
+    }
+  }
+  return out;
+}
+
 Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const StageKey& key,
                     const Attempt& attempt, const KnownOutputs& known) {
   const Pipeline& pipeline = *facts.pipeline;

@@ -64,6 +64,9 @@ struct RunFacts {
 
 std::vector<OutputSpec> OutputsOf(const StageSpec& stage);
 
+// What the stage reads, as the store is told of it.
+std::vector<InputUse> InputsOf(const StageSpec& stage, const KnownOutputs& known);
+
 // Everything the executor needs; placeholders are replaced by paths and secrets.
 Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const StageKey& key,
                     const Attempt& attempt, const KnownOutputs& known);

@@ -10,6 +10,8 @@
 #include "engine/cache_view.h"
 #include "engine/condition.h"
 #include "engine/input_check.h"
+#include "engine/late_rows.h"
+#include "engine/node.h"
 #include "engine/report_lines.h"
 #include "engine/resources.h"
 
@@ -32,22 +34,6 @@ constexpr int kSyncJob = -1;
 
 constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
 
-struct Node {
-  bool looked_up = false;
-  bool announced_wait = false;
-  std::string lookup_problem;
-  double wake_at = kNever;  // end of a backoff, or the next look at a key
-  int attempts = 0;
-  bool decided = false;                    // its `if`
-  bool reacts = false;                     // to how others went: it runs whatever the cache has
-  std::string why_not;                     // its `if` said no
-  std::string made_by_run, made_by_stage;  // of its outputs
-  std::optional<std::map<std::string, double>> known_metrics;
-  KeyLock key_lock;
-  std::unique_ptr<Attempt> attempt;
-  StageResult result;
-};
-
 class Runner {
  public:
   Runner(const Pipeline& pipeline, Store& store, const RunOptions& options, Executor& executor, Clock& clock,
@@ -61,6 +47,7 @@ class Runner {
         graphs_(BuildGraphs(pipeline)),
         cache_(pipeline, store),
         masker_(pipeline),
+        late_(store, clock, observer, options.store_patience_ms),
         nodes_(pipeline.stages.size()) {}
 
   Result<RunReport> Run() {
@@ -74,10 +61,12 @@ class Runner {
     GF_CHECK_OK(Begin());
     while (true) {
       GF_CHECK_OK(StartWhatFits());
-      if (schedule_->done()) return End();
+      GF_TRY(const bool written, WriteRows());
+      if (written && schedule_->done()) return End();
+      if (signal_ != 0 && late_.Locked() && AllWaitForTheStore()) return late_.StillLocked();
       const double tick_at = observer_.Tick(clock_.Now());
       // What goes to the disk goes together with whatever else has come so far.
-      const bool disk_waits = !synced_.empty() || (!sealed_.empty() && syncing_.empty());
+      const bool disk_waits = (!synced_.empty() && !late_.Locked()) || (!sealed_.empty() && syncing_.empty());
       Event event = executor_.Wait(disk_waits ? clock_.Now() : std::min(tick_at, NextTimer()));
       GF_CHECK_OK(std::visit([this](auto& e) { return Handle(e); }, event));
       if (std::holds_alternative<event::Deadline>(event) || sealing_ >= kMaxSealing) {
@@ -130,26 +119,11 @@ class Runner {
     RunReport report;
     report.run = facts_.run;
     report.pipeline = pipeline_.name;
-    bool failed = false, gated = false;
     for (size_t node = 0; node < nodes_.size(); ++node) {
-      if (plan_.roles[node] == Role::kIgnored) continue;
-      StageResult& result = nodes_[node].result;
-      failed |= result.status == StageStatus::kFailed;
-      gated |= result.status == StageStatus::kGated;
-      report.resumable |= result.status == StageStatus::kRan || resumable_state_;
-      report.stages.push_back(std::move(result));
+      if (plan_.roles[node] != Role::kIgnored) report.stages.push_back(std::move(nodes_[node].result));
     }
-    const bool interrupted = signal_ != 0 || self_interrupted_;
-    if (interrupted) {
-      report.status = RunStatus::kInterrupted;
-      report.exit_code = report.resumable || signal_ == 0 ? kExitInterrupted : 128 + signal_;
-    } else if (failed) {
-      report.status = RunStatus::kFailed;
-      report.exit_code = kExitFailed;
-    } else if (gated) {
-      report.status = RunStatus::kGated;
-      report.exit_code = kExitGate;
-    }
+    report.resumable = resumable_state_;
+    Conclude(&report, signal_, self_interrupted_);
     GF_CHECK_OK(store_.FinishRun(facts_.run, report.status));
     const double now = clock_.Now();
     report.seconds = now - started_;
@@ -160,27 +134,11 @@ class Runner {
   // The store no longer takes what the run has to say. What runs has the grace to save its state; the end of
   // the run is written if that can be.
   Error Abandon(Error error) {
-    size_t running = 0;
-    const auto stop_all = [&](StopKind kind) {
-      running = 0;
-      for (size_t node = 0; node < nodes_.size(); ++node) {
-        if (!nodes_[node].attempt || !nodes_[node].attempt->running) continue;
-        ++running;
-        executor_.Stop(static_cast<int>(node), kind);
-      }
-    };
-    stop_all(StopKind::kAsk);
-    double kill_at = clock_.Now() + options_.grace;
-    while (running > 0) {
-      const Event event = executor_.Wait(kill_at);
-      if (const auto* exited = std::get_if<event::Exited>(&event)) {
-        Of(exited->job).running = false;
-        --running;
-      } else if (std::holds_alternative<event::Signal>(event) || clock_.Now() >= kill_at) {
-        stop_all(StopKind::kKill);
-        kill_at = kNever;
-      }
+    std::vector<int> running;
+    for (size_t node = 0; node < nodes_.size(); ++node) {
+      if (nodes_[node].attempt && nodes_[node].attempt->running) running.push_back(static_cast<int>(node));
     }
+    StopJobs(executor_, clock_, running, options_.grace);
     executor_.Join();
     if (facts_.run.empty()) return error;
     (void)store_.FinishRun(facts_.run, RunStatus::kFailed);
@@ -190,12 +148,25 @@ class Runner {
     return error;
   }
 
+  // False where some have to wait.
+  Result<bool> WriteRows() {
+    if (late_.empty() && !schedule_->done()) return true;
+    GF_TRY(const auto group, late_.Begin());
+    if (!group) return false;
+    GF_CHECK_OK(group->End());
+    return true;
+  }
+
+  // Nothing is left to be done but to record what was.
+  bool AllWaitForTheStore() const { return schedule_->running() == 0 && sealing_ == synced_.size(); }
+
   // --- Start what fits ---------------------------------------------------------------------------------
 
   Status StartWhatFits() {
     while (schedule_->changes() != seen_ && sealing_ < kMaxSealing) {
+      GF_TRY(const auto group, late_.Begin());
+      if (!group) return Ok();
       seen_ = schedule_->changes();
-      Store::WriteGroup group(store_);
       for (auto fresh = schedule_->TakeFresh(); !fresh.empty(); fresh = schedule_->TakeFresh()) {
         for (const size_t node : fresh) {
           if (schedule_->state(node) == NodeState::kReady) GF_CHECK_OK(DecideIf(node));
@@ -208,7 +179,7 @@ class Runner {
         if (auto grant = schedule_->TryStart(*node, schedule_->CpuShare(*node)))
           GF_CHECK_OK(StartAttempt(*node, *std::move(grant)));
       }
-      GF_CHECK_OK(group.End());
+      GF_CHECK_OK(group->End());
     }
     return Ok();
   }
@@ -427,14 +398,7 @@ class Runner {
       start.key = key->key;
       start.key_components_json = masker_.Mask(key->components);
     }
-    for (const auto* inputs : {&stage.inputs, &stage.expression_inputs}) {
-      for (const auto& input : *inputs) {
-        const auto it = cache_.outputs().find(input.Source());
-        if (it == cache_.outputs().end()) continue;
-        start.inputs.push_back({input.port, it->second.digest, it->second.type,
-                                input.outside ? input.outside->label : input.Source()});
-      }
-    }
+    start.inputs = InputsOf(stage, cache_.outputs());
     return start;
   }
 
@@ -469,7 +433,8 @@ class Runner {
     metrics.push_back({name, e.value, e.step, clock_.WallNow()});
     observer_.Metric({Id(e.job), name, e.value, e.step}, clock_.Now());
     if (metrics_since_ == kNever) metrics_since_ = clock_.Now();
-    return metrics.size() >= kMetricsBatch ? FlushMetrics(static_cast<size_t>(e.job)) : Ok();
+    if (metrics.size() >= kMetricsBatch) FlushMetrics(static_cast<size_t>(e.job));
+    return Ok();
   }
 
   Status Handle(const event::Log& e) {
@@ -553,7 +518,8 @@ class Runner {
     const std::string said = changed + " while it ran: the next run repeats it";
     a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, said);
     observer_.Notice(stage.id + ": " + masker_.Mask(said));
-    return store_.ClearKey(a.row);
+    late_.Add([this, row = a.row] { return store_.ClearKey(row); });
+    return Ok();
   }
 
   Status Handle(const event::Worked& e) {
@@ -568,6 +534,8 @@ class Runner {
     }
     const auto node = static_cast<size_t>(e.job);
     if (!e.status.ok()) return EndSealing(node, e.status.error());
+    for (const auto& [name, value] : SealedMetrics(pipeline_.stages[node], Of(e.job)))
+      GF_CHECK_OK(Handle(event::Metric{e.job, name, value, -1}));
     sealed_.push_back(node);
     return Ok();
   }
@@ -599,14 +567,14 @@ class Runner {
   }
 
   Status CommitSynced() {
-    if (synced_.empty()) return Ok();
+    if (synced_.empty() || late_.Locked()) return Ok();
+    for (const size_t node : synced_) FlushMetrics(node);
+    GF_TRY(const bool written, WriteRows());
+    if (!written) return Ok();
     const std::vector<size_t> nodes = std::exchange(synced_, {});
     std::vector<Store::Pending> pending;
     for (const size_t node : nodes) {
       Attempt& a = *nodes_[node].attempt;
-      for (const auto& [name, value] : SealedMetrics(pipeline_.stages[node], a))
-        GF_CHECK_OK(Handle(event::Metric{static_cast<int>(node), name, value, -1}));
-      GF_CHECK_OK(FlushMetrics(node));
       CommitRequest request;
       request.attempt = a.row;
       request.outputs = a.outputs;
@@ -614,8 +582,14 @@ class Runner {
       request.cache = !IsGated(a);
       pending.push_back({*std::move(a.staging), std::move(request)});
     }
-    auto committed = store_.CommitAll(std::move(pending));
-    for (size_t i = 0; i < nodes.size(); ++i) GF_CHECK_OK(EndCommitted(nodes[i], std::move(committed[i])));
+    auto committed = late_.Commit(&pending);
+    if (!committed) {
+      for (size_t i = 0; i < nodes.size(); ++i)
+        nodes_[nodes[i]].attempt->staging = std::move(pending[i].staging);
+      synced_ = nodes;
+      return Ok();
+    }
+    for (size_t i = 0; i < nodes.size(); ++i) GF_CHECK_OK(EndCommitted(nodes[i], std::move((*committed)[i])));
     return Ok();
   }
 
@@ -651,7 +625,7 @@ class Runner {
                          RetriesOn(stage, verdict.cause, a.exit.code) && n.attempts <= stage.retries &&
                          !schedule_->stopped(node);
     const double delay = RetryDelay(stage, facts_.run, n.attempts);
-    GF_CHECK_OK(FlushMetrics(node));
+    FlushMetrics(node);
     if (a.log) {  // whole before the end is recorded: who follows it stops there
       if (!interrupted) a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, verdict.error.ToString());
       if (retries) a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, "again in " + HumanDuration(delay));
@@ -660,7 +634,7 @@ class Runner {
     AttemptEnd end =
         EndOf(a, interrupted ? AttemptStatus::kInterrupted : AttemptStatus::kFailed, verdict.error);
     if (retries) end.retry_at = clock_.WallNow() + delay;
-    GF_CHECK_OK(store_.FinishAttempt(a.row, end));
+    late_.Add([this, row = a.row, end] { return store_.FinishAttempt(row, end); });
     if (interrupted) {
       std::error_code ec;
       resumable_state_ |= !fs::is_empty(a.state_dir, ec) && !ec;
@@ -695,7 +669,10 @@ class Runner {
       end.status = AttemptStatus::kSkipped;
       end.exit_code = -1;
       end.error_message = result.reason;
-      GF_CHECK_OK(store_.RecordAttempt(Describe(node, nodes_[node].attempts + 1), end));
+      late_.Add([this, start = Describe(node, nodes_[node].attempts + 1), end]() -> Status {
+        auto recorded = store_.RecordAttempt(start, end);
+        return recorded.ok() ? Ok() : Status(recorded.error());
+      });
       observer_.StageFinished(result, clock_.Now());
     }
     return Ok();
@@ -719,6 +696,7 @@ class Runner {
 
   double NextTimer() const {
     double next = metrics_since_ == kNever ? kNever : metrics_since_ + kMetricsFlush;
+    if (late_.Locked()) next = std::min(next, late_.NextTry());
     for (const size_t node : timed_) {
       const Node& n = nodes_[node];
       next = std::min(next, n.wake_at);
@@ -751,19 +729,19 @@ class Runner {
     }
     if (now >= metrics_since_ + kMetricsFlush) {
       for (const size_t node : timed_) {
-        if (nodes_[node].attempt) GF_CHECK_OK(FlushMetrics(node));
+        if (nodes_[node].attempt) FlushMetrics(node);
       }
       metrics_since_ = kNever;
     }
     return Ok();
   }
 
-  Status FlushMetrics(size_t node) {
+  void FlushMetrics(size_t node) {
     auto& metrics = nodes_[node].attempt->metrics;
-    if (metrics.empty()) return Ok();
-    GF_CHECK_OK(store_.AddMetrics(facts_.run, pipeline_.stages[node].id, metrics));
-    metrics.clear();
-    return Ok();
+    if (metrics.empty()) return;
+    late_.Add([this, node, points = std::exchange(metrics, {})] {
+      return store_.AddMetrics(facts_.run, pipeline_.stages[node].id, points);
+    });
   }
 
   const std::string& Id(int job) const { return pipeline_.stages[static_cast<size_t>(job)].id; }
@@ -778,6 +756,7 @@ class Runner {
   PipelineGraphs graphs_;
   CacheView cache_;
   const Masker masker_;
+  LateRows late_;  // that do not hold up the run
   Plan plan_;
   RunFacts facts_;
   FileLock pipeline_lock_;

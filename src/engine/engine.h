@@ -29,6 +29,8 @@ struct RunOptions {
   double grace = 30;              // seconds between SIGTERM and SIGKILL
   Pools pools;                    // from DetectPools()
   std::vector<std::string> argv;  // recorded with the run
+  // For how long one try to write waits for a database that another process keeps locked.
+  int store_patience_ms = 1000;
   // The pipeline's lock, where the caller holds it already: the run takes it over. Null: the run takes it.
   FileLock* lock = nullptr;
 };

@@ -1,6 +1,8 @@
 #include "engine/executor.h"
 
 #include <chrono>
+#include <limits>
+#include <set>
 
 namespace genflow {
 
@@ -20,6 +22,21 @@ std::string PortVariable(const std::string& direction, const std::string& port) 
     out += lower ? static_cast<char>(c - 'a' + 'A') : word ? c : '_';
   }
   return out;
+}
+
+void StopJobs(Executor& executor, Clock& clock, const std::vector<int>& jobs, double grace) {
+  std::set<int> running(jobs.begin(), jobs.end());
+  for (const int job : running) executor.Stop(job, StopKind::kAsk);
+  double kill_at = clock.Now() + grace;
+  while (!running.empty()) {
+    const Event event = executor.Wait(kill_at);
+    if (const auto* exited = std::get_if<event::Exited>(&event)) {
+      running.erase(exited->job);
+    } else if (std::holds_alternative<event::Signal>(event) || clock.Now() >= kill_at) {
+      for (const int job : running) executor.Stop(job, StopKind::kKill);
+      kill_at = std::numeric_limits<double>::infinity();
+    }
+  }
 }
 
 }  // namespace genflow

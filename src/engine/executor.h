@@ -123,4 +123,8 @@ class Executor {
   virtual Event Wait(double deadline) = 0;
 };
 
+// Asks the jobs to stop, kills after `grace` seconds, or at a signal, what still runs, and returns when all
+// of them have ended. What else they say is lost.
+void StopJobs(Executor& executor, Clock& clock, const std::vector<int>& jobs, double grace);
+
 }  // namespace genflow

@@ -49,7 +49,6 @@ class ProcessExecutor : public Executor {
   struct Work {
     std::thread thread;
     Status status;
-    bool finished = false;
   };
 
   ProcessExecutor(Clock& clock, std::filesystem::path worker_binary);

@@ -32,34 +32,6 @@ std::optional<std::string> WhyUnfit(const Demand& demand, const Pools& pools) {
   return std::nullopt;
 }
 
-const char* NodeStateName(NodeState state) {
-  switch (state) {
-    case NodeState::kIgnored:
-      return "ignored";
-    case NodeState::kWaiting:
-      return "waiting";
-    case NodeState::kReady:
-      return "ready";
-    case NodeState::kRunning:
-      return "running";
-    case NodeState::kSucceeded:
-      return "succeeded";
-    case NodeState::kCached:
-      return "cached";
-    case NodeState::kFailed:
-      return "failed";
-    case NodeState::kGateFailed:
-      return "gate-failed";
-    case NodeState::kInterrupted:
-      return "interrupted";
-    case NodeState::kSkipped:
-      return "skipped";
-    case NodeState::kCancelled:
-      return "cancelled";
-  }
-  return "unknown";
-}
-
 bool IsFinal(NodeState state) {
   return state != NodeState::kWaiting && state != NodeState::kReady && state != NodeState::kRunning;
 }

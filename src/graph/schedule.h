@@ -60,7 +60,6 @@ enum class NodeState {
   kSkipped,    // it is disabled, or something it depends on failed or is disabled; see cause()
   kCancelled,  // the run stopped before it could start; see cause()
 };
-const char* NodeStateName(NodeState state);  // "waiting", "ready", ..., "gate-failed", "cancelled"
 bool IsFinal(NodeState state);
 
 // How a node ended.

@@ -4,6 +4,9 @@
 #include "store/impl.h"
 #include "store/records.h"
 
+// SQL: the place of one more run, after all that the store knows.
+#define GENFLOW_NEXT_SEQ "(SELECT ifnull(max(seq), 0) + 1 FROM runs)"
+
 namespace genflow {
 
 // The caller has begun a transaction.

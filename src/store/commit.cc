@@ -1,3 +1,4 @@
+// Outputs become artifacts: docs/concepts/commit-protocol.md has the steps, and why they stand in this order.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -141,9 +142,30 @@ Status SaveRows(StoreImpl& store, Committing* item, double now) {
   return Ok();
 }
 
-// Objects first, synced, then the rows of all in one transaction. The status is that of every item without an
-// error of its own.
-Status CommitPrepared(StoreImpl& store, std::vector<Committing>* items) {
+// The objects' lock, shared, and then a transaction: in the order in which everybody takes them. Nothing
+// where another process keeps one of them for `patience_ms`; without a patience, as long as the store waits.
+struct CommitLocks {
+  SharedLock objects;
+  Transaction transaction;
+};
+
+Result<std::optional<CommitLocks>> TakeLocks(StoreImpl& store, bool durable, std::optional<int> patience_ms) {
+  if (!patience_ms) {
+    GF_TRY(auto objects, SharedLock::Wait(store.ObjectsLock(), SharedLock::Mode::kShared));
+    GF_TRY(auto transaction, Transaction::Begin(*store.db, durable, true));
+    return std::optional(CommitLocks{std::move(objects), std::move(transaction)});
+  }
+  GF_TRY(auto objects, SharedLock::Try(store.ObjectsLock(), SharedLock::Mode::kShared));
+  if (!objects) return std::optional<CommitLocks>();
+  GF_TRY(auto transaction, Transaction::Try(*store.db, durable, *patience_ms));
+  if (!transaction) return std::optional<CommitLocks>();
+  return std::optional(CommitLocks{*std::move(objects), *std::move(transaction)});
+}
+
+// Objects first, synced, then the rows of all in one transaction. An error is that of every item without one
+// of its own. False: the locks cannot be had now, and nothing has been done.
+Result<bool> CommitPrepared(StoreImpl& store, std::vector<Committing>* items,
+                            std::optional<int> patience_ms) {
   std::vector<fs::path> to_sync;
   bool continued = false;  // checkpoints go after the commit, and hold who knows how much work
   for (const Committing& item : *items) {
@@ -153,24 +175,24 @@ Status CommitPrepared(StoreImpl& store, std::vector<Committing>* items) {
     continued |= !item.head.key.empty() && !fs::is_empty(store.State() / SafeName(item.head.key), ec) && !ec;
   }
   GF_CHECK_OK(SyncPaths(to_sync));
-  GF_TRY(const auto shared, SharedLock::Wait(store.ObjectsLock(), SharedLock::Mode::kShared));
+  const double now = Now();
+  double work = store.work_at_risk;
+  for (const Committing& item : *items) work += std::max(0.0, now - item.head.started);
+  const bool durable = continued || work >= kWorkAtRisk;
+  GF_TRY(auto locks, TakeLocks(store, durable, patience_ms));
+  if (!locks) return false;
   std::set<fs::path> changed;
   for (Committing& item : *items) {
     if (const Status installed = Install(store, &item, &changed); !installed.ok())
       item.error = installed.error();
   }
   GF_CHECK_OK(SyncPaths({changed.begin(), changed.end()}));
-  const double now = Now();
-  double work = store.work_at_risk;
-  for (const Committing& item : *items) work += std::max(0.0, now - item.head.started);
-  const bool durable = continued || work >= kWorkAtRisk;
-  GF_TRY(auto transaction, Transaction::Begin(*store.db, durable, true));
   for (Committing& item : *items) {
     if (!item.error) GF_CHECK_OK(SaveRows(store, &item, now));
   }
-  GF_CHECK_OK(transaction.Commit());
+  GF_CHECK_OK(locks->transaction.Commit());
   store.work_at_risk = durable ? 0 : work;
-  return Ok();
+  return true;
 }
 
 }  // namespace
@@ -193,12 +215,22 @@ Result<std::vector<PortArtifact>> Store::Commit(Staging staging, const CommitReq
 }
 
 std::vector<Result<std::vector<PortArtifact>>> Store::CommitAll(std::vector<Pending> pending) {
+  return *CommitWithin(&pending, std::nullopt);
+}
+
+std::optional<std::vector<Result<std::vector<PortArtifact>>>> Store::TryCommitAll(
+    std::vector<Pending>* pending, int patience_ms) {
+  return CommitWithin(pending, patience_ms);
+}
+
+std::optional<std::vector<Result<std::vector<PortArtifact>>>> Store::CommitWithin(
+    std::vector<Pending>* pending, std::optional<int> patience_ms) {
   std::vector<Committing> items;
   std::vector<size_t> place;  // of each item among the pending
   std::vector<Result<std::vector<PortArtifact>>> results;
-  for (size_t i = 0; i < pending.size(); ++i) {
+  for (size_t i = 0; i < pending->size(); ++i) {
     results.emplace_back(MakeError(Code::kInternal, "was not committed"));
-    auto item = Prepare(*impl_, *pending[i].staging.impl_, pending[i].request);
+    auto item = Prepare(*impl_, *(*pending)[i].staging.impl_, (*pending)[i].request);
     if (item.ok()) {
       items.push_back(*std::move(item));
       place.push_back(i);
@@ -206,18 +238,20 @@ std::vector<Result<std::vector<PortArtifact>>> Store::CommitAll(std::vector<Pend
       results[i] = item.error();
     }
   }
-  const Status status = CommitPrepared(*impl_, &items);
+  const auto committed = CommitPrepared(*impl_, &items, patience_ms);
+  if (committed.ok() && !*committed) return std::nullopt;
   for (size_t i = 0; i < items.size(); ++i) {
     if (items[i].error)
       results[place[i]] = *items[i].error;
-    else if (!status.ok())
-      results[place[i]] = status.error();
+    else if (!committed.ok())
+      results[place[i]] = committed.error();
     else
       results[place[i]] = std::move(items[i].result);
     // What is committed stands, also when the checkpoints cannot be removed now; Gc does it later.
     if (results[place[i]].ok() && !items[i].head.key.empty())
       impl_->home->RemoveState(impl_->State() / SafeName(items[i].head.key));
   }
+  pending->clear();
   return results;
 }
 

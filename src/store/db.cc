@@ -114,6 +114,7 @@ Result<std::unique_ptr<Db>> Db::Open(const fs::path& path, DbMode mode, int busy
   NoteOpenErrors();
   ForgetErrno();
   if (sqlite3_open_v2(name.c_str(), &db->db_, flags, nullptr) != SQLITE_OK) return db->MakeLastError();
+  db->busy_timeout_ms_ = busy_timeout_ms;
   sqlite3_busy_timeout(db->db_, busy_timeout_ms);
   GF_CHECK_OK(
       db->Script("PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA synchronous=NORMAL; "
@@ -158,14 +159,15 @@ Error Db::MakeLastError() {
   const int extended = db_ != nullptr ? sqlite3_extended_errcode(db_) : SQLITE_NOMEM;
   const char* text = db_ != nullptr ? sqlite3_errmsg(db_) : "out of memory";
   const std::string where = path_.string();
+  was_locked_ = (extended & 0xff) == SQLITE_BUSY;
   switch (extended & 0xff) {
     case SQLITE_FULL:
       return MakeError(Code::kExhausted, where + ": No space left on device",
                        "free some space and run again");
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return MakeError(Code::kBusy, where + ": another process has kept the store's database locked",
-                       "wait for it to finish and run again");
+      return MakeError(Code::kIo, where + ": another process has kept the store's database locked",
+                       "`fuser " + where + "` names those that have it open; run again when it is free");
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       if (cause == EIO) return ErrnoError(where, EIO);  // could not be read, which SQLite takes for damage
@@ -204,6 +206,22 @@ Status Db::SetDurable(bool durable) {
   return Ok();
 }
 
+Result<bool> Db::TryBegin(bool durable, int patience_ms) {
+  GF_CHECK_OK(SetDurable(durable));
+  sqlite3_busy_timeout(db_, patience_ms);
+  const Status begun = Do("BEGIN IMMEDIATE");
+  sqlite3_busy_timeout(db_, busy_timeout_ms_);
+  if (begun.ok()) return true;
+  if (was_locked_) return false;
+  return begun.error();
+}
+
+Result<bool> Db::TryBeginGroup(int patience_ms) {
+  GF_TRY(group_open_, TryBegin(false, patience_ms));
+  grouping_ = group_open_;
+  return group_open_;
+}
+
 Status Db::FlushGroup() {
   if (!std::exchange(group_open_, false)) return Ok();
   const Status committed = Do("COMMIT");
@@ -230,6 +248,13 @@ Result<Transaction> Transaction::Begin(Db& db, bool durable, bool alone) {
   GF_CHECK_OK(db.SetDurable(durable));
   GF_CHECK_OK(db.Do("BEGIN IMMEDIATE"));
   return Transaction(&db, false);
+}
+
+Result<std::optional<Transaction>> Transaction::Try(Db& db, bool durable, int patience_ms) {
+  GF_CHECK_OK(db.FlushGroup());
+  GF_TRY(const bool begun, db.TryBegin(durable, patience_ms));
+  if (!begun) return std::optional<Transaction>();
+  return std::optional<Transaction>(Transaction(&db, false));
 }
 
 Result<Transaction> Transaction::BeginRead(Db& db) {

@@ -102,6 +102,9 @@ class Db {
   // when a durable one begins: many small ones cost as much as one. Other writers wait meanwhile. What is
   // rolled back inside leaves the rest as it is. Groups do not nest.
   void BeginGroup() { grouping_ = true; }
+  // The same, begun at once: writes of the group do not wait for the database. False where another process
+  // has kept it locked for `patience_ms`; there is no group then.
+  Result<bool> TryBeginGroup(int patience_ms);
   Status EndGroup();
   // Commits what is there and goes on grouping: before waiting for a lock whose holder may want to write.
   Status FlushGroup();
@@ -115,8 +118,12 @@ class Db {
   friend class Transaction;
   Db() = default;
   Status SetDurable(bool durable);
+  // False: locked for as long by another process.
+  Result<bool> TryBegin(bool durable, int patience_ms);
 
   std::filesystem::path path_;
+  int busy_timeout_ms_ = 0;
+  bool was_locked_ = false;  // the last error: another process had the database
   sqlite3* db_ = nullptr;
   bool durable_ = false;
   bool grouping_ = false, group_open_ = false;
@@ -129,6 +136,8 @@ class Transaction {
  public:
   // One that is not durable joins an open group, unless it stands `alone`.
   static Result<Transaction> Begin(Db& db, bool durable, bool alone = false);
+  // One that stands alone; nothing where another process has kept the database locked for `patience_ms`.
+  static Result<std::optional<Transaction>> Try(Db& db, bool durable, int patience_ms);
   // A read transaction: one consistent view over several queries.
   static Result<Transaction> BeginRead(Db& db);
   Transaction(Transaction&& other) noexcept : db_(std::exchange(other.db_, nullptr)), inner_(other.inner_) {}

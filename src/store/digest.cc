@@ -43,6 +43,7 @@ Status LoadKnown(Db& db, std::vector<Wanted>& files) {
   return view.Commit();
 }
 
+// Nothing is lost where another process has the database for a while: the files are read again.
 Status SaveKnown(Db& db, const std::vector<Wanted*>& files) {
   GF_TRY(auto transaction, Transaction::Begin(db, false));
   {

@@ -182,8 +182,13 @@ Result<ExportReport> Store::ExportRuns(const std::vector<std::string>& runs, int
     shared.emplace(std::move(lock));
   }
   Collector collector(*this, *impl_);
-  const std::set<std::string> ids(runs.begin(), runs.end());
-  for (const std::string& id : ids) GF_CHECK_OK(collector.AddRun(id));
+  std::map<int64_t, std::string> in_order;  // whoever imports them gives them places in this order
+  for (const std::string& id : runs) {
+    GF_TRY(const auto place, impl_->db->Number("SELECT seq FROM runs WHERE id = ?", id));
+    if (!place) return GetRun(id).error();
+    in_order[*place] = id;
+  }
+  for (const auto& [place, id] : in_order) GF_CHECK_OK(collector.AddRun(id));
   GF_TRY(const RunArchive archive, collector.Take());
 
   ExportReport report;

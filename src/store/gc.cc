@@ -32,13 +32,12 @@ uint64_t Sum(const std::vector<GcItem>& items) {
 
 // A gate compares with the latest run that succeeded, and with that of a model's alias.
 constexpr char kOldRuns[] =
-    "SELECT id, pipeline, status FROM (SELECT id, pipeline, status, started, "
-    "row_number() OVER (PARTITION BY pipeline ORDER BY started DESC, id DESC) AS age, "
-    "row_number() OVER (PARTITION BY pipeline, status ORDER BY started DESC, id DESC) AS age_of_status FROM "
-    "runs) "
+    "SELECT id, pipeline, status FROM (SELECT id, pipeline, status, started, seq, "
+    "row_number() OVER (PARTITION BY pipeline ORDER BY seq DESC) AS age, "
+    "row_number() OVER (PARTITION BY pipeline, status ORDER BY seq DESC) AS age_of_status FROM runs) "
     "WHERE age > ?1 AND started < ?2 AND status <> 'running' AND NOT (status = 'ok' AND age_of_status = 1) "
     "AND id NOT IN (SELECT run FROM tags) AND id NOT IN (SELECT m.run FROM models m "
-    "JOIN model_aliases a ON a.name = m.name AND a.version = m.version) ORDER BY id";
+    "JOIN model_aliases a ON a.name = m.name AND a.version = m.version) ORDER BY seq";
 
 // Everything but the latest runs of each pipeline, with its rows. The latest that
 // succeeded, runs that are tagged, and those that made a model with an alias stay.
@@ -52,8 +51,7 @@ Status RemoveOldRuns(StoreImpl& store, const GcOptions& options, GcReport& repor
     while (true) {
       GF_TRY(const bool row, query.Step());
       if (!row) break;
-      report.runs.push_back({query.Text(0), query.Text(2) + " run of " + query.Text(1),
-                             TreeBytes(store.Logs() / SafeName(query.Text(0)))});
+      report.runs.push_back({query.Text(0), query.Text(2) + " run of " + query.Text(1), 0});
     }
   }
   for (const GcItem& run : report.runs) GF_CHECK_OK(store.db->Do("DELETE FROM runs WHERE id = ?", run.name));
@@ -95,7 +93,8 @@ Status RemoveUnreached(StoreImpl& store, GcReport& report) {
   return Ok();
 }
 
-// Objects on disk that had no row before this collection. The caller holds the objects lock alone.
+// Objects on disk that had no row before this collection; they are not measured. The caller holds the objects
+// lock alone.
 Status FindUnregistered(StoreImpl& store, GcReport& report) {
   GF_TRY(const auto on_disk, ObjectsOnDisk(store, nullptr));
   std::set<std::string> collected;
@@ -104,8 +103,7 @@ Status FindUnregistered(StoreImpl& store, GcReport& report) {
     if (collected.count(digest) != 0) continue;
     GF_TRY(const auto known, FindArtifact(store, digest));
     if (known && !known->lost) continue;
-    report.unregistered.push_back(
-        {digest, "object that store.db does not know", TreeBytes(ObjectFolder(store, digest))});
+    report.unregistered.push_back({digest, "object that store.db does not know", 0});
   }
   return Ok();
 }
@@ -133,6 +131,59 @@ Status RemoveOld(const fs::path& parent, const std::set<std::string>& used, doub
   return Ok();
 }
 
+// Old checkpoints of keys that nobody computes. Each goes under its key's lock: a run that begins the key
+// meanwhile finds all of them or none.
+Status RemoveOldState(StoreImpl& store, const std::set<std::string>& computing, const GcOptions& options,
+                      const fs::path& trash, GcReport& report) {
+  GF_TRY(const auto names, FolderNames(store.State()));
+  for (const std::string& name : names) {
+    const fs::path path = store.State() / name, aside = trash / ("state-" + name);
+    {
+      if (computing.count(name) != 0 || AgeOf(path) < options.state_max_age) continue;
+      GF_TRY(const auto lock, LockKey(store, name, "gc"));
+      if (!lock || AgeOf(path) < options.state_max_age) continue;
+      if (!options.dry_run && ::rename(path.c_str(), aside.c_str()) != 0) {
+        if (errno == ENOENT) continue;
+        return ErrnoError(path.string(), errno);
+      }
+    }
+    report.state.push_back(
+        {name, "checkpoints that nothing continues", TreeBytes(options.dry_run ? path : aside)});
+    GF_CHECK_OK(RemoveTree(aside));
+  }
+  return Ok();
+}
+
+// Rows that no run is left to reach go, then their objects and those without a row: into `trash`.
+Status RemoveFromStore(StoreImpl& store, const GcOptions& options, const fs::path& trash, GcReport& report) {
+  GF_TRY(const auto alone, SharedLock::Wait(store.ObjectsLock(), SharedLock::Mode::kExclusive));
+  {
+    // What writes to the database waits meanwhile, so that no file is looked at here.
+    GF_TRY(auto transaction, Transaction::Begin(*store.db, true));
+    GF_CHECK_OK(RemoveOldRuns(store, options, report));
+    GF_CHECK_OK(RemoveUnreached(store, report));
+    // Rows first: an object without a row is rubbish, a row without an object would be damage.
+    if (!options.dry_run) GF_CHECK_OK(transaction.Commit());
+  }
+  GF_CHECK_OK(FindUnregistered(store, report));
+  if (options.dry_run) return Ok();
+  for (const auto* items : {&report.objects, &report.unregistered}) {
+    for (const GcItem& item : *items) {
+      const fs::path from = ObjectFolder(store, item.name);
+      if (::rename(from.c_str(), (trash / item.name).c_str()) != 0 && errno != ENOENT)
+        return ErrnoError(from.string(), errno);
+    }
+  }
+  return Ok();
+}
+
+// What has no size from its row.
+void Measure(StoreImpl& store, const fs::path& trash, GcReport& report) {
+  for (GcItem& run : report.runs) run.bytes = TreeBytes(store.Logs() / SafeName(run.name));
+  for (GcItem& object : report.unregistered)
+    object.bytes = TreeBytes(report.dry_run ? ObjectFolder(store, object.name) : trash / object.name);
+}
+
 }  // namespace
 
 uint64_t GcReport::TotalBytes() const {
@@ -142,31 +193,23 @@ uint64_t GcReport::TotalBytes() const {
 
 Result<GcReport> Store::Gc(const GcOptions& options) {
   GF_CHECK_OK(impl_->NeedWritable());
+  auto report = Collect(options);
+  // Also what frees space needs some.
+  if (!report.ok() && report.error().code == Code::kExhausted && impl_->Spare().GiveAll())
+    report = Collect(options);
+  if (report.ok() && !options.dry_run) impl_->Spare().Fill();
+  return report;
+}
+
+Result<GcReport> Store::Collect(const GcOptions& options) {
   StoreImpl& store = *impl_;
   GcReport report;
   report.dry_run = options.dry_run;
   // What is taken out of objects/ goes here first and is deleted when no lock is held any more. If this
   // process dies meanwhile, the next one that opens the store deletes it.
-  GF_TRY(Staging trash, Stage("gc"));
-  {
-    GF_TRY(const auto alone, SharedLock::Wait(store.ObjectsLock(), SharedLock::Mode::kExclusive));
-    GF_TRY(auto transaction, Transaction::Begin(*store.db, true));
-    GF_CHECK_OK(RemoveOldRuns(store, options, report));
-    GF_CHECK_OK(RemoveUnreached(store, report));
-    GF_CHECK_OK(FindUnregistered(store, report));
-    if (!options.dry_run) {
-      // Rows first: an object without a row is rubbish, a row without an object would be damage.
-      GF_CHECK_OK(transaction.Commit());
-      for (const auto* items : {&report.objects, &report.unregistered}) {
-        for (const GcItem& item : *items) {
-          const fs::path from = ObjectFolder(store, item.name);
-          if (::rename(from.c_str(), (trash.scratch() / item.name).c_str()) != 0 && errno != ENOENT) {
-            return ErrnoError(from.string(), errno);
-          }
-        }
-      }
-    }
-  }
+  GF_TRY(const Staging trash, Stage("gc"));
+  GF_CHECK_OK(RemoveFromStore(store, options, trash.scratch(), report));
+  Measure(store, trash.scratch(), report);
   if (!options.dry_run) {
     const uint64_t total = report.objects.size() + report.unregistered.size();
     uint64_t done = 0;
@@ -185,8 +228,7 @@ Result<GcReport> Store::Gc(const GcOptions& options) {
   }
   GF_TRY(const auto computing,
          TextSet(*store.db, "SELECT DISTINCT key FROM attempts WHERE status = 'running'"));
-  GF_CHECK_OK(RemoveOld(store.State(), computing, options.state_max_age, "checkpoints that nothing continues",
-                        options.dry_run, report.state));
+  GF_CHECK_OK(RemoveOldState(store, computing, options, trash.scratch(), report));
   GF_CHECK_OK(RemoveOld(store.Quarantine(), {}, options.quarantine_max_age, "damaged object", options.dry_run,
                         report.quarantine));
   GF_TRY(const auto run_ids, TextSet(*store.db, "SELECT id FROM runs"));

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "store/ballast.h"
 #include "store/db.h"
 #include "store/key_locks.h"
 #include "store/locks.h"
@@ -47,11 +48,17 @@ struct StoreImpl {
   // it closes, whatever file has that name by then. Held alone by whoever replaces store.db.
   std::filesystem::path UseLock() const { return Locks() / "use"; }
 
+  Ballast Spare() const { return Ballast(root / "ballast"); }
+
   // kInvalid when the store was opened read-only.
   Status NeedWritable() const;
   // Makes `home` if there is none yet.
   Status NeedHome();
 };
+
+// The lock of the key whose folder in state/ has this name. Nothing when it is held.
+Result<std::optional<KeyLock>> LockKey(StoreImpl& store, const std::string& safe_name,
+                                       const std::string& run);
 
 // Removes staging folders of processes that are gone (`remove` false: only names them). Returns names.
 Result<std::vector<std::string>> CleanStaging(StoreImpl& store, bool remove);

@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/sha256.h"
 #include "store/archive.h"
+#include "store/attempts.h"
 #include "store/hashing.h"
 #include "store/impl.h"
 #include "store/staging_impl.h"
@@ -194,8 +195,7 @@ Status SaveRun(StoreImpl& store, const ArchivedRun& archived) {
   const RunInfo& run = archived.run;
   GF_CHECK_OK(
       db.Do("INSERT INTO runs (id, pipeline, file, params, argv, version, stages, pid, host, started, "
-            "finished, status) "
-            "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            "finished, status, seq) VALUES (?,?,?,?,?,?,?,?,?,?,?,?, " GENFLOW_NEXT_SEQ ")",
             run.id, run.pipeline, run.file, run.params_json, ToJsonText(run.argv), run.version,
             ToJsonText(run.stages), run.pid, run.host, run.started, run.finished, RunStatusName(run.status)));
   // A tag that is the name of a run here would hide it.

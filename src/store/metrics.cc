@@ -62,8 +62,7 @@ Result<std::vector<MetricSample>> Store::MetricHistory(const std::string& pipeli
          impl_->db->Prepare(
              "SELECT r.id, m.value, m.step, m.time FROM runs r JOIN metrics m ON m.run = r.id AND "
              "m.stage = ?2 AND m.name = ?3 WHERE r.pipeline = ?1 AND m.step = (SELECT max(step) FROM "
-             "metrics WHERE run = r.id AND stage = ?2 AND name = ?3) ORDER BY r.started DESC, r.id DESC "
-             "LIMIT ?4"));
+             "metrics WHERE run = r.id AND stage = ?2 AND name = ?3) ORDER BY r.seq DESC LIMIT ?4"));
   query.Bind(pipeline, stage, name, limit > 0 ? limit : -1);
   while (true) {
     GF_TRY(const bool row, query.Step());

@@ -255,15 +255,25 @@ Result<int64_t> RegisterFromSidecars(StoreImpl& store, const std::vector<std::st
     known.insert(digest);
     sidecars.push_back(std::move(*sidecar));
   }
+  // Nothing but their times tells in which order they were made; runs that the store knows came after them.
+  std::sort(sidecars.begin(), sidecars.end(), [](const Sidecar& a, const Sidecar& b) {
+    return std::tie(a.created, a.run, a.digest) < std::tie(b.created, b.run, b.digest);
+  });
+  for (auto sidecar = sidecars.rbegin(); sidecar != sidecars.rend(); ++sidecar) {
+    if (sidecar->run.empty()) continue;
+    GF_CHECK_OK(db.Do(
+        "INSERT INTO runs (id, pipeline, file, params, argv, version, pid, host, started, finished, status, "
+        "seq) VALUES (?, ?, '', '{}', '[]', '', 0, '', ?, ?, 'recovered', (SELECT ifnull(min(seq), 1) - 1 "
+        "FROM "
+        "runs)) ON CONFLICT(id) DO UPDATE SET started = min(started, excluded.started) WHERE status = "
+        "'recovered'",
+        sidecar->run, sidecar->pipeline, sidecar->created, sidecar->created));
+  }
   std::map<std::tuple<std::string, std::string, int>, int64_t> attempts;
   for (const Sidecar& sidecar : sidecars) {
     if (sidecar.run.empty()) continue;
     const auto id = std::make_tuple(sidecar.run, sidecar.stage, sidecar.attempt);
     if (attempts.count(id) != 0) continue;
-    GF_CHECK_OK(db.Do(
-        "INSERT INTO runs (id, pipeline, file, params, argv, version, pid, host, started, finished, "
-        "status) VALUES (?, ?, '', '{}', '[]', '', 0, '', ?, ?, 'recovered') ON CONFLICT(id) DO NOTHING",
-        sidecar.run, sidecar.pipeline, sidecar.created, sidecar.created));
     GF_TRY(const auto exists, db.Number("SELECT id FROM attempts WHERE run = ? AND stage = ? AND attempt = ?",
                                         sidecar.run, sidecar.stage, sidecar.attempt));
     if (exists) {

@@ -51,7 +51,7 @@ struct RunStart {
 };
 
 struct RunInfo {
-  std::string id;  // "20261124-1607-ab12" (UTC): sorts by start
+  std::string id;  // "20261124-1607-ab12" (UTC), of its start
   std::string pipeline, file, params_json;
   RunStatus status = RunStatus::kRunning;
   double started = 0, finished = 0;

@@ -77,7 +77,7 @@ Result<std::optional<Artifact>> FindByDigestPrefix(StoreImpl& store, const std::
 Result<std::string> Store::ResolveRun(const std::string& ref) {
   Db& db = *impl_->db;
   if (ref == "latest") {
-    GF_TRY(auto query, db.Prepare("SELECT id FROM runs ORDER BY started DESC, id DESC LIMIT 1"));
+    GF_TRY(auto query, db.Prepare("SELECT id FROM runs ORDER BY seq DESC LIMIT 1"));
     GF_TRY(const bool found, query.Step());
     if (!found) return MakeError(Code::kNotFound, "there is no run yet", "`genflow run PIPELINE` makes one");
     return query.Text(0);
@@ -85,16 +85,14 @@ Result<std::string> Store::ResolveRun(const std::string& ref) {
   {
     GF_TRY(auto query,
            db.Prepare("SELECT r.id FROM tags t JOIN runs r ON r.id = t.run WHERE t.tag = ?1 AND NOT "
-                      "EXISTS (SELECT 1 FROM runs WHERE id = ?1) ORDER BY r.started DESC, r.id DESC "
-                      "LIMIT 1"));
+                      "EXISTS (SELECT 1 FROM runs WHERE id = ?1) ORDER BY r.seq DESC LIMIT 1"));
     GF_TRY(const bool tagged, query.Bind(ref).Step());
     if (tagged) return query.Text(0);
   }
   std::vector<std::string> ids;
   if (!ref.empty()) {
-    GF_TRY(auto query,
-           db.Prepare("SELECT id FROM runs WHERE id = ?1 OR id LIKE ?2 || '%' ESCAPE '\\' OR "
-                      "id LIKE '%' || ?2 ESCAPE '\\' ORDER BY id = ?1 DESC, started DESC LIMIT 6"));
+    GF_TRY(auto query, db.Prepare("SELECT id FROM runs WHERE id = ?1 OR id LIKE ?2 || '%' ESCAPE '\\' OR "
+                                  "id LIKE '%' || ?2 ESCAPE '\\' ORDER BY id = ?1 DESC, seq DESC LIMIT 6"));
     query.Bind(ref, EscapeLike(ref));
     GF_TRY(ids, Texts(query));
   }
@@ -127,8 +125,9 @@ Result<Artifact> Store::ResolveArtifact(const std::string& ref) {
     GF_TRY(auto query,
            store.db->Prepare("SELECT o.type, " GENFLOW_ARTIFACT_COLUMNS
                              " FROM attempt_outputs o JOIN attempts t ON t.id = o.attempt "
-                             "JOIN artifacts a ON a.digest = o.digest WHERE t.stage = ?1 AND o.port = ?2 "
-                             "AND (?3 = '' OR t.run = ?3) ORDER BY t.id DESC LIMIT 1"));
+                             "JOIN runs r ON r.id = t.run JOIN artifacts a ON a.digest = o.digest WHERE "
+                             "t.stage = ?1 AND o.port = ?2 AND (?3 = '' OR t.run = ?3) "
+                             "ORDER BY r.seq DESC, t.id DESC LIMIT 1"));
     GF_TRY(const bool found, query.Bind(stage, port, run).Step());
     if (found) {
       Artifact artifact = RowToArtifact(store, query, 1);

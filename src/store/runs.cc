@@ -166,6 +166,23 @@ Status AddLineage(StoreImpl& store, AttemptInfo& info) {
   return Ok();
 }
 
+Status DeleteRun(StoreImpl& store, const std::string& run) {
+  GF_TRY(auto transaction, Transaction::Begin(*store.db, true));
+  {
+    GF_TRY(auto query, store.db->Prepare("SELECT status, pid FROM runs WHERE id = ?"));
+    GF_TRY(const bool found, query.Bind(run).Step());
+    if (!found) return NoRun(run);
+    if (query.View(0) == "running") {
+      return MakeError(Code::kBusy,
+                       "run '" + run + "' is still running (process " + std::to_string(query.Int(1)) + ")",
+                       "stop it first");
+    }
+  }
+  GF_CHECK_OK(store.db->Do("DELETE FROM runs WHERE id = ?", run));
+  GF_CHECK_OK(transaction.Commit());
+  return RemoveTree(store.Logs() / SafeName(run));
+}
+
 }  // namespace
 
 Result<int64_t> InsertAttempt(StoreImpl& store, const AttemptStart& start, double now) {
@@ -210,8 +227,9 @@ Result<std::string> Store::StartRun(const RunStart& start) {
     const LockHolder self = ThisProcess(start.pipeline, id);
     GF_TRY(auto transaction, Transaction::Begin(*impl_->db, false));
     GF_CHECK_OK(impl_->db->Do(
-        "INSERT INTO runs (id, pipeline, file, params, argv, version, stages, pid, host, started, status) "
-        "VALUES (?,?,?,?,?,?,?,?,?,?,'running') ON CONFLICT(id) DO NOTHING",
+        "INSERT INTO runs (id, pipeline, file, params, argv, version, stages, pid, host, started, status, "
+        "seq) "
+        "VALUES (?,?,?,?,?,?,?,?,?,?,'running', " GENFLOW_NEXT_SEQ ") ON CONFLICT(id) DO NOTHING",
         id, start.pipeline, start.file, start.params_json, ToJsonText(start.argv), start.version,
         ToJsonText(start.stages), self.pid, self.host, now));
     if (impl_->db->Changes() == 0) continue;
@@ -295,7 +313,7 @@ Result<std::vector<RunInfo>> Store::ListRuns(const RunFilter& filter) {
            impl_->db->Prepare(std::string("SELECT ") + kRunColumns +
                               " FROM runs WHERE (?1 = '' OR pipeline = ?1) AND (?2 = '' OR status = ?2) "
                               "AND (?3 = '' OR EXISTS (SELECT 1 FROM tags WHERE run = id AND tag = ?3)) "
-                              "AND started >= ?4 ORDER BY started DESC, id DESC LIMIT ?5"));
+                              "AND started >= ?4 ORDER BY seq DESC LIMIT ?5"));
     query.Bind(filter.pipeline, filter.status ? RunStatusName(*filter.status) : "", filter.tag, filter.since,
                filter.limit > 0 ? filter.limit : -1);
     while (true) {
@@ -355,20 +373,10 @@ Result<std::optional<AttemptInfo>> Store::PreviousAttempt(const std::string& pip
 
 Status Store::RemoveRun(const std::string& run) {
   GF_CHECK_OK(impl_->NeedWritable());
-  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, true));
-  {
-    GF_TRY(auto query, impl_->db->Prepare("SELECT status, pid FROM runs WHERE id = ?"));
-    GF_TRY(const bool found, query.Bind(run).Step());
-    if (!found) return NoRun(run);
-    if (query.View(0) == "running") {
-      return MakeError(Code::kBusy,
-                       "run '" + run + "' is still running (process " + std::to_string(query.Int(1)) + ")",
-                       "stop it first");
-    }
-  }
-  GF_CHECK_OK(impl_->db->Do("DELETE FROM runs WHERE id = ?", run));
-  GF_CHECK_OK(transaction.Commit());
-  return RemoveTree(impl_->Logs() / SafeName(run));
+  const Status removed = DeleteRun(*impl_, run);
+  // Also what frees space needs some.
+  if (removed.ok() || removed.error().code != Code::kExhausted || !impl_->Spare().GiveAll()) return removed;
+  return DeleteRun(*impl_, run);
 }
 
 }  // namespace genflow

@@ -88,8 +88,19 @@ ALTER TABLE runs ADD COLUMN stages TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE attempts ADD COLUMN retry_at REAL NOT NULL DEFAULT 0;
 )sql";
 
+// runs.seq: the order in which the store learnt of its runs. Clocks jump; this does not.
+constexpr char kVersion3[] = R"sql(
+ALTER TABLE runs ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
+UPDATE runs SET seq = o.place FROM (SELECT id, row_number() OVER (ORDER BY started, id) AS place FROM runs) AS o
+  WHERE o.id = runs.id;
+DROP INDEX runs_started;
+DROP INDEX runs_pipeline;
+CREATE INDEX runs_seq ON runs(seq);
+CREATE INDEX runs_pipeline ON runs(pipeline, seq);
+)sql";
+
 // kMigrations[v] brings a store of version v to version v + 1.
-constexpr const char* kMigrations[] = {kVersion1, kVersion2};
+constexpr const char* kMigrations[] = {kVersion1, kVersion2, kVersion3};
 static_assert(std::size(kMigrations) == kSchemaVersion);
 
 }  // namespace

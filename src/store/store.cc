@@ -33,6 +33,14 @@ Status StoreImpl::NeedHome() {
   return Ok();
 }
 
+Result<std::optional<KeyLock>> LockKey(StoreImpl& store, const std::string& safe_name,
+                                       const std::string& run) {
+  if (store.key_locks == nullptr) {
+    GF_TRY(store.key_locks, KeyLocks::Open(store.Locks() / "keys"));
+  }
+  return store.key_locks->Try(safe_name, run);
+}
+
 double Now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -103,7 +111,7 @@ Status Initialize(StoreImpl& store) {
   return SyncPath(store.root.parent_path());
 }
 
-Status OpenDatabase(StoreImpl& store, const StoreOptions& options) {
+Result<SchemaState> OpenDatabaseOnce(StoreImpl& store, const StoreOptions& options) {
   if (!store.frozen && !store.use) {
     GF_TRY(auto use, SharedLock::Wait(store.UseLock(), SharedLock::Mode::kShared));
     store.use.emplace(std::move(use));
@@ -115,7 +123,19 @@ Status OpenDatabase(StoreImpl& store, const StoreOptions& options) {
     mode = has_log ? DbMode::kReadOnly : DbMode::kImmutable;
   }
   GF_TRY(store.db, Db::Open(store.DbPath(), mode, options.busy_timeout_ms));
-  return Ok();
+  return CheckSchema(*store.db, store.DbPath().string());
+}
+
+// Opens store.db and reads what it is. On a full disk the ballast makes room for the files that SQLite needs
+// beside it.
+Result<SchemaState> OpenDatabase(StoreImpl& store, const StoreOptions& options) {
+  while (true) {
+    auto state = OpenDatabaseOnce(store, options);
+    if (state.ok()) return state;
+    store.db.reset();
+    const bool full = state.error().code == Code::kExhausted && !store.frozen;
+    if (!full || !store.Spare().GiveSome()) return state;
+  }
 }
 
 // Runs of processes that are gone.
@@ -185,8 +205,7 @@ Result<std::unique_ptr<StoreImpl>> OpenImpl(const fs::path& where, const StoreOp
   store->read_only = options.read_only || store->frozen;
   if (store->frozen) {
     if (FileSize(store->DbPath()) == 0) return NoStore(store->root);
-    GF_CHECK_OK(OpenDatabase(*store, options));
-    GF_TRY(const SchemaState state, CheckSchema(*store->db, store->DbPath().string()));
+    GF_TRY(const SchemaState state, OpenDatabase(*store, options));
     if (state != SchemaState::kCurrent) {
       return InvalidError(
           store->DbPath().string() + ": made by an older genflow and cannot be upgraded read-only",
@@ -195,8 +214,7 @@ Result<std::unique_ptr<StoreImpl>> OpenImpl(const fs::path& where, const StoreOp
     return store;
   }
   if (FileSize(store->DbPath()) > 0) {
-    GF_CHECK_OK(OpenDatabase(*store, options));
-    GF_TRY(const SchemaState state, CheckSchema(*store->db, store->DbPath().string()));
+    GF_TRY(const SchemaState state, OpenDatabase(*store, options));
     if (state == SchemaState::kCurrent) return store;
     store->db.reset();
   }
@@ -210,8 +228,7 @@ Result<std::unique_ptr<StoreImpl>> OpenImpl(const fs::path& where, const StoreOp
                              ": a write-ahead log without its store.db was set aside as "
                              "store.db-wal.left-*");
   }
-  GF_CHECK_OK(OpenDatabase(*store, options));
-  GF_TRY(const SchemaState state, CheckSchema(*store->db, store->DbPath().string()));
+  GF_TRY(const SchemaState state, OpenDatabase(*store, options));
   if (state == SchemaState::kEmpty) {
     GF_CHECK_OK(Initialize(*store));
   } else if (state == SchemaState::kOlder) {
@@ -233,7 +250,11 @@ Result<Store> Store::Open(const fs::path& root, const StoreOptions& options) {
   GF_TRY(auto impl, OpenImpl(root, options));
   if (!impl->frozen) {
     if (auto cleaned = CleanStaging(*impl, true); !cleaned.ok()) return cleaned.error();
-    GF_CHECK_OK(CloseDeadRuns(*impl));
+    // On a full disk, or where another process has the database, a later command does it.
+    const Status closed = CloseDeadRuns(*impl);
+    if (!closed.ok() && closed.error().code != Code::kExhausted && closed.error().code != Code::kIo)
+      return closed.error();
+    if (!impl->read_only) impl->Spare().Fill();
   }
   return Store(std::move(impl));
 }
@@ -305,12 +326,10 @@ Status Store::DescribePipelineLock(FileLock& lock, const std::string& pipeline, 
 Result<std::optional<KeyLock>> Store::TryLockKey(const std::string& key, const std::string& run,
                                                  std::string* holder) {
   GF_CHECK_OK(impl_->NeedWritable());
-  if (impl_->key_locks == nullptr) {
-    GF_TRY(impl_->key_locks, KeyLocks::Open(impl_->Locks() / "keys"));
-  }
-  GF_TRY(auto lock, impl_->key_locks->Try(key, run));
+  const std::string name = SafeName(key);
+  GF_TRY(auto lock, LockKey(*impl_, name, run));
   if (lock || holder == nullptr) return lock;
-  *holder = impl_->key_locks->HeldFor(key);
+  *holder = impl_->key_locks->HeldFor(name);
   if (!holder->empty()) return lock;
   GF_TRY(auto query, impl_->db->Prepare(
                          "SELECT run FROM attempts WHERE key = ? AND status = 'running' ORDER BY id DESC"));
@@ -335,6 +354,12 @@ Result<fs::path> Store::LogPath(const std::string& run, const std::string& stage
 }
 
 Store::WriteGroup::WriteGroup(Store& store) : store_(&store) { store.impl_->db->BeginGroup(); }
+
+Result<std::unique_ptr<Store::WriteGroup>> Store::WriteGroup::Try(Store& store, int patience_ms) {
+  GF_TRY(const bool begun, store.impl_->db->TryBeginGroup(patience_ms));
+  if (!begun) return std::unique_ptr<WriteGroup>();
+  return std::unique_ptr<WriteGroup>(new WriteGroup(store, Begun{}));
+}
 
 Store::WriteGroup::~WriteGroup() { (void)End(); }
 

@@ -5,7 +5,8 @@
 // instant leaves either nothing of an operation or all of it.
 //
 // Errors: kExhausted on a full disk, kCorrupt for damaged bytes, kUnsupported for a store of a newer
-// genflow, kBusy when another process holds a lock, kIo for a change to a store opened read-only.
+// genflow, kBusy when another process holds a lock, kIo for a change to a store opened read-only and where
+// another program has kept the database locked for longer than `busy_timeout_ms`.
 #pragma once
 
 #include <cstdint>
@@ -107,12 +108,17 @@ class Store {
   class WriteGroup {
    public:
     explicit WriteGroup(Store& store);
+    // Begun at once: what is written in it does not wait for the database. Nothing where another process has
+    // kept it locked for `patience_ms`.
+    static Result<std::unique_ptr<WriteGroup>> Try(Store& store, int patience_ms);
     WriteGroup(const WriteGroup&) = delete;
     WriteGroup& operator=(const WriteGroup&) = delete;
     ~WriteGroup();
     Status End();
 
    private:
+    struct Begun {};
+    WriteGroup(Store& store, Begun) : store_(&store) {}
     Store* store_;
   };
 
@@ -130,6 +136,10 @@ class Store {
     CommitRequest request;
   };
   std::vector<Result<std::vector<PortArtifact>>> CommitAll(std::vector<Pending> pending);
+  // The same, but nothing where another process has kept the database or the objects locked for
+  // `patience_ms`: `pending` then stands as it was, to be committed later.
+  std::optional<std::vector<Result<std::vector<PortArtifact>>>> TryCommitAll(std::vector<Pending>* pending,
+                                                                             int patience_ms);
   Result<LookupResult> Lookup(const std::string& key);
   // Forgets a cached key; the objects stay.
   Status DropKey(const std::string& key);
@@ -147,7 +157,7 @@ class Store {
   Result<std::string> DigestTree(const std::filesystem::path& path);
 
   // --- Queries -------------------------------------------------------------------------------------------
-  Result<std::vector<RunInfo>> ListRuns(const RunFilter& filter = {});  // latest first
+  Result<std::vector<RunInfo>> ListRuns(const RunFilter& filter = {});  // latest first, whatever their times
   Result<RunInfo> GetRun(const std::string& run);
   // In order of start; of one stage, or (empty) of all.
   Result<std::vector<AttemptInfo>> ListAttempts(const std::string& run, const std::string& stage = {});
@@ -218,6 +228,9 @@ class Store {
 
  private:
   explicit Store(std::unique_ptr<StoreImpl> impl);
+  Result<GcReport> Collect(const GcOptions& options);
+  std::optional<std::vector<Result<std::vector<PortArtifact>>>> CommitWithin(std::vector<Pending>* pending,
+                                                                             std::optional<int> patience_ms);
   std::unique_ptr<StoreImpl> impl_;
 };
 

@@ -75,6 +75,20 @@ TEST_F(GcTest, KeepLastRemovesOlderRunsOfEachPipelineButNotTaggedOnes) {
   EXPECT_EQ(Must(store.ListRuns()).size(), 3u);
 }
 
+TEST_F(GcTest, KeepLastDoesNotGoByTheClock) {
+  Store store = Open();
+  const std::string ahead = FinishedRun(store, "k1", "content 1");
+  MoveAhead(ahead);
+  const std::string last = FinishedRun(store, "k2", "content 2");
+  GcOptions options;
+  options.keep_last = 1;
+  const GcReport report = Must(store.Gc(options));
+  ASSERT_EQ(report.runs.size(), 1u);
+  EXPECT_EQ(report.runs[0].name, ahead);
+  EXPECT_TRUE(Must(store.Lookup("k2")).hit.has_value());
+  EXPECT_EQ(Must(store.GetRun(last)).status, RunStatus::kOk);
+}
+
 TEST_F(GcTest, KeepLastKeepsWhatGatesCompareWith) {
   Store store = Open();
   std::vector<std::string> runs;
@@ -180,6 +194,27 @@ TEST_F(GcTest, KeepsStateOfAKeyThatIsBeingComputed) {
   options.state_max_age = -10;
   EXPECT_TRUE(Must(store.Gc(options)).state.empty());
   EXPECT_TRUE(fs::exists(root_ / "state/busy-key"));
+}
+
+// A run takes the key's lock before there is a row of its attempt.
+TEST_F(GcTest, KeepsStateOfAKeyThatIsLocked) {
+  Store store = Open();
+  const std::string key = "key of a long name: " + std::string(200, 'k');
+  for (const std::string& name : {key, std::string("other")})
+    Spill(Must(store.StateDir(name)) / "checkpoint", "12345");
+  Store run = Open();
+  auto lock = Must(run.TryLockKey(key, "r"));
+  ASSERT_TRUE(lock.has_value());
+  GcOptions options;
+  options.state_max_age = -10;
+  GcReport report = Must(store.Gc(options));
+  ASSERT_EQ(report.state.size(), 1u);
+  EXPECT_EQ(report.state[0].name, "other");
+  EXPECT_EQ(report.state[0].bytes, 5u);
+  EXPECT_EQ(Slurp(Must(run.StateDir(key)) / "checkpoint"), "12345");
+  EXPECT_TRUE(Must(run.TryLockKey("other", "r")).has_value()) << "gc holds no lock any more";
+  lock->Release();
+  EXPECT_EQ(Must(store.Gc(options)).state.size(), 1u);
 }
 
 }  // namespace

@@ -46,6 +46,50 @@ TEST_F(GroupTest, OneThatCannotBeCommittedLeavesTheOthersAlone) {
   EXPECT_TRUE(Must(store.Fsck()).problems.empty());
 }
 
+TEST_F(GroupTest, WhatCannotBeCommittedNowIsCommittedLater) {
+  Store store = Open();
+  const std::string run = NewRun(store);
+  std::vector<Store::Pending> pending;
+  pending.push_back(Running(store, run, "a", "one"));
+  pending.push_back(Running(store, run, "b", "two"));
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open((root_ / "store.db").c_str(), &other), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+  EXPECT_FALSE(store.TryCommitAll(&pending, 1).has_value());
+  EXPECT_EQ(Must(Store::WriteGroup::Try(store, 1)), nullptr);
+  sqlite3_close(other);
+  EXPECT_EQ(pending.size(), 2u);
+  {
+    const auto alone = Must(SharedLock::Wait(root_ / "locks/objects", SharedLock::Mode::kExclusive));
+    EXPECT_FALSE(store.TryCommitAll(&pending, 1).has_value());
+  }
+  const auto results = store.TryCommitAll(&pending, 1);
+  ASSERT_TRUE(results.has_value());
+  EXPECT_EQ(Must((*results)[0])[0].artifact.digest, Sha256Hex("one"));
+  EXPECT_EQ(Must((*results)[1])[0].artifact.digest, Sha256Hex("two"));
+  EXPECT_TRUE(pending.empty());
+  EXPECT_THAT(Leftovers(), testing::IsEmpty());
+  EXPECT_TRUE(Must(store.Fsck()).problems.empty());
+}
+
+TEST_F(GroupTest, ALockedDatabaseIsNotAnotherRun) {
+  StoreOptions options;
+  options.busy_timeout_ms = 1;
+  Store store = Must(Store::Open(root_, options));
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open((root_ / "store.db").c_str(), &other), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+  const Error error = store.StartRun({}).error();
+  EXPECT_EQ(error.code, Code::kIo);
+  const std::string file = (root_ / "store.db").string();
+  EXPECT_EQ(error.ToString(), file +
+                                  ": another process has kept the store's database locked\n  hint: `fuser " +
+                                  file + "` names those that have it open; run again when it is free");
+  EXPECT_TRUE(Must(Store::Open(root_, options)).notices().empty()) << "it can be looked at";
+  sqlite3_close(other);
+  NewRun(store);
+}
+
 TEST_F(GroupTest, SealedBeforehandOrNotIsTheSame) {
   Store store = Open();
   const std::string run = NewRun(store);

@@ -1,4 +1,3 @@
-#include <sqlite3.h>
 #include <sys/mount.h>
 
 #include "store_testing.h"
@@ -10,12 +9,6 @@ namespace fs = std::filesystem;
 
 class OpenTest : public StoreTest {
  protected:
-  void Sql(const fs::path& path, const std::string& sql) {
-    sqlite3* db = nullptr;
-    ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
-    EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
-    sqlite3_close(db);
-  }
   std::string FilledRun() {
     Store store = Open();
     const std::string run = NewRun(store);
@@ -63,13 +56,15 @@ TEST_F(OpenTest, RefusesAStoreOfANewerGenflow) {
   EXPECT_EQ(refused.error().code, Code::kUnsupported);
   EXPECT_EQ(refused.error().ToString(),
             (root_ / "store.db").string() +
-                ": the store was made by a newer genflow (schema 7, this one knows up to 2)\n"
+                ": the store was made by a newer genflow (schema 7, this one knows up to 3)\n"
                 "  hint: upgrade genflow, or use another store with --store");
 }
 
 TEST_F(OpenTest, StoreOfAnOlderGenflowIsUpgraded) {
   const std::string run = FilledRun();
   Sql(root_ / "store.db",
+      "DROP INDEX runs_seq; DROP INDEX runs_pipeline; ALTER TABLE runs DROP COLUMN seq; CREATE INDEX "
+      "runs_started ON runs(started); CREATE INDEX runs_pipeline ON runs(pipeline, started); "
       "ALTER TABLE runs DROP COLUMN stages; ALTER TABLE attempts DROP COLUMN retry_at; PRAGMA "
       "user_version=1");
   Store store = Open();
@@ -79,6 +74,44 @@ TEST_F(OpenTest, StoreOfAnOlderGenflowIsUpgraded) {
   EXPECT_TRUE(Must(store.Lookup("k1")).hit.has_value());
   EXPECT_TRUE(Must(store.Fsck()).problems.empty());
   NewRun(store);
+}
+
+TEST_F(OpenTest, RunsOfAnOlderGenflowStayInTheOrderOfTheirTimes) {
+  std::vector<std::string> runs;
+  {
+    Store store = Open();
+    for (int i = 0; i < 3; ++i) runs.push_back(NewRun(store));
+  }
+  Sql(root_ / "store.db",
+      "UPDATE runs SET started = started + 9 WHERE id = '" + runs[0] + "'; " +
+          "DROP INDEX runs_seq; DROP INDEX runs_pipeline; ALTER TABLE runs DROP COLUMN seq; CREATE INDEX "
+          "runs_started ON runs(started); CREATE INDEX runs_pipeline ON runs(pipeline, started); PRAGMA "
+          "user_version=2");
+  Store store = Open();
+  std::vector<std::string> listed;
+  for (const RunInfo& run : Must(store.ListRuns())) listed.push_back(run.id);
+  EXPECT_THAT(listed, testing::ElementsAre(runs[0], runs[2], runs[1]));
+  const std::string next = NewRun(store);
+  EXPECT_EQ(Must(store.ResolveRun("latest")), next);
+}
+
+// Of them only the objects tell; what runs later is later.
+TEST_F(OpenTest, RecoveredRunsComeBeforeAllOthers) {
+  std::vector<std::string> runs;
+  {
+    Store store = Open();
+    for (const char* content : {"1", "2", "3"}) {
+      runs.push_back(NewRun(store));
+      Must(RunStage(store, runs.back(), "a", content, {{"x", File(content)}}));
+    }
+  }
+  fs::remove(root_ / "store.db");
+  Store store = Open();
+  runs.push_back(NewRun(store));
+  std::vector<std::string> listed;
+  for (const RunInfo& run : Must(store.ListRuns())) listed.push_back(run.id);
+  EXPECT_THAT(listed, testing::ElementsAre(runs[3], runs[2], runs[1], runs[0]));
+  EXPECT_EQ(Must(store.ResolveArtifact("a.x")).digest, Sha256Hex("3"));
 }
 
 TEST_F(OpenTest, MissingDatabaseIsRebuiltFromTheObjects) {

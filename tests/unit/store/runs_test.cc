@@ -58,6 +58,35 @@ TEST_F(RunsTest, ListFiltersAndLimits) {
   EXPECT_EQ(store.UntagRun(a, "release").error().message, "run '" + a + "' has no tag 'release'");
 }
 
+// The clock was ahead once: what ran after that is later all the same.
+TEST_F(RunsTest, TheLatestRunIsTheOneThatBeganLast) {
+  Store store = Open();
+  std::vector<std::string> runs;
+  for (int i = 0; i < 3; ++i) {
+    const std::string number = std::to_string(i);
+    runs.push_back(NewRun(store));
+    Must(RunStage(store, runs[i], "a", "k" + number, {{"x", File("content " + number)}}));
+    Must(store.AddMetrics(runs[i], "a", {{"loss", 1.0 + i, 1}}));
+    Must(store.TagRun(runs[i], "release"));
+    Must(store.FinishRun(runs[i], RunStatus::kOk));
+    if (i == 0) MoveAhead(runs[0]);
+  }
+  RunFilter filter;
+  filter.pipeline = "demo";
+  filter.status = RunStatus::kOk;
+  std::vector<std::string> listed;
+  for (const RunInfo& run : Must(store.ListRuns(filter))) listed.push_back(run.id);
+  EXPECT_THAT(listed, testing::ElementsAre(runs[2], runs[1], runs[0]));
+  EXPECT_EQ(Must(store.ResolveRun("latest")), runs[2]);
+  EXPECT_EQ(Must(store.ResolveRun("release")), runs[2]);
+  EXPECT_EQ(Must(store.ResolveArtifact("a.x")).digest, Sha256Hex("content 2"));
+  EXPECT_EQ(Must(store.MetricHistory("demo", "a", "loss")).front().run, runs[2]);
+  Must(store.RemoveRun(runs[2]));
+  EXPECT_EQ(Must(store.ResolveRun("latest")), runs[1]);
+  const std::string next = NewRun(store);
+  EXPECT_EQ(Must(store.ResolveRun("latest")), next);
+}
+
 TEST_F(RunsTest, AttemptsKeepHowTheyEnded) {
   Store store = Open();
   const std::string run = NewRun(store);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -101,6 +102,22 @@ class StoreTest : public testing::Test {
       }
     }
     return store.Commit(std::move(staging), request);
+  }
+
+  // SQL past the store, as another program would run it.
+  static void Sql(const std::filesystem::path& path, const std::string& sql) {
+    sqlite3* db = nullptr;
+    ASSERT_EQ(sqlite3_open(path.c_str(), &db), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+    sqlite3_close(db);
+  }
+
+  // As if the clock had been ten years ahead during the run.
+  void MoveAhead(const std::string& run) const {
+    Sql(root_ / "store.db",
+        "UPDATE runs SET started = started + 315576000, finished = finished + 315576000 "
+        "WHERE id = '" +
+            run + "'");
   }
 
   static Tree File(const std::string& content) { return {{"", content}}; }
