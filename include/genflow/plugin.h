@@ -152,8 +152,8 @@ typedef struct gf_stage {
   /* What is wrong with parameters that are each well-formed: called before a run, without any I/O, and again
    * before run(). Returns NULL, or (static or thread-local storage) one problem a line. A line that begins
    * with the name of a parameter, "lora.r is 0" or "require[1], column 3: ...", is shown at its place in the
-   * file; a line "hint: ..." belongs to the one before. In params_json, files are as written and paths may
-   * be relative. May be NULL. */
+   * file; a line "hint: ..." and lines that are indented (a text with a caret below it) belong to the one
+   * before. In params_json, files are as written and paths may be relative. May be NULL. */
   const char* (*check)(const char* params_json);
 } gf_stage;
 

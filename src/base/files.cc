@@ -52,8 +52,27 @@ Status WriteAll(int fd, std::string_view bytes) {
   return Ok();
 }
 
+namespace {
+
+// Into a device or a pipe, which a rename would replace.
+Status WriteStraight(const fs::path& path, std::string_view bytes) {
+  const Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoError(path.string(), errno);
+  if (auto written = WriteAll(fd.get(), bytes); !written.ok()) {
+    Error error = written.error();
+    error.message = path.string() + ": " + error.message;
+    return error;
+  }
+  return Ok();
+}
+
+}  // namespace
+
 Status WriteFileAtomic(const fs::path& path, std::string_view bytes, unsigned mode) {
   static std::atomic<unsigned> counter{0};
+  struct stat there {};
+  if (::stat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode))
+    return WriteStraight(path, bytes);
   fs::path folder = path.parent_path();
   if (folder.empty()) folder = ".";
   const fs::path temporary = folder / ("." + path.filename().string() + ".tmp-" + std::to_string(::getpid()) +

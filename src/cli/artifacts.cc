@@ -14,6 +14,7 @@
 #include "cli/lineage.h"
 #include "cli/pager.h"
 #include "cli/pipeline_options.h"
+#include "cli/stage_names.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/times.h"
@@ -93,45 +94,66 @@ int List(const Options& options) {
   return kExitOk;
 }
 
+struct Shown {
+  Artifact artifact;
+  std::vector<ArtifactUse> producers, consumers;
+  std::vector<InputUse> inputs;
+};
+
+Result<Shown> Look(Store& store, const std::string& ref) {
+  Shown out;
+  GF_TRY(out.artifact, store.ResolveArtifact(ref));
+  GF_TRY(out.producers, store.ArtifactProducers(out.artifact.digest));
+  GF_TRY(out.consumers, store.ArtifactConsumers(out.artifact.digest));
+  GF_TRY(out.inputs, InputsOf(store, out.producers));
+  return out;
+}
+
+nlohmann::json ShownToJson(const Shown& shown) {
+  nlohmann::json out = ToJson(shown.artifact);
+  out["producers"] = UsesToJson(shown.producers);
+  out["consumers"] = UsesToJson(shown.consumers);
+  out["inputs"] = InputsToJson(shown.inputs);
+  return out;
+}
+
+std::string Render(const Shown& shown) {
+  const Artifact& artifact = shown.artifact;
+  Facts facts;
+  facts.Add("digest", "sha256:" + artifact.digest);
+  facts.Add("type", artifact.type);
+  facts.Add("size", HumanBytes(artifact.bytes) + " in " + std::to_string(artifact.files) +
+                        (artifact.files == 1 ? " file" : " files"));
+  facts.Add("made", LocalTime(artifact.created));
+  facts.Add("path",
+            artifact.lost ? "lost: its object was damaged; run its stage again" : artifact.path.string());
+  for (const auto& use : shown.producers) facts.Add("made by", NameOf(use));
+  for (const auto& input : shown.inputs)
+    facts.Add("made from", input.source + " (" + input.type + ", " + input.digest.substr(0, 12) + ")");
+  for (const auto& use : shown.consumers) facts.Add("used by", NameOf(use));
+  return facts.Render();
+}
+
 int Show(const Options& options) {
   auto store = OpenStore(options.store, true);
   if (!store.ok()) return Report(store.error());
-  auto artifact = store->ResolveArtifact(options.ref);
-  if (!artifact.ok()) return Report(artifact.error());
-  auto producers = store->ArtifactProducers(artifact->digest);
-  if (!producers.ok()) return Report(producers.error());
-  auto consumers = store->ArtifactConsumers(artifact->digest);
-  if (!consumers.ok()) return Report(consumers.error());
-  auto inputs = InputsOf(*store, *producers);
-  if (!inputs.ok()) return Report(inputs.error());
-  if (options.json) {
-    nlohmann::json out = ToJson(*artifact);
-    out["producers"] = UsesToJson(*producers);
-    out["consumers"] = UsesToJson(*consumers);
-    out["inputs"] = InputsToJson(*inputs);
-    std::fputs(DumpPretty(out).c_str(), stdout);
-    return kExitOk;
+  nlohmann::json all = nlohmann::json::array();
+  std::string text;
+  for (const auto& ref : ArtifactsNamed(*store, options.ref)) {
+    const auto shown = Look(*store, ref);
+    if (!shown.ok()) return Report(shown.error());
+    all.push_back(ShownToJson(*shown));
+    text += (text.empty() ? "" : "\n") + Render(*shown);
   }
-  Facts facts;
-  facts.Add("digest", "sha256:" + artifact->digest);
-  facts.Add("type", artifact->type);
-  facts.Add("size", HumanBytes(artifact->bytes) + " in " + std::to_string(artifact->files) +
-                        (artifact->files == 1 ? " file" : " files"));
-  facts.Add("made", LocalTime(artifact->created));
-  facts.Add("path",
-            artifact->lost ? "lost: its object was damaged; run its stage again" : artifact->path.string());
-  for (const auto& use : *producers) facts.Add("made by", NameOf(use));
-  for (const auto& input : *inputs)
-    facts.Add("made from", input.source + " (" + input.type + ", " + input.digest.substr(0, 12) + ")");
-  for (const auto& use : *consumers) facts.Add("used by", NameOf(use));
-  std::fputs(facts.Render().c_str(), stdout);
+  if (options.json) text = DumpPretty(all.size() == 1 ? all.front() : all);
+  std::fputs(text.c_str(), stdout);
   return kExitOk;
 }
 
 int Export(const Options& options) {
   auto store = OpenStore(options.store, true);
   if (!store.ok()) return Report(store.error());
-  auto artifact = store->ResolveArtifact(options.ref);
+  auto artifact = OneArtifactNamed(*store, options.ref);
   if (!artifact.ok()) return Report(artifact.error());
   auto done =
       store->Export(*artifact, options.target, options.link ? ExportMode::kHardLink : ExportMode::kClone);

@@ -1,8 +1,14 @@
 #include "cli/ci_reports.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/files.h"
 #include "cli/ci_summary.h"
@@ -19,6 +25,22 @@ Status WriteReport(const std::string& file, const std::string& text) {
   const fs::path folder = fs::path(file).parent_path();
   if (!folder.empty()) GF_CHECK_OK(MakeDirectories(folder));
   return WriteFileAtomic(file, text);
+}
+
+// A file of --junit, --summary or --code-quality, and how every report of that kind begins.
+struct Target {
+  const char* option;
+  const std::string& file;
+  std::string_view begins;
+};
+
+bool IsReport(const Target& target) {
+  const fs::path path = target.file;
+  if (path.extension() == ".yaml" || path.extension() == ".yml") return false;
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string head(target.begins.size(), '\0');
+  const ssize_t size = fd.valid() ? ::read(fd.get(), head.data(), head.size()) : -1;
+  return size == 0 || (size > 0 && head == target.begins);
 }
 
 Status Append(const std::string& file, const std::string& text) {
@@ -42,13 +64,36 @@ int WithProblems(int code, bool fine) { return fine || code != kExitOk ? code : 
 
 void AddCiOptions(CLI::App& command, CiOptions& options) {
   command.add_option("--junit", options.junit, "Write a JUnit XML report, however the run ends")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(NamesFile());
   command.add_option("--summary", options.summary, "Write a Markdown summary for the page of a CI job")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(NamesFile());
   command
       .add_option("--code-quality", options.code_quality,
                   "Write the pipeline file's errors as a GitLab code quality report")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(NamesFile());
+}
+
+Status CheckReportFiles(const CiOptions& options, const PipelineOptions& pipeline) {
+  std::vector<std::pair<std::string, std::string>> read = {{pipeline.file, "the pipeline"},
+                                                           {pipeline.secrets_file, "the file of secrets"}};
+  for (const auto& file : pipeline.params_files) read.emplace_back(file, "a file of parameters");
+  for (const Target& target :
+       {Target{"--junit", options.junit, "<?xml"}, Target{"--summary", options.summary, "## "},
+        Target{"--code-quality", options.code_quality, "["}}) {
+    std::error_code ec;
+    if (target.file.empty() || !fs::is_regular_file(target.file, ec)) continue;
+    const std::string what = std::string(target.option) + " " + target.file;
+    const std::string hint = std::string(target.option) + " takes the FILE to write";
+    for (const auto& [file, role] : read) {
+      if (!file.empty() && fs::equivalent(file, target.file, ec))
+        return InvalidError(what + ": that file is " + role, hint);
+    }
+    if (!IsReport(target)) return InvalidError(what + ": the file exists and is no report", hint);
+  }
+  return Ok();
 }
 
 void CiObserver::RunStarted(const RunHeader& header, double now) {

@@ -8,14 +8,25 @@
 #include "cli/ci_console.h"
 #include "cli/ci_outcome.h"
 #include "cli/forwarding_observer.h"
+#include "cli/workspace.h"
 #include "engine/observer.h"
 
 namespace genflow::cli {
+
+// For options that name a file to write.
+inline CLI::Validator NamesFile() {
+  return CLI::Validator(
+      [](const std::string& text) { return text.empty() ? std::string("no file is named") : std::string(); },
+      "");
+}
 
 struct CiOptions {
   std::string junit, summary, code_quality;  // files; empty: not asked for
 };
 void AddCiOptions(CLI::App& command, CiOptions& options);
+
+// Refuses to write a report over a file that the command reads, or over one that is no report of its kind.
+Status CheckReportFiles(const CiOptions& options, const PipelineOptions& pipeline);
 
 // Passes on what it sees, and remembers how stages ended: what is left of a run that the store fails under.
 class CiObserver : public ForwardingObserver {

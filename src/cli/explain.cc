@@ -35,11 +35,22 @@ int Explain(Options options) {
   int exit_code = kExitOk;
   auto opened = OpenPipeline(options.pipeline, options.json, &exit_code);
   if (!opened) return exit_code;
-  auto explanation = ExplainStage(opened->pipeline, options.stage, opened->store.store());
-  if (!explanation.ok()) return Report(explanation.error());
-  const std::string text = options.json ? DumpPretty(ExplanationToJson(*explanation, opened->pipeline))
-                                        : RenderExplanation(*explanation, opened->pipeline, AnswerWidth(),
-                                                            DetectTerminal(STDOUT_FILENO).color);
+  const Pipeline& pipeline = opened->pipeline;
+  std::vector<std::string> ids;
+  for (const size_t node : pipeline.Select(options.stage)) ids.push_back(pipeline.stages[node].id);
+  if (ids.empty()) ids.push_back(options.stage);  // which is refused
+  nlohmann::json all = nlohmann::json::array();
+  std::string text;
+  for (const auto& id : ids) {
+    auto explanation = ExplainStage(pipeline, id, opened->store.store());
+    if (!explanation.ok()) return Report(explanation.error());
+    if (options.json)
+      all.push_back(ExplanationToJson(*explanation, pipeline));
+    else
+      text += (text.empty() ? "" : "\n\n") +
+              RenderExplanation(*explanation, pipeline, AnswerWidth(), DetectTerminal(STDOUT_FILENO).color);
+  }
+  if (options.json) text = DumpPretty(all.size() == 1 ? all.front() : all);
   std::fputs(text.c_str(), stdout);
   return kExitOk;
 }
@@ -51,7 +62,7 @@ void AddExplainCommand(CLI::App& app, Action& action) {
       app.add_subcommand("explain", "Say what a stage's cache key consists of and why it runs or does not");
   auto options = std::make_shared<Options>();
   AddPipelineOptions(*explain, options->pipeline);
-  explain->add_option("STAGE", options->stage, "A stage of the pipeline");
+  explain->add_option("STAGE", options->stage, "A stage, all children of a matrix, or some: tune[r=16]");
   AddStoreOption(*explain, options->pipeline.store);
   explain->add_flag("--json", options->json, "JSON on stdout");
   explain->footer(

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/strings.h"
+#include "cli/stage_names.h"
 #include "cli/terminal.h"
 #include "engine/cache_view.h"
 #include "graph/lanes.h"
@@ -127,6 +128,7 @@ PipelineDrawing DrawingOf(const Pipeline& pipeline) {
   for (size_t node = 0; node < pipeline.stages.size(); ++node) {
     const StageSpec& stage = pipeline.stages[node];
     out.nodes.push_back({stage.id, stage.uses, ""});
+    AddOrigin(pipeline, stage.id, &out.nodes.back().origin);
     for (const auto* inputs : {&stage.inputs, &stage.expression_inputs}) {
       for (const auto& input : *inputs) {
         const auto source = pipeline.IndexOf(input.source_stage);
@@ -222,6 +224,7 @@ nlohmann::json GraphToJson(const PipelineDrawing& drawing) {
   nlohmann::json nodes = nlohmann::json::array(), edges = nlohmann::json::array();
   for (const auto& node : drawing.nodes) {
     nodes.push_back({{"id", node.id}, {"uses", node.uses}});
+    nodes.back().update(node.origin);
     if (!node.status.empty()) nodes.back()["status"] = node.status;
   }
   for (const auto& edge : drawing.edges) {

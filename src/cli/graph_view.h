@@ -14,6 +14,7 @@ struct PipelineDrawing {
   struct Node {
     std::string id, uses;
     std::string status;  // of its last attempt in the run that was asked for; empty: none was asked for
+    nlohmann::json origin = nlohmann::json::object();  // its matrix and what it is of, as AddOrigin() says it
   };
   struct Edge {
     size_t from = 0, to = 0;

@@ -11,6 +11,7 @@
 #include "cli/errors.h"
 #include "cli/json_output.h"
 #include "cli/pipeline_options.h"
+#include "cli/stage_names.h"
 #include "cli/terminal.h"
 #include "engine/key_change.h"
 
@@ -172,51 +173,68 @@ void Append(const std::vector<Branch>& branches, const std::string& indent, bool
   }
 }
 
+struct Lineage {
+  Branch self;
+  std::vector<Branch> sources, uses;
+};
+
+Result<Lineage> LineageOf(Store& store, const std::string& ref, bool up, bool down) {
+  Lineage out;
+  GF_TRY(const Artifact artifact, store.ResolveArtifact(ref));
+  // "RUN:STAGE.PORT" asks for what that run did.
+  std::string run;
+  if (const size_t colon = ref.find(':'); colon != std::string::npos) {
+    if (auto resolved = store.ResolveRun(ref.substr(0, colon)); resolved.ok()) run = *resolved;
+  }
+  GF_TRY(const auto maker, store.MakerOf(artifact.digest, run));
+  if (up) {
+    GF_TRY(out.sources, Walk(store, artifact.digest).Up(artifact.digest, run));
+  }
+  if (down) {
+    GF_TRY(out.uses, Walk(store, artifact.digest).Down(artifact.digest));
+  }
+  Branch& self = out.self;
+  self.type = artifact.type;
+  self.digest = artifact.digest;
+  if (maker) {
+    self.stage = maker->stage;
+    self.uses = maker->uses;
+    self.output = maker->port;
+    self.run = maker->run;
+  } else {
+    self.output = artifact.stage + "." + artifact.port;
+  }
+  return out;
+}
+
 int Show(const Options& options) {
   auto store = OpenStore(options.store, true);
   if (!store.ok()) return Report(store.error());
-  auto artifact = store->ResolveArtifact(options.ref);
-  if (!artifact.ok()) return Report(artifact.error());
-  // "RUN:STAGE.PORT" asks for what that run did.
-  std::string run;
-  if (const size_t colon = options.ref.find(':'); colon != std::string::npos) {
-    if (auto resolved = store->ResolveRun(options.ref.substr(0, colon)); resolved.ok()) run = *resolved;
-  }
   const bool up = options.up || !options.down, down = options.down || !options.up;
-  auto maker = store->MakerOf(artifact->digest, run);
-  if (!maker.ok()) return Report(maker.error());
-  Result<std::vector<Branch>> sources = std::vector<Branch>(), uses = std::vector<Branch>();
-  if (up) sources = Walk(*store, artifact->digest).Up(artifact->digest, run);
-  if (!sources.ok()) return Report(sources.error());
-  if (down) uses = Walk(*store, artifact->digest).Down(artifact->digest);
-  if (!uses.ok()) return Report(uses.error());
-  Branch self;
-  self.type = artifact->type;
-  self.digest = artifact->digest;
-  if (*maker) {
-    self.stage = (*maker)->stage;
-    self.uses = (*maker)->uses;
-    self.output = (*maker)->port;
-    self.run = (*maker)->run;
-  } else {
-    self.output = artifact->stage + "." + artifact->port;
-  }
-  if (options.json) {
-    json out = {{"digest", artifact->digest}, {"type", artifact->type}, {"stage", self.stage},
-                {"uses", self.uses},          {"output", self.output},  {"run", self.run}};
-    if (up) out["made_from"] = ToJson(*sources);
-    if (down) out["made_into"] = ToJson(*uses);
-    std::fputs(DumpPretty(out).c_str(), stdout);
-    return kExitOk;
-  }
   const TerminalTraits terminal = DetectTerminal(STDOUT_FILENO);
-  std::string text = LineOf(self, true, terminal.color) + "\n";
+  json all = json::array();
+  std::string text;
   const auto section = [&](const char* title, const std::vector<Branch>& branches, bool upwards) {
     text += "\n" + Styled(title, Style::kBold, terminal.color) + (branches.empty() ? ": nothing\n" : "\n");
     Append(branches, "", upwards, terminal.unicode, terminal.color, &text);
   };
-  if (up) section("made from", *sources, true);
-  if (down) section("made into", *uses, false);
+  for (const auto& ref : ArtifactsNamed(*store, options.ref)) {
+    const auto found = LineageOf(*store, ref, up, down);
+    if (!found.ok()) return Report(found.error());
+    const Branch& self = found->self;
+    json& out = all.emplace_back(json{{"digest", self.digest},
+                                      {"type", self.type},
+                                      {"stage", self.stage},
+                                      {"uses", self.uses},
+                                      {"output", self.output},
+                                      {"run", self.run}});
+    if (up) out["made_from"] = ToJson(found->sources);
+    if (down) out["made_into"] = ToJson(found->uses);
+    text += (text.empty() ? "" : "\n\n") + LineOf(self, true, terminal.color) + "\n";
+    if (up) section("made from", found->sources, true);
+    if (down) section("made into", found->uses, false);
+  }
+  if (options.json) text = DumpPretty(all.size() == 1 ? all.front() : all);
   std::fputs(text.c_str(), stdout);
   return kExitOk;
 }

@@ -16,6 +16,7 @@
 #include "cli/json_output.h"
 #include "cli/pager.h"
 #include "cli/pipeline_options.h"
+#include "cli/stage_names.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 
@@ -48,6 +49,10 @@ struct Asked {
     }
     return found;
   }
+  // The one stage that is meant, by its id.
+  void NameStage() {
+    if (const auto named = StagesNamed(stage, StageNames()); named.size() == 1) stage = named.front();
+  }
   bool HasStage() const {
     const auto names = StageNames();
     return std::find(names.begin(), names.end(), stage) != names.end();
@@ -76,7 +81,7 @@ Result<Asked> Resolve(Store& store, const std::string& ref) {
       asked.run.id = *latest;
       asked.stage = ref;
       GF_CHECK_OK(Reload(store, &asked));
-      if (asked.HasStage()) slash = std::string::npos;
+      if (!StagesNamed(ref, asked.StageNames()).empty()) slash = std::string::npos;
     }
   }
   if (slash != std::string::npos) {
@@ -87,6 +92,7 @@ Result<Asked> Resolve(Store& store, const std::string& ref) {
     asked.stage = ref;
   }
   GF_CHECK_OK(Reload(store, &asked));
+  asked.NameStage();
   if (slash != std::string::npos || ref.empty()) return asked;
   if (asked.HasStage()) return asked;
   // A short word is more likely a stage's name than the end of a run's id.
@@ -101,6 +107,11 @@ Result<Asked> Resolve(Store& store, const std::string& ref) {
 
 Error NoSuchStage(Store& store, const Asked& asked) {
   const std::string message = "run " + asked.run.id + " has no stage '" + asked.stage + "'";
+  if (const auto named = StagesNamed(asked.stage, asked.StageNames()); !named.empty()) {
+    return InvalidError(
+        "'" + asked.stage + "' is " + std::to_string(named.size()) + " stages of run " + asked.run.id,
+        "name one of " + Join(named, ", "));
+  }
   RunFilter latest;
   latest.limit = kRunsSearched;
   if (const auto runs = store.ListRuns(latest); runs.ok()) {
@@ -111,12 +122,6 @@ Error NoSuchStage(Store& store, const Asked& asked) {
             "run " + run.id + " of " + run.pipeline + " has: genflow logs " + run.id + "/" + asked.stage);
     }
   }
-  std::vector<std::string> children;
-  for (const auto& name : asked.StageNames()) {
-    if (name.starts_with(asked.stage + "[")) children.push_back(name);
-  }
-  if (!children.empty())
-    return MakeError(Code::kNotFound, message, "it has a matrix: name one of " + Join(children, ", "));
   const auto near = NearestName(asked.stage, asked.StageNames());
   return MakeError(Code::kNotFound, message,
                    near ? "did you mean '" + *near + "'?"

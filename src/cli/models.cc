@@ -11,6 +11,7 @@
 #include "cli/facts.h"
 #include "cli/json_output.h"
 #include "cli/pipeline_options.h"
+#include "cli/stage_names.h"
 #include "cli/times.h"
 
 namespace genflow::cli {
@@ -132,7 +133,7 @@ Result<std::string> RunOf(Store& store, const std::string& ref, const Artifact& 
 int Register(const Options& options) {
   auto store = OpenStore(options.store, false);
   if (!store.ok()) return Report(store.error());
-  auto artifact = store->ResolveArtifact(options.artifact);
+  auto artifact = OneArtifactNamed(*store, options.artifact);
   if (!artifact.ok()) return Report(artifact.error());
   if (artifact->type != "model" && artifact->type != "adapter" && artifact->type != "package") {
     return Report(InvalidError(options.artifact + " is a " + artifact->type,

@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "cli/facts.h"
 #include "cli/json_output.h"
+#include "cli/stage_names.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/times.h"
@@ -54,7 +55,7 @@ json ChangesToJson(const std::vector<KeyChange>& changes) {
   return out;
 }
 
-json StageToJson(const PlannedStage& stage) {
+json StageToJson(const PlannedStage& stage, const Pipeline& pipeline) {
   json out = {{"stage", stage.stage},
               {"uses", stage.uses},
               {"action", PlannedActionName(stage.action)},
@@ -62,8 +63,12 @@ json StageToJson(const PlannedStage& stage) {
               {"changes", ChangesToJson(stage.changes)},
               {"key", stage.key},
               {"estimated_seconds", stage.estimated_seconds}};
+  AddOrigin(pipeline, stage.stage, &out);
   if (!stage.compared_run.empty()) out["compared_run"] = stage.compared_run;
-  if (stage.hit) out["source_run"] = stage.hit->run;
+  if (stage.hit) {
+    out["source_run"] = stage.hit->run;
+    out["source_seconds"] = stage.hit->seconds;
+  }
   return out;
 }
 
@@ -155,6 +160,29 @@ std::string RenderList(const std::string& title, const std::vector<std::string>&
   return out;
 }
 
+std::string Counted(size_t count, const std::string& noun) {
+  return WithCommas(static_cast<int64_t>(count)) + " " + noun + (count == 1 ? "" : "s");
+}
+
+size_t CountOf(const std::vector<PlannedStage>& stages, Action action) {
+  return static_cast<size_t>(
+      std::count_if(stages.begin(), stages.end(), [&](const auto& stage) { return stage.action == action; }));
+}
+
+// "3 stages cached, 1 skipped" of a plan in which none runs.
+std::string CountsWithoutRuns(const std::vector<PlannedStage>& stages) {
+  const std::pair<Action, const char*> words[] = {
+      {Action::kCached, "cached"}, {Action::kSkip, "skipped"}, {Action::kMissing, "missing"}};
+  std::string out;
+  for (const auto& [action, word] : words) {
+    const size_t count = CountOf(stages, action);
+    if (count == 0) continue;
+    out += out.empty() ? Counted(count, "stage") : ", " + WithCommas(static_cast<int64_t>(count));
+    out += std::string(" ") + word;
+  }
+  return out;
+}
+
 std::string ActionText(const PlannedStage& stage) {
   switch (stage.action) {
     case Action::kRun:
@@ -202,8 +230,8 @@ std::string RenderPlan(const std::vector<PlannedStage>& stages, const Pipeline& 
     for (size_t i = 1; i < lines.size(); ++i) table.Add({"", "", lines[i]});
   }
   std::string out = table.Render("", color) + "\n" + pipeline.name + ": ";
-  if (runs == 0) return out + "nothing to do (" + std::to_string(stages.size()) + " stages cached)\n";
-  out += std::to_string(runs) + " of " + std::to_string(stages.size()) + " stages would run";
+  if (runs == 0) return out + "nothing to do (" + CountsWithoutRuns(stages) + ")\n";
+  out += std::to_string(runs) + " of " + Counted(stages.size(), "stage") + " would run";
   out += seconds > 0 ? ", about " + HumanDuration(seconds) + " of work\n" : "\n";
   if (compared.size() == 1) out += "changes are since run " + *compared.begin() + "\n";
   return out;
@@ -211,8 +239,14 @@ std::string RenderPlan(const std::vector<PlannedStage>& stages, const Pipeline& 
 
 json PlanToJson(const std::vector<PlannedStage>& stages, const Pipeline& pipeline) {
   json out = json::array();
-  for (const auto& stage : stages) out.push_back(StageToJson(stage));
-  return {{"pipeline", pipeline.name}, {"stages", std::move(out)}};
+  for (const auto& stage : stages) out.push_back(StageToJson(stage, pipeline));
+  json totals = json::object();
+  for (const Action action : {Action::kRun, Action::kMaybe, Action::kCached, Action::kSkip, Action::kMissing})
+    totals[PlannedActionName(action)] = CountOf(stages, action);
+  double seconds = 0;
+  for (const auto& stage : stages) seconds += WouldRun(stage) ? stage.estimated_seconds : 0;
+  totals["estimated_seconds"] = seconds;
+  return {{"pipeline", pipeline.name}, {"stages", std::move(out)}, {"totals", std::move(totals)}};
 }
 
 std::string RenderExplanation(const StageExplanation& e, const Pipeline& pipeline, size_t width, bool color) {
@@ -221,6 +255,11 @@ std::string RenderExplanation(const StageExplanation& e, const Pipeline& pipelin
   Facts facts;
   facts.Add("stage", stage.stage + " (" + stage.uses + "), " + pipeline.file.string() + ":" +
                          std::to_string(spec.position.line));
+  if (!spec.matrix.empty()) {
+    std::vector<std::string> values;
+    for (const auto& value : spec.matrix) values.push_back(value.name + " = " + value.text);
+    facts.Add("matrix", Join(values, ", "));
+  }
   std::string why = Join(OtherReasons(stage), "; ");
   if (stage.hit) why = "run " + stage.hit->run + " made it in " + HumanDuration(stage.hit->seconds);
   if (why.empty() && !stage.changes.empty()) why = "its key changed";
@@ -258,7 +297,7 @@ std::string RenderExplanation(const StageExplanation& e, const Pipeline& pipelin
 }
 
 json ExplanationToJson(const StageExplanation& e, const Pipeline& pipeline) {
-  json out = StageToJson(e.planned);
+  json out = StageToJson(e.planned, pipeline);
   out["pipeline"] = pipeline.name;
   out["file"] = pipeline.file.string();
   out["line"] = pipeline.Find(e.planned.stage)->position.line;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <set>
@@ -68,6 +69,25 @@ Position PlaceOf(const StageSpec& stage, const std::string& param) {
   return stage.uses_position;
 }
 
+// A message of three lines shows a text with a caret below it. Where that text stands in the file at `place`,
+// as it is, the place of the caret there, and the message has its first line alone.
+Position MoveCaret(const SourceText& source, Position place, std::string* message) {
+  const auto lines = Split(*message, '\n');
+  if (lines.size() != 3) return place;
+  const size_t start = lines[1].find_first_not_of(' '), caret = lines[2].find('^');
+  if (start == std::string_view::npos || caret == std::string_view::npos || caret < start) return place;
+  const std::string_view text = lines[1].substr(start), line = source.Line(place.line);
+  const auto ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  if (!std::all_of(line.begin(), line.end(), ascii)) return place;
+  const size_t from = static_cast<size_t>(place.column) - 1, at = line.find(text, from);
+  if (at == std::string_view::npos || at + text.size() > from + static_cast<size_t>(place.length))
+    return place;
+  place.column = static_cast<int>(at + caret - start) + 1;
+  place.length = static_cast<int>(lines[2].size() - caret);
+  message->resize(lines[0].size());
+  return place;
+}
+
 }  // namespace
 
 std::vector<Diagnostic> CheckWithPlugins(const Pipeline& pipeline) {
@@ -112,8 +132,10 @@ std::vector<Diagnostic> CheckWithPlugins(const Pipeline& pipeline) {
         continue;
       }
       for (const auto& problem : (*answer)[i]) {
-        out.push_back(
-            SourceOf(pipeline, stage).Report(PlaceOf(stage, problem.param), problem.message, problem.hint));
+        const SourceText& source = SourceOf(pipeline, stage);
+        std::string message = problem.message;
+        const Position place = MoveCaret(source, PlaceOf(stage, problem.param), &message);
+        out.push_back(source.Report(place, std::move(message), problem.hint));
       }
       if ((*answer)[i].empty()) right.push_back(asked.digests[i]);
     }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/terminal.h"
+#include "config/pipeline.h"
 #include "engine/observer.h"
 
 namespace genflow::cli {
@@ -46,8 +47,8 @@ std::string RenderFigures(const ProgressFigures& figures, double now, size_t cel
 std::unique_ptr<Observer> MakeLiveView(int fd, TerminalTraits traits);
 // Plain lines, for logs and pipes; progress at most every ten seconds a stage.
 std::unique_ptr<Observer> MakePlainView(std::FILE* out);
-// One JSON object a line and event.
-std::unique_ptr<Observer> MakeJsonView(std::FILE* out);
+// One JSON object a line and event. `pipeline` must outlive it.
+std::unique_ptr<Observer> MakeJsonView(std::FILE* out, const Pipeline& pipeline);
 
 // Of what goes on: "0 s", "12 s", "2m 05s".
 std::string WholeSeconds(double seconds);

@@ -141,7 +141,7 @@ int Execute(const Options& options, const fs::path& file, const Catalog& catalog
   auto executor = ProcessExecutor::Create(clock);
   if (!executor.ok()) return refuse(executor.error());
   const TerminalTraits progress = DetectTerminal(STDERR_FILENO), answer = DetectTerminal(STDOUT_FILENO);
-  std::unique_ptr<Observer> view = options.json           ? MakeJsonView(stdout)
+  std::unique_ptr<Observer> view = options.json           ? MakeJsonView(stdout, *loaded->pipeline)
                                    : options.quiet        ? std::make_unique<Observer>()
                                    : progress.interactive ? MakeLiveView(STDERR_FILENO, progress)
                                                           : MakePlainView(stderr);
@@ -190,6 +190,8 @@ int Run(Options options, const std::vector<std::string>& argv) {
       options.force.pop_back();
     }
   }
+  if (const auto safe = CheckReportFiles(options.ci, options.pipeline); !safe.ok())
+    return Report(safe.error());
   const CiEnvironment ci = DetectCi();
   RunOutcome outcome;
   SystemClock clock;

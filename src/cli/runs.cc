@@ -130,8 +130,18 @@ int Show(const Options& options) {
   table.Fit(RoomForTables(), {"outputs", "memory", "attempt", "uses", "time"}, "stage");
   out += table.Render("", color);
   for (const auto& attempt : *attempts) {
-    if (!attempt.end.error_message.empty() && attempt.status != AttemptStatus::kSkipped) {
-      out += "\n" + attempt.stage + ": " + attempt.end.error_message + "\n";
+    const auto again = [&](const AttemptInfo& other) {
+      return other.stage == attempt.stage && other.attempt > attempt.attempt &&
+             other.end.error_message == attempt.end.error_message;
+    };
+    const bool told_later = std::any_of(attempts->begin(), attempts->end(), again);
+    if (!attempt.end.error_message.empty() && attempt.status != AttemptStatus::kSkipped && !told_later) {
+      const auto other = [&](const AttemptInfo& one) {
+        return one.stage == attempt.stage && one.attempt != attempt.attempt;
+      };
+      const bool several = std::any_of(attempts->begin(), attempts->end(), other);
+      out += "\n" + attempt.stage + (several ? ", attempt " + std::to_string(attempt.attempt) : "") + ": " +
+             attempt.end.error_message + "\n";
       if (!attempt.end.error_hint.empty()) out += "  hint: " + attempt.end.error_hint + "\n";
     }
     if (!Trim(attempt.end.summary).empty()) {

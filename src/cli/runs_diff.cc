@@ -109,8 +109,10 @@ json DiffToJson(const RunFacts& a, const RunFacts& b) {
     json item = {{"name", name}, {"a", ValueOr(a.metrics, name)}, {"b", ValueOr(b.metrics, name)}};
     if (item["a"].is_number() && item["b"].is_number())
       item["difference"] = item["b"].get<double>() - item["a"].get<double>();
-    same += equal ? 1 : 0;
-    out[what].push_back(std::move(item));
+    if (equal)
+      ++same;
+    else
+      out[what].push_back(std::move(item));
   }
   out["same"][what] = same;
   what = begin("artifacts");
@@ -122,17 +124,19 @@ json DiffToJson(const RunFacts& a, const RunFacts& b) {
           {{"name", name}, {"a", ValueOr(a.artifacts, name)}, {"b", ValueOr(b.artifacts, name)}});
   }
   out["same"][what] = same;
-  out["plugins"] = json::array();
   out["stages"] = json::array();
+  what = begin("plugins");
   const auto stage_json = [](const StageFacts* stage) {
     return stage == nullptr ? json() : json{{"status", stage->status}, {"seconds", stage->seconds}};
   };
   for (const auto& pair : Stages(a, b)) {
     out["stages"].push_back({{"stage", pair.name}, {"a", stage_json(pair.a)}, {"b", stage_json(pair.b)}});
-    if (!SameVersion(pair))
-      out["plugins"].push_back(
-          {{"stage", pair.name}, {"a", VersionText(pair.a)}, {"b", VersionText(pair.b)}});
+    if (SameVersion(pair))
+      ++same;
+    else
+      out[what].push_back({{"stage", pair.name}, {"a", VersionText(pair.a)}, {"b", VersionText(pair.b)}});
   }
+  out["same"][what] = same;
   return out;
 }
 

@@ -17,6 +17,9 @@ namespace genflow::cli {
 namespace {
 
 int Validate(const PipelineOptions& options, bool json, const std::string& code_quality) {
+  CiOptions ci;
+  ci.code_quality = code_quality;
+  if (const auto safe = CheckReportFiles(ci, options); !safe.ok()) return Report(safe.error());
   auto file = PipelineFile(options);
   if (!file.ok()) return Report(file.error());
   const Catalog catalog = UsableCatalog();
@@ -55,7 +58,8 @@ void AddValidateCommand(CLI::App& app, Action& action) {
   AddPipelineOptions(*validate, *options);
   validate->add_flag("--json", *json, "Diagnostics as JSON on stdout");
   validate->add_option("--code-quality", *code_quality, "Write diagnostics as a GitLab code quality report")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(NamesFile());
   validate->footer("Example:\n  genflow validate pipelines/quickstart.yaml");
   validate->callback([&action, options, json, code_quality] {
     action = [options, json, code_quality] { return Validate(*options, *json, *code_quality); };

@@ -115,7 +115,7 @@ Result<fs::path> PipelineFile(const PipelineOptions& options) {
   std::error_code ec;
   if (fs::exists(kDefaultPipeline, ec)) return fs::path(kDefaultPipeline);
   return InvalidError("no pipeline was given, and there is no pipeline.yaml here",
-                      "name one: genflow run path/to/pipeline.yaml");
+                      "name one: path/to/pipeline.yaml");
 }
 
 fs::path StoreOfPipeline(const std::string& option, const fs::path& pipeline_file) {
@@ -159,8 +159,13 @@ Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& fi
     load.overrides.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
   for (const auto& params : options.params_files) {
-    GF_TRY(auto read, LoadParamsFile(params));
-    load.param_files.push_back(std::move(read));
+    auto read = LoadParamsFile(params);
+    if (!read.ok()) {
+      Error error = read.error();
+      error.message = "-f " + error.message;
+      return error;
+    }
+    load.param_files.push_back(*std::move(read));
   }
   for (const auto& names : options.profiles) {
     for (const auto name : Split(names, ',')) load.profiles.emplace_back(Trim(name));

@@ -139,6 +139,10 @@ std::optional<bool> Scope::Condition(const YamlNode& node, std::string* text) {
   if (const size_t open = node.text.find(kOpen); open != std::string::npos) {
     start = kOpen.size();
     end = FindExpressionEnd(node.text, open + start);
+    if (end == std::string::npos) {
+      state_->Error(state_->PartOf(node, open, kOpen.size()), "'${{' is not closed by '}}'");
+      return std::nullopt;
+    }
     if (open != 0 || end == std::string::npos || end + 2 != node.text.size()) {
       state_->Error(node, "if expects one condition, with nothing around its ${{ }}");
       return std::nullopt;

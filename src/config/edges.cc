@@ -11,8 +11,11 @@ namespace {
 const YamlNode* ReferenceText(LoadState* state, const YamlNode& node, const std::string& what) {
   if (!HasPlaceholder(node.text)) return &node;
   if (state->current == nullptr || !(state->current->is_child || state->current->bad_matrix)) {
-    state->Error(node, what + ": an edge cannot be an expression",
-                 what == "needs" ? "write the name of a stage" : "write stage.port");
+    if (state->current != nullptr && node.text.find("matrix.") != std::string::npos)
+      state->Error(node, what + ": the stage has no matrix, so that matrix.A means nothing here");
+    else
+      state->Error(node, what + ": an edge cannot be an expression",
+                   what == "needs" ? "write the name of a stage" : "write stage.port");
     return nullptr;
   }
   Scope scope(state, Scope::kMatrix, "an edge");
@@ -138,7 +141,8 @@ void ReadInputs(LoadState* state, const StageHead& head, const YamlNode* in, Sta
         continue;
       }
       if (head.exec && !IsIdentifier(port, false)) {
-        state->Error(*entry.key, "'" + port + "' cannot name a port", "use letters, digits and _");
+        state->Error(*entry.key, "'" + port + "' cannot name a port",
+                     "use letters, digits and _, a letter first");
         continue;
       }
       given.insert(port);

@@ -99,11 +99,18 @@ class Evaluator {
   }
 
   ExprValue Equality() {
+    const Lexeme left_at = at_;
     ExprValue left = Order();
+    const bool outcome = IsOutcome(left_at.offset);
     while (!failed_ && (IsSymbol("==") || IsSymbol("!="))) {
       const Lexeme op = at_;
       Next();
+      const Lexeme right_at = at_;
       const ExprValue right = Order();
+      if (outcome || IsOutcome(right_at.offset)) {
+        auto odd = outcome ? WhyNoOutcome(right_at, right.value) : WhyNoOutcome(left_at, left.value);
+        if (odd) Fail(*std::move(odd));
+      }
       if (failed_ || !Known(op, left.value) || !Known(op, right.value)) return {};
       left = left.unknown || right.unknown
                  ? Unknown()
@@ -111,6 +118,9 @@ class Evaluator {
     }
     return left;
   }
+
+  // Whether the operand from `start` up to here is the outcome of a stage, and nothing else.
+  bool IsOutcome(size_t start) const { return outcome_begin_ == start && outcome_end_ == at_.offset; }
 
   ExprValue Order() {
     ExprValue left = Sum();
@@ -298,6 +308,8 @@ class Evaluator {
     const bool begun = (IsSymbol(".") || IsSymbol("[")) && Subscript(&stage) && stage.value.is_string() &&
                        IsSymbol(".") && Subscript(&what);
     const std::string id = begun ? stage.value.get<std::string>() : "";
+    outcome_begin_ = what.text == "outcome" ? context.offset : std::string_view::npos;
+    outcome_end_ = at_.offset;
     if (begun && what.text == "outcome") return Finish(stage, names_.StageOutcome(id));
     if (begun && what.text == "metrics") return Metric(stage, id);
     if (!begun || what.text != "outputs" || !IsSymbol(".") || !Subscript(&name)) {
@@ -373,7 +385,7 @@ class Evaluator {
   std::string_view text_;
   ExprNames& names_;
   Lexeme at_;
-  size_t next_ = 0;
+  size_t next_ = 0, outcome_begin_ = std::string_view::npos, outcome_end_ = 0;  // of the last outcome
   int dead_ = 0, nesting_ = 0;
   bool failed_ = false;
   ExprProblem problem_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
+#include <optional>
 
 #include "base/strings.h"
 #include "config/expr_values.h"
@@ -200,6 +202,22 @@ std::optional<ExprProblem> WhyUnknown(const Lexeme& at, const json& value) {
 std::variant<json, ExprProblem> CallFunction(const Lexeme& function,
                                              const std::vector<ExprArgument>& arguments, bool left_out) {
   return FunctionCall(function, arguments, left_out).Run();
+}
+
+std::optional<ExprProblem> WhyNoOutcome(const Lexeme& at, const json& value) {
+  static const std::vector<std::string> words = {"success", "failure", "cancelled", "skipped"};
+  static const std::map<std::string, std::string> others = {
+      {"failed", "failure"}, {"error", "failure"}, {"gated", "failure"},  {"ok", "success"},
+      {"ran", "success"},    {"done", "success"},  {"cached", "success"}, {"interrupted", "cancelled"}};
+  if (at.kind != Token::kText || !value.is_string()) return std::nullopt;
+  const auto& word = value.get_ref<const std::string&>();
+  if (std::any_of(words.begin(), words.end(), [&](const auto& one) { return EqualValues(one, word); }))
+    return std::nullopt;
+  const auto other = others.find(word);
+  const auto near = other != others.end() ? std::optional(other->second) : NearestName(word, words);
+  return ExprProblem{at.offset, at.length,
+                     "an outcome is 'success', 'failure', 'cancelled' or 'skipped', never '" + word + "'",
+                     near ? "did you mean '" + *near + "'?" : ""};
 }
 
 }  // namespace genflow

@@ -25,4 +25,8 @@ std::variant<nlohmann::json, ExprProblem> CallFunction(const Lexeme& function,
                                                        const std::vector<ExprArgument>& arguments,
                                                        bool left_out);
 
+// What is wrong with comparing the outcome of a stage with `value`, whose first word is `at`: a literal that
+// no outcome ever is. Nothing for other values.
+std::optional<ExprProblem> WhyNoOutcome(const Lexeme& at, const nlohmann::json& value);
+
 }  // namespace genflow

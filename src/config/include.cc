@@ -50,6 +50,55 @@ ParamsFile CallersParams(LoadState* state, const YamlNode& with) {
   return out;
 }
 
+void ReadDeclaredOutputs(LoadState* sub, const YamlNode& root, Include* include) {
+  const YamlNode* outputs = root.Find("outputs");
+  if (outputs == nullptr || outputs->kind == YamlNode::Kind::kNull || !sub->ExpectMap(*outputs, "outputs"))
+    return;
+  for (const auto& entry : outputs->entries) {
+    const std::string& port = entry.key->text;
+    if (!IsIdentifier(port, false)) {
+      sub->Error(*entry.key, "'" + port + "' cannot name a port",
+                 "use letters, digits and _, a letter first");
+      continue;
+    }
+    std::vector<InputRef> refs = ReadReference(sub, *entry.value, port, "any", "outputs");
+    PortInfo declared;
+    declared.name = port;
+    declared.type = refs.empty() || refs.front().type.empty() ? "any" : refs.front().type;
+    include->info.outputs.push_back(std::move(declared));
+    include->outputs[port] = std::move(refs);
+  }
+}
+
+// The profiles in force are the pipeline's alone.
+void WarnOfProfiles(LoadState* sub, const YamlNode& root) {
+  const YamlNode* profiles = root.Find("profiles");
+  if (profiles == nullptr || profiles->kind != YamlNode::Kind::kMap) return;
+  const LoadState* pipeline = sub;
+  while (pipeline->outer != nullptr) pipeline = pipeline->outer;
+  for (const auto& entry : profiles->entries) {
+    const auto& in_force = pipeline->options.profiles;
+    if (std::find(in_force.begin(), in_force.end(), entry.key->text) == in_force.end()) continue;
+    sub->Warn(sub->PositionOf(*entry.key),
+              "profiles of a file that another one uses are not in force, '" + entry.key->text + "' here",
+              "give the file parameters, and set them in a profile of " + pipeline->file.filename().string());
+  }
+}
+
+// Moves what was said about the file to the one that uses it.
+void Adopt(LoadState* state, const StageHead& head, Include* include) {
+  const Position where = state->PositionOf(*head.uses);
+  const std::string from =
+      state->source->name() + ":" + std::to_string(where.line) + ":" + std::to_string(where.column);
+  for (auto& d : include->state->diagnostics) {
+    if (d.included_from.empty() && d.file != state->source->name()) d.included_from = from;
+    state->diagnostics.push_back(std::move(d));
+  }
+  include->state->diagnostics.clear();
+}
+
+}  // namespace
+
 void ReadDeclaredInputs(LoadState* sub, const YamlNode& root, StageInfo* info) {
   const YamlNode* inputs = root.Find("inputs");
   if (inputs == nullptr || inputs->kind == YamlNode::Kind::kNull || !sub->ExpectMap(*inputs, "inputs"))
@@ -58,7 +107,8 @@ void ReadDeclaredInputs(LoadState* sub, const YamlNode& root, StageInfo* info) {
     const std::string& port = entry.key->text;
     const std::string& type = entry.value->text;
     if (!IsIdentifier(port, false)) {
-      sub->Error(*entry.key, "'" + port + "' cannot name a port", "use letters, digits and _");
+      sub->Error(*entry.key, "'" + port + "' cannot name a port",
+                 "use letters, digits and _, a letter first");
       continue;
     }
     const bool known = entry.value->is_scalar() &&
@@ -76,39 +126,6 @@ void ReadDeclaredInputs(LoadState* sub, const YamlNode& root, StageInfo* info) {
     sub->inputs[port] = {known ? type : "any", entry.key, {}, false};
   }
 }
-
-void ReadDeclaredOutputs(LoadState* sub, const YamlNode& root, Include* include) {
-  const YamlNode* outputs = root.Find("outputs");
-  if (outputs == nullptr || outputs->kind == YamlNode::Kind::kNull || !sub->ExpectMap(*outputs, "outputs"))
-    return;
-  for (const auto& entry : outputs->entries) {
-    const std::string& port = entry.key->text;
-    if (!IsIdentifier(port, false)) {
-      sub->Error(*entry.key, "'" + port + "' cannot name a port", "use letters, digits and _");
-      continue;
-    }
-    std::vector<InputRef> refs = ReadReference(sub, *entry.value, port, "any", "outputs");
-    PortInfo declared;
-    declared.name = port;
-    declared.type = refs.empty() || refs.front().type.empty() ? "any" : refs.front().type;
-    include->info.outputs.push_back(std::move(declared));
-    include->outputs[port] = std::move(refs);
-  }
-}
-
-// Moves what was said about the file to the one that uses it.
-void Adopt(LoadState* state, const StageHead& head, Include* include) {
-  const Position where = state->PositionOf(*head.uses);
-  const std::string from =
-      state->source->name() + ":" + std::to_string(where.line) + ":" + std::to_string(where.column);
-  for (auto& d : include->state->diagnostics) {
-    if (d.included_from.empty() && d.file != state->source->name()) d.included_from = from;
-    state->diagnostics.push_back(std::move(d));
-  }
-  include->state->diagnostics.clear();
-}
-
-}  // namespace
 
 bool IsPipelineFile(std::string_view uses) {
   return uses.starts_with("./") || uses.starts_with("../") || uses.ends_with(".yaml") ||
@@ -166,6 +183,7 @@ void OpenInclude(LoadState* state, StageHead* head) {
   include.root = ParseYaml(*source, &sub->tree, &sub->diagnostics);
   if (include.root != nullptr && !ReadTop(sub, *include.root)) include.root = nullptr;
   if (include.root != nullptr) {
+    WarnOfProfiles(sub, *include.root);
     ReadDeclaredInputs(sub, *include.root, &include.info);
     if (const auto clash = sub->head_index.find("inputs");
         clash != sub->head_index.end() && !sub->inputs.empty())
@@ -218,6 +236,7 @@ std::vector<StageSpec> ReadInclude(LoadState* state, const StageHead& head, cons
   state->secrets.insert(sub->secrets.begin(), sub->secrets.end());
   Adopt(state, head, &include);
   for (StageSpec& stage : part.stages) {
+    stage.matrix.insert(stage.matrix.begin(), head.matrix.begin(), head.matrix.end());
     if (!caller.enabled) {
       stage.enabled = false;
       stage.condition = caller.condition;

@@ -19,6 +19,11 @@ struct Include {
   std::map<std::string, std::vector<InputRef>> outputs;  // where each comes from
 };
 
+// Reads `inputs` of a file, into `sub->inputs` and `info`.
+void ReadDeclaredInputs(LoadState* sub, const YamlNode& root, StageInfo* info);
+// Reports values in profiles that are not in force, as far as they are written out, that have not the type of
+// the parameter.
+void CheckProfileParams(LoadState* state, const YamlNode& root);
 // Whether `uses` names a file.
 bool IsPipelineFile(std::string_view uses);
 // Reads the file of `head` as far as the heads of its stages, and makes it `head->include`. `head->info` is

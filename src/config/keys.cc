@@ -65,8 +65,12 @@ bool LoadState::ExpectMap(const YamlNode& node, std::string_view what) {
 void LoadState::CheckKeys(const YamlNode& map, std::string_view what, const std::vector<std::string>& known) {
   for (const auto& entry : map.entries) {
     if (std::find(known.begin(), known.end(), entry.key->text) != known.end()) continue;
+    const std::string file =
+        entry.value->is_scalar() && !entry.value->text.empty() ? entry.value->text : "./FILE.yaml";
     Error(*entry.key, "unknown key '" + entry.key->text + "' in " + std::string(what),
-          DidYouMean(entry.key->text, known, "known keys: " + Join(known, ", ")));
+          entry.key->text == "include"
+              ? "a stage uses another pipeline file: uses: " + file
+              : DidYouMean(entry.key->text, known, "known keys: " + Join(known, ", ")));
   }
 }
 
@@ -96,6 +100,7 @@ LoadState::NamedStages LoadState::FindStages(std::string_view ref) {
   if (!parsed) {
     out.problem = "'" + text + "' is no reference to a stage";
     out.hint = "a child of a matrix is written " + (first.is_child ? first.id : name + "[axis=value]");
+    if (text.find(',') != std::string::npos) out.hint += ", a ',' in a value %2C";
     return out;
   }
   if (parsed->bracket && first.bad_matrix) {  // nobody knows which children there are

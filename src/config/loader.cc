@@ -118,9 +118,12 @@ void ReadPipeline(LoadState* state, const YamlNode& root, Pipeline* out) {
   if (!ReadTop(state, root)) return;
   if (const YamlNode* name = root.Find("name"); name != nullptr && name->is_scalar() && !name->text.empty())
     out->name = name->text;
-  if (const YamlNode* inputs = root.Find("inputs"); inputs != nullptr)
+  if (const YamlNode* inputs = root.Find("inputs"); inputs != nullptr) {
+    StageInfo declared;
+    ReadDeclaredInputs(state, root, &declared);  // what names them is no mistake of its own
     state->Error(*inputs, "a pipeline with inputs runs only where another one uses it",
                  "in that one: uses: ./" + state->file.filename().string());
+  }
   if (const YamlNode* outputs = root.Find("outputs");
       outputs != nullptr && outputs->kind == YamlNode::Kind::kMap) {
     for (const auto& entry : outputs->entries)
@@ -173,6 +176,7 @@ bool ReadTop(LoadState* state, const YamlNode& root) {
     state->Error(*name, "name expects text, got " + DescribeValue(*name));
   ReadProfiles(state, root);
   ReadParams(state, root.Find("params"));
+  CheckProfileParams(state, root);
   MarkProfilesUsed(state, root);
   const YamlNode* stages = root.Find("stages");
   if (stages == nullptr || stages->kind == YamlNode::Kind::kNull ||

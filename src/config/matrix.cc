@@ -63,7 +63,12 @@ class MatrixReader {
       failed_ = true;
       return std::nullopt;
     }
-    if (!value->is_scalar() || value->kind == YamlNode::Kind::kNull || value->text.empty()) {
+    if (value->is_scalar() && value->kind != YamlNode::Kind::kNull && value->text.empty()) {
+      Error(written, what + ": a value cannot be an empty text, which has no place in a name",
+            "write a word for it, such as none");
+      return std::nullopt;
+    }
+    if (!value->is_scalar() || value->kind == YamlNode::Kind::kNull) {
       Error(written, what + ": expected a number, a text, true or false, got " + DescribeValue(*value));
       return std::nullopt;
     }
@@ -243,7 +248,10 @@ class MatrixReader {
 
   bool Check() {
     if (combinations_.empty()) {
-      Error(node_, "the matrix has no combinations", "give it axes: matrix: { r: [8, 16] }");
+      if (axes_.empty())
+        Error(node_, "the matrix has no combinations", "give it axes: matrix: { r: [8, 16] }");
+      else
+        Error(node_, "the matrix has no combinations: exclude takes out all of them");
       return false;
     }
     if (combinations_.size() > kMaxMatrixChildren) {

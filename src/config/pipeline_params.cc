@@ -1,9 +1,10 @@
 // `params:` of a pipeline, and what overrides them.
 #include <algorithm>
+#include <utility>
 
 #include "base/files.h"
 #include "base/strings.h"
-#include "config/load_state.h"
+#include "config/include.h"
 
 namespace genflow {
 
@@ -13,9 +14,9 @@ using nlohmann::json;
 
 const char* KindName(const json& value) {
   if (value.is_boolean()) return "true or false";
-  if (value.is_number_integer()) return "an integer";
   if (value.is_number()) return "a number";
   if (value.is_array()) return "a list";
+  if (value.is_string()) return "a text";
   return "a mapping";
 }
 
@@ -49,6 +50,27 @@ void ApplyFiles(LoadState* state, const std::string& name, ParamValue* param) {
       param->value = given->second;
     }
   }
+}
+
+// Whether a profile's value has the type of the default; a scalar becomes text where that is text.
+bool FitsDefault(LoadState* state, const YamlNode& at, const std::string& name, const json& standard,
+                 json* value) {
+  if (standard.is_string() && value->is_primitive() && !value->is_null() && !value->is_string()) {
+    std::string text;
+    ScalarToText(*value, &text);
+    *value = text;
+  }
+  if (value->is_null() || Fits(standard, *value)) return true;
+  state->Error(at, name + ": expected " + KindName(standard) + ", like the default " + standard.dump());
+  return false;
+}
+
+// With the source line and its caret.
+Error AsError(Diagnostic problem) {
+  const std::string hint = std::exchange(problem.hint, ""), marker = "error: ";
+  std::string shown = RenderDiagnostic(problem);
+  if (const size_t at = shown.find(marker); at != std::string::npos) shown.erase(at, marker.size());
+  return InvalidError(std::string(Trim(shown)), hint);
 }
 
 // A `-p` value: typed as YAML; text stays text where the default is text. Nothing after a problem.
@@ -130,7 +152,10 @@ void ReadParams(LoadState* state, const YamlNode* node) {
     if (!scope.ToJson(*entry.value, &param.value)) param.bad = true;
     for (const YamlNode* profile : state->profiles) {
       const YamlNode* value = InProfile(*profile, "params", name);
-      if (value != nullptr) param.bad = !scope.ToJson(*value, &param.value);
+      if (value == nullptr) continue;
+      const json standard = param.bad ? json() : param.value;
+      param.bad =
+          !scope.ToJson(*value, &param.value) || !FitsDefault(state, *value, name, standard, &param.value);
     }
     ApplyFiles(state, name, &param);
     if (const auto given = state->options.param_values.find(name);
@@ -156,6 +181,23 @@ void ReadParams(LoadState* state, const YamlNode* node) {
   }
 }
 
+void CheckProfileParams(LoadState* state, const YamlNode& root) {
+  const YamlNode *params = root.Find("params"), *profiles = root.Find("profiles");
+  if (params == nullptr || params->kind != YamlNode::Kind::kMap) return;
+  if (profiles == nullptr || profiles->kind != YamlNode::Kind::kMap) return;
+  for (const auto& entry : profiles->entries) {
+    const auto& in_force = state->profiles;
+    if (std::find(in_force.begin(), in_force.end(), entry.value) != in_force.end()) continue;
+    for (const auto& param : params->entries) {
+      const std::string& name = param.key->text;
+      const YamlNode* at = InProfile(*entry.value, "params", name);
+      if (at == nullptr || HasPlaceholder(at->text) || HasPlaceholder(param.value->text)) continue;
+      json value = YamlToJson(*at);
+      FitsDefault(state, *at, name, YamlToJson(*param.value), &value);
+    }
+  }
+}
+
 Result<ParamsFile> LoadParamsFile(const std::filesystem::path& file) {
   GF_TRY(std::string text, ReadFile(file, kMaxPipelineBytes));
   if (const size_t bad = FindBadUtf8(text); bad != std::string_view::npos) {
@@ -167,15 +209,10 @@ Result<ParamsFile> LoadParamsFile(const std::filesystem::path& file) {
   YamlTree tree;
   std::vector<Diagnostic> problems;
   const YamlNode* root = ParseYaml(source, &tree, &problems);
-  if (!problems.empty() || root == nullptr) {
-    const Diagnostic& first = problems.front();
-    return InvalidError(file.string() + ":" + std::to_string(first.line) + ":" +
-                            std::to_string(first.column) + ": " + first.message,
-                        first.hint);
-  }
-  if (root->kind != YamlNode::Kind::kMap) {
-    return InvalidError(file.string() + ": expected a mapping of parameters, got " + DescribeValue(*root));
-  }
+  if (root != nullptr && problems.empty() && root->kind != YamlNode::Kind::kMap)
+    problems.push_back(source.Report(source.At(root->offset, root->bytes),
+                                     "expected a mapping of parameters, got " + DescribeValue(*root)));
+  if (!problems.empty() || root == nullptr) return AsError(problems.front());
   for (const auto& entry : root->entries) {
     const std::string& name = entry.key->text;
     out.values[name] = YamlToJson(*entry.value);

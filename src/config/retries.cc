@@ -62,9 +62,12 @@ void ReadCauses(Scope& scope, const YamlNode& at, std::vector<std::string>* out)
       out->push_back(text);
       continue;
     }
+    const auto bare = WholeNumber(text);
+    const bool is_code = bare && *bare >= 1 && *bare <= 255;
     scope.state().Error(*item,
                         "retries.on: expected " + Join(kRetryCauses, ", ") + ", got " + DescribeValue(*value),
                         text.starts_with("exit:") ? "a code is a number from 1 to 255"
+                        : is_code                 ? "did you mean 'exit:" + text + "'?"
                                                   : scope.state().DidYouMean(text, kRetryCauses));
   }
 }

@@ -15,7 +15,8 @@ void ReadExecOutputs(LoadState* state, const YamlNode& node, StageHead* head) {
   for (const auto& entry : node.entries) {
     const std::string& port = entry.key->text;
     if (!IsIdentifier(port, false)) {
-      state->Error(*entry.key, "'" + port + "' cannot name a port", "use letters, digits and _");
+      state->Error(*entry.key, "'" + port + "' cannot name a port",
+                   "use letters, digits and _, a letter first");
       continue;
     }
     const bool known = entry.value->is_scalar() && std::find(kArtifactTypes.begin(), kArtifactTypes.end(),

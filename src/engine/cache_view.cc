@@ -17,22 +17,62 @@ Result<std::vector<size_t>> FindStages(const Pipeline& pipeline, const std::vect
     const std::vector<size_t> found = pipeline.Select(id);
     nodes.insert(nodes.end(), found.begin(), found.end());
     if (!found.empty()) continue;
-    std::vector<std::string> names;
-    const std::string* parent = nullptr;
-    for (const auto& stage : pipeline.stages) {
-      if (!stage.parent.empty() && (parent == nullptr || *parent != stage.parent))
-        names.push_back(stage.parent);
-      parent = &stage.parent;
-      if (stage.parent.empty() || id.find('[') != std::string::npos) names.push_back(stage.id);
-    }
-    const auto near = NearestName(id, names);
-    return InvalidError(option + " '" + id + "': " + pipeline.file.string() + " has no such stage",
-                        near ? "did you mean '" + *near + "'?" : "its stages are " + Join(names, ", "));
+    Error error = NoSuchStage(pipeline, id);
+    error.message = option + " '" + id + "': " + error.message;
+    return error;
   }
   return nodes;
 }
 
+// Why a reference to a child of a matrix names none; nothing where it is no such reference.
+std::optional<Error> NoSuchChild(const Pipeline& pipeline, const std::string& ref) {
+  constexpr size_t kShown = 3;
+  const auto parsed = ParseStageRef(ref);
+  const std::string name = ref.substr(0, ref.find('['));
+  std::vector<std::string> ids, axes;
+  for (const auto& stage : pipeline.stages) {
+    if (stage.parent != name) continue;
+    ids.push_back(stage.id);
+    for (const auto& value : stage.matrix) {
+      if (std::find(axes.begin(), axes.end(), value.name) == axes.end()) axes.push_back(value.name);
+    }
+  }
+  if (name == ref || (ids.empty() && !pipeline.IndexOf(name))) return std::nullopt;
+  if (!parsed)
+    return InvalidError("'" + ref + "' is no reference to a stage",
+                        ids.empty() ? "write " + name : "a child of a matrix is written " + ids.front());
+  if (ids.empty()) return InvalidError("stage '" + name + "' has no matrix", "write " + name);
+  for (const auto& [axis, value] : parsed->values) {
+    if (std::find(axes.begin(), axes.end(), axis) != axes.end()) continue;
+    const auto near = NearestName(axis, axes);
+    return InvalidError("the matrix of '" + name + "' has no '" + axis + "'",
+                        near ? "did you mean '" + *near + "'?" : "it has " + Join(axes, ", "));
+  }
+  if (const auto near = NearestName(ref, ids))
+    return InvalidError("'" + name + "' has no child '" + ref + "'", "did you mean '" + *near + "'?");
+  const size_t more = ids.size() > kShown ? ids.size() - kShown : 0;
+  ids.resize(ids.size() - more);
+  return InvalidError("'" + name + "' has no child '" + ref + "'",
+                      "its children: " + Join(ids, ", ") +
+                          (more > 0 ? " and " + WithCommas(static_cast<int64_t>(more)) + " more" : ""));
+}
+
 }  // namespace
+
+Error NoSuchStage(const Pipeline& pipeline, const std::string& ref) {
+  if (auto error = NoSuchChild(pipeline, ref)) return *std::move(error);
+  std::vector<std::string> names;
+  const std::string* parent = nullptr;
+  for (const auto& stage : pipeline.stages) {
+    if (!stage.parent.empty() && (parent == nullptr || *parent != stage.parent))
+      names.push_back(stage.parent);
+    parent = &stage.parent;
+    if (stage.parent.empty() || ref.find('[') != std::string::npos) names.push_back(stage.id);
+  }
+  const auto near = NearestName(ref, names);
+  return InvalidError(pipeline.file.string() + " has no stage '" + ref + "'",
+                      near ? "did you mean '" + *near + "'?" : "its stages are " + Join(names, ", "));
+}
 
 PipelineGraphs BuildGraphs(const Pipeline& pipeline) {
   PipelineGraphs graphs{Graph(pipeline.stages.size()), Graph(pipeline.stages.size())};

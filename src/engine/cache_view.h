@@ -27,6 +27,9 @@ PipelineGraphs BuildGraphs(const Pipeline& pipeline);
 Result<Plan> PlanFor(const Pipeline& pipeline, const PipelineGraphs& graphs, const RunOptions& options,
                      Store& store);
 
+// Why no stage of the pipeline is called `ref`: "'tune' has no child 'tune[r=99]'", "FILE has no stage 'x'".
+Error NoSuchStage(const Pipeline& pipeline, const std::string& ref);
+
 // Of the keys that a stage has had, so many are compared with its key of now.
 inline constexpr size_t kKeysCompared = 20;
 

@@ -110,7 +110,8 @@ Result<std::vector<PlannedStage>> PlanThrough(CacheView& cache, const Pipeline& 
         auto why = WhySkipped(pipeline, store, node, graphs, actions, hits);
         if (!why.ok() || *why) {
           planned.action = why.ok() ? Action::kSkip : Action::kRun;
-          planned.reasons = {why.ok() ? **why : why.error().ToString()};
+          planned.reasons = {why.ok() ? **why : "will fail: " + why.error().message};
+          if (!why.ok() && !why.error().hint.empty()) planned.reasons.push_back("hint: " + why.error().hint);
           actions[node] = planned.action;
           out.push_back(std::move(planned));
           continue;

@@ -118,13 +118,7 @@ Result<std::vector<std::string>> WhatItWaitsFor(const Pipeline& pipeline, size_t
 
 Result<StageExplanation> ExplainStage(const Pipeline& pipeline, const std::string& id, Store& store) {
   const auto node = pipeline.IndexOf(id);
-  if (!node) {
-    std::vector<std::string> names;
-    for (const auto& stage : pipeline.stages) names.push_back(stage.id);
-    const auto near = NearestName(id, names);
-    return InvalidError(pipeline.file.string() + " has no stage '" + id + "'",
-                        near ? "did you mean '" + *near + "'?" : "its stages are " + Join(names, ", "));
-  }
+  if (!node) return NoSuchStage(pipeline, id);
   RunOptions options;
   options.until = {id};
   CacheView cache(pipeline, store);

@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "base/text_diff.h"
+#include "engine/fan_in_change.h"
 
 namespace genflow {
 
@@ -17,6 +18,7 @@ constexpr size_t kNamesShown = 3;       // of inputs and of files, in sentences
 constexpr size_t kSentenceValue = 60;   // characters of a value in a sentence
 constexpr size_t kDiffLinesShown = 12;  // of one text
 constexpr size_t kDigestShown = 12;
+constexpr const char* kOtherSecret = "a secret in it has another value";
 
 std::string Text(const json& of, const char* name) {
   const auto it = of.find(name);
@@ -75,7 +77,7 @@ std::string ShownJson(KeyPartKind kind, const json& value) {
   if (HoldsDigests(kind)) {
     std::vector<std::string> digests;
     for (const auto& one : value.is_array() ? value : json::array({value})) {
-      const std::string digest = one.is_string() ? one.get<std::string>() : one.dump();
+      const std::string digest = DigestOfInput(one);
       digests.push_back(digest == kUnknownDigest ? "not known yet" : digest.substr(0, kDigestShown));
     }
     return Join(digests, ", ");
@@ -103,6 +105,10 @@ std::string CutAround(const std::string& text, size_t same, size_t limit) {
   const size_t room = limit - out.size();
   if (text.size() - begin <= room) return out + text.substr(begin);
   return out + text.substr(begin, Boundary(text, begin + room - 3) - begin) + "...";
+}
+
+size_t FirstDifference(const std::string& a, const std::string& b) {
+  return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
 }
 
 std::string Subject(const KeyPart& part) {
@@ -176,7 +182,7 @@ void AppendTextDiff(const KeyChange& change, size_t width, std::vector<std::stri
                    CutAround(line.text, 0, width > 24 ? width - 4 : 20));
     while (out->back().ends_with(' ')) out->back().pop_back();
   }
-  if (lines.empty()) out->push_back("  (a secret in it has another value)");
+  if (lines.empty()) out->push_back(std::string("  (") + kOtherSecret + ")");
 }
 
 void AppendInFull(const KeyChange& change, size_t width, std::vector<std::string>* out) {
@@ -185,6 +191,17 @@ void AppendInFull(const KeyChange& change, size_t width, std::vector<std::string
     return;
   }
   const KeyPart& part = change.part;
+  if (const auto children = ChildrenThatDiffer(change.before, part.value, kNamesShown, kDigestShown);
+      !children.empty()) {
+    const std::string whole = Subject(part) + ": " + Join(children, ", ");
+    if (whole.size() <= width) {
+      out->push_back(whole);
+      return;
+    }
+    out->push_back(Subject(part) + " changed:");
+    for (const auto& child : children) out->push_back("  " + child);
+    return;
+  }
   const std::string subject = Subject(part) + How(change);
   if (change.before.is_null() || part.value.is_null()) {
     const bool gone = part.value.is_null();
@@ -200,7 +217,7 @@ void AppendInFull(const KeyChange& change, size_t width, std::vector<std::string
   }
   const std::string before = ShownJson(part.kind, change.before), after = ShownJson(part.kind, part.value);
   if (before == after) {
-    out->push_back(subject + ": " + (HoldsDigests(part.kind) ? after : "a secret in it has another value"));
+    out->push_back(subject + ": " + (HoldsDigests(part.kind) ? after : kOtherSecret));
     return;
   }
   const std::string whole = subject + ": " + before + " -> " + after;
@@ -208,8 +225,7 @@ void AppendInFull(const KeyChange& change, size_t width, std::vector<std::string
     out->push_back(whole);
     return;
   }
-  const size_t same = static_cast<size_t>(
-      std::mismatch(before.begin(), before.end(), after.begin(), after.end()).first - before.begin());
+  const size_t same = FirstDifference(before, after);
   const size_t room = width > 24 ? width - 4 : 20;
   out->push_back(subject + ":");
   out->push_back("  - " + CutAround(before, same, room));
@@ -219,14 +235,17 @@ void AppendInFull(const KeyChange& change, size_t width, std::vector<std::string
 std::string Sentence(const KeyChange& change) {
   if (auto own = OwnSentence(change); !own.empty()) return own;
   const KeyPart& part = change.part;
+  if (const auto children = ChildrenThatDiffer(change.before, part.value, kNamesShown, 0); !children.empty())
+    return Subject(part) + ": " + Join(children, ", ");
   std::string out = Subject(part) + How(change);
   if (HoldsDigests(part.kind) || part.kind == KeyPartKind::kRun) return out;
-  const auto shown = [&](const json& value) {
-    return CutAround(ShownJson(part.kind, value), 0, kSentenceValue);
-  };
-  if (change.before.is_null()) return out + ": " + shown(part.value);
-  if (part.value.is_null()) return out + ", was " + shown(change.before);
-  return out + ": " + shown(change.before) + " -> " + shown(part.value);
+  const std::string before = ShownJson(part.kind, change.before), after = ShownJson(part.kind, part.value);
+  if (change.before.is_null()) return out + ": " + CutAround(after, 0, kSentenceValue);
+  if (part.value.is_null()) return out + ", was " + CutAround(before, 0, kSentenceValue);
+  if (before == after) return out + ": " + kOtherSecret;
+  const size_t same = FirstDifference(before, after);
+  return out + ": " + CutAround(before, same, kSentenceValue) + " -> " +
+         CutAround(after, same, kSentenceValue);
 }
 
 }  // namespace
@@ -289,8 +308,9 @@ std::vector<KeyPart> KeyParts(std::string_view components) {
 
 bool IsUnknown(const KeyPart& part) {
   if (part.kind == KeyPartKind::kInput) {
-    return part.value.is_array() &&
-           std::find(part.value.begin(), part.value.end(), kUnknownDigest) != part.value.end();
+    return part.value.is_array() && std::any_of(part.value.begin(), part.value.end(), [](const json& one) {
+             return DigestOfInput(one) == kUnknownDigest;
+           });
   }
   return part.value.dump(-1, ' ', false, json::error_handler_t::replace)
              .find("sha256:" + std::string(kUnknownDigest)) != std::string::npos;

@@ -28,7 +28,8 @@ struct KeyPart {
   KeyPartKind kind = KeyPartKind::kStage;
   std::string name;      // of the parameter, variable, port or file; of the stage, for its plugin; else empty
   std::string param;     // kFile: the parameter that names the file
-  nlohmann::json value;  // kInput: a list of digests; null in a difference: not there
+  nlohmann::json value;  // kInput: a list of digests, of a fan-in of objects with "digest" and "from"; null
+                         // in a difference: not there
 };
 
 // The leaves of a key's components (StageKey), in order; nothing when the text is no components.

@@ -1,5 +1,6 @@
 #include "engine/outside_inputs.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
@@ -78,6 +79,7 @@ class Resolver {
       if (!stage.enabled) continue;
       for (InputRef& input : stage.inputs) {
         if (!input.outside) continue;
+        output_missing_ = false;
         const Status found = Find(input);
         if (found.ok() || (input.outside->optional && found.error().code == Code::kNotFound)) continue;
         Report(stage, input, found.error());
@@ -90,11 +92,20 @@ class Resolver {
   void Report(const StageSpec& stage, const InputRef& input, const Error& error) {
     std::string hint = error.hint;
     const PortInfo* port = stage.info != nullptr ? stage.info->FindInput(input.port) : nullptr;
-    if (error.code == Code::kNotFound && (port == nullptr || port->optional)) {
+    const bool may_be_absent = port == nullptr || port->optional;
+    if (error.code == Code::kNotFound && may_be_absent && !hint.starts_with("did you mean")) {
       hint += std::string(hint.empty() ? "" : "; ") + "`optional: true` goes on without it";
     }
-    diagnostics_.push_back(
-        pipeline_.source->Report(input.position, "in." + input.port + ": " + error.message, hint));
+    Position where = input.position;
+    const std::string_view line = pipeline_.source->Line(where.line);
+    const auto ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+    if (output_missing_ && std::all_of(line.begin(), line.end(), ascii)) {
+      const std::string& output = input.outside->output;  // where it stands beside `run`
+      if (const size_t at = line.find(output, static_cast<size_t>(where.column));
+          at != std::string_view::npos)
+        where = {where.line, static_cast<int>(at) + 1, static_cast<int>(output.size())};
+    }
+    diagnostics_.push_back(pipeline_.source->Report(where, "in." + input.port + ": " + error.message, hint));
   }
 
   Status Find(InputRef& input) {
@@ -151,12 +162,14 @@ class Resolver {
       if (artifact.error().code != Code::kNotFound) return artifact;
       if (!first) first = artifact.error();
     }
+    output_missing_ = true;
     return *first;
   }
 
   Pipeline& pipeline_;
   Store* store_;
   std::vector<Diagnostic> diagnostics_;
+  bool output_missing_ = false;  // the run is there, and has no such output
 };
 
 }  // namespace

@@ -55,11 +55,23 @@ Result<MetricIndex::Entry> MetricIndex::Find(const std::string& name) const {
   if (found.empty()) found = Matches(name, false);
   if (found.size() == 1) return *found.front();
   if (found.size() > 1) return Ambiguous(name, found);
+  for (const auto& entry : entries_) {
+    // A stage that has a matrix, by its name alone.
+    const std::string_view stage = std::string_view(entry.stage).substr(0, entry.stage.find('['));
+    const std::string short_name =
+        (entry.baseline ? std::string(kBaselinePrefix) : "") + std::string(stage) + "." + entry.metric.name;
+    if (stage.size() == entry.stage.size() || short_name != name) continue;
+    return InvalidError("unknown metric '" + name + "'",
+                        "'" + std::string(stage) + "' has a matrix: write \"" + FullName(entry) + "\"");
+  }
   std::vector<std::string> names;
   for (const auto& entry : entries_) {
     names.push_back((entry.baseline ? std::string(kBaselinePrefix) : "") + entry.metric.name);
   }
-  std::vector<std::string> shown = names;
+  std::vector<std::string> shown;
+  for (const auto& one : names) {
+    if (std::find(shown.begin(), shown.end(), one) == shown.end()) shown.push_back(one);
+  }
   const std::vector<std::string> every = Names();
   names.insert(names.end(), every.begin(), every.end());
   std::string hint = "the reports hold no metric";

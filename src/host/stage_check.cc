@@ -117,8 +117,11 @@ std::vector<ParamProblem> CheckParams(const gf_stage& stage, const json& params)
   for (const std::string_view line : Split(said, '\n')) {
     const std::string_view trimmed = Trim(line);
     if (trimmed.empty()) continue;
+    const bool indented = line.front() == ' ' || line.front() == '\t';
     if (trimmed.starts_with(kHint) && !out.empty())
       out.back().hint = trimmed.substr(kHint.size());
+    else if (indented && !out.empty())
+      out.back().message += "\n" + std::string(line.substr(0, line.find_last_not_of(" \t\r") + 1));
     else
       out.push_back({ParamAtStart(stage, trimmed), std::string(trimmed), ""});
   }

@@ -13,8 +13,8 @@ namespace genflow {
 
 // One thing that is wrong with the parameters of a stage.
 struct ParamProblem {
-  std::string param;  // dotted, with an index into a list: "require[1]"; empty: all of them together
-  std::string message, hint;
+  std::string param;          // dotted, with an index into a list: "require[1]"; empty: all of them together
+  std::string message, hint;  // a message may have several lines
   bool operator==(const ParamProblem&) const = default;
 };
 

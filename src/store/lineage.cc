@@ -38,14 +38,17 @@ Result<std::optional<MadeBy>> Store::MakerOf(const std::string& digest, const st
 
 Result<std::vector<MadeFrom>> Store::MadeOf(const std::string& digest) {
   // Attempts that left nothing count where that is what their stages do.
+  // The row is the last attempt's that computed something, else the last one's; in the order of attempts.
   GF_TRY(auto query,
          impl_->db->Prepare(
-             "SELECT group_concat(DISTINCT i.port), max(t.id), t.run, r.pipeline, t.stage, t.uses, "
+             "SELECT group_concat(DISTINCT i.port), "
+             "max((t.status IN ('run', 'gated')) * 1000000000000 + t.id) AS last, t.run, r.pipeline, "
+             "t.stage, t.uses, "
              "ifnull(o.port, ''), ifnull(o.digest, ''), ifnull(o.type, ''), count(DISTINCT t.run) "
              "FROM attempt_inputs i JOIN attempts t ON t.id = i.attempt JOIN runs r ON r.id = t.run "
              "LEFT JOIN attempt_outputs o ON o.attempt = t.id WHERE i.digest = ?1 AND "
              "t.status IN ('run', 'cached', 'gated') GROUP BY r.pipeline, t.stage, t.uses, o.port, o.digest "
-             "ORDER BY max(t.id), o.seq"));
+             "ORDER BY last % 1000000000000, o.seq"));
   query.Bind(digest);
   std::vector<MadeFrom> out;
   while (true) {
@@ -53,7 +56,7 @@ Result<std::vector<MadeFrom>> Store::MadeOf(const std::string& digest) {
     if (!row) return out;
     MadeFrom made;
     made.input_ports = query.Text(0);
-    made.run = query.Text(2);  // of the row with the largest id: SQLite's rule for max() alone
+    made.run = query.Text(2);  // of the row with the largest `last`: SQLite's rule for max() alone
     made.pipeline = query.Text(3);
     made.stage = query.Text(4);
     made.uses = query.Text(5);

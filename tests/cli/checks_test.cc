@@ -100,5 +100,27 @@ TEST(Checks, AWorkerThatSomethingKilledIsReplacedOnce) {
   EXPECT_EQ(box.Read("asked"), "asked\nasked\n");
 }
 
+TEST(Checks, WhatAPluginShowsOfATextIsShownInTheFile) {
+  Sandbox box;
+  box.Write("pipeline.yaml",
+            "name: p\nstages:\n  a:\n    uses: test.picky\n    with:\n      rules: [\"a ?\", 'it''s ?']\n");
+  const auto result = box.Genflow({"validate"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_EQ(result.err,
+            "pipeline.yaml:6:18: error: rules[0], column 3: a '?'\n"
+            "    6 |       rules: [\"a ?\", 'it''s ?']\n"
+            "      |                  ^\n"
+            "  hint: be sure\n"
+            "\n"
+            "pipeline.yaml:6:22: error: rules[1], column 6: a '?'\n"
+            "    it's ?\n"
+            "         ^\n"
+            "    6 |       rules: [\"a ?\", 'it''s ?']\n"
+            "      |                      ^~~~~~~~~\n"
+            "  hint: be sure\n"
+            "\n"
+            "2 errors\n");
+}
+
 }  // namespace
 }  // namespace genflow

@@ -228,7 +228,7 @@ pipeline.yaml:5:13: error: the pipeline has no parameter 'wrod'
       |             ^~~~
   hint: did you mean 'word'?
 
-pipeline.yaml:5:29: error: times: expected an integer, like the default 1
+pipeline.yaml:5:29: error: times: expected a number, like the default 1
     5 |     with: { wrod: x, times: many }
       |                             ^~~~
 
@@ -287,15 +287,28 @@ b.yaml:2:14: error: the pipeline files use each other in a circle: pipeline.yaml
 }
 
 TEST_F(Include, AFileWithInputsDoesNotRunAlone) {
-  box.Write("pipeline.yaml", "inputs: { a: file }\nstages:\n  a: { uses: exec, with: { run: x } }\n");
-  EXPECT_EQ(Refusal(), R"x(
-pipeline.yaml:1:9: error: a pipeline with inputs runs only where another one uses it
-    1 | inputs: { a: file }
-      |         ^
-  hint: in that one: uses: ./pipeline.yaml
+  const auto run = box.Genflow({"run", "parts/part.yaml"});
+  EXPECT_EQ(run.code, 2);
+  EXPECT_EQ(run.err,
+            "parts/part.yaml:3:9: error: a pipeline with inputs runs only where another one uses it\n"
+            "    3 | inputs: { text: file }\n"
+            "      |         ^\n"
+            "  hint: in that one: uses: ./part.yaml\n\n1 error\n");
+}
 
-1 error
-)x");
+TEST_F(Include, ProfilesOfAUsedFileAreNotInForce) {
+  box.Write("parts/part.yaml", std::string(kPart) + "profiles: { ci: { params: { times: 2 } } }\n");
+  box.Write("pipeline.yaml", std::string(kMain) + "profiles: { ci: {} }\n");
+  EXPECT_EQ(box.Genflow({"validate"}).err, "");
+  const auto valid = box.Genflow({"validate", "--profile", "ci"});
+  EXPECT_EQ(valid.code, 0);
+  EXPECT_EQ(
+      valid.err,
+      "parts/part.yaml:19:13: warning: profiles of a file that another one uses are not in force, 'ci' here\n"
+      "   19 | profiles: { ci: { params: { times: 2 } } }\n"
+      "      |             ^~\n"
+      "  hint: give the file parameters, and set them in a profile of pipeline.yaml\n"
+      "  used by pipeline.yaml:10:11\n\n1 warning\n");
 }
 
 TEST_F(Include, ProblemsAsJsonSayWhereTheFileIsUsed) {

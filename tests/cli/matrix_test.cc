@@ -128,10 +128,10 @@ TEST_F(Matrix, OptionsNameAllChildrenOrSome) {
   const auto wrong = box.Genflow({"run", "--from", "tune[r=8,lr=3e-4]"});
   EXPECT_EQ(wrong.code, 2);
   EXPECT_EQ(box.Normal(wrong.err),
-            "error: --from 'tune[r=8,lr=3e-4]': pipeline.yaml has no such stage\n"
+            "error: --from 'tune[r=8,lr=3e-4]': 'tune' has no child 'tune[r=8,lr=3e-4]'\n"
             "  hint: did you mean 'tune[r=8,lr=1e-4]'?\n");
   EXPECT_EQ(box.Normal(box.Genflow({"run", "--from", "tuna"}).err),
-            "error: --from 'tuna': pipeline.yaml has no such stage\n  hint: did you mean 'tune'?\n");
+            "error: --from 'tuna': pipeline.yaml has no stage 'tuna'\n  hint: did you mean 'tune'?\n");
 }
 
 TEST_F(Matrix, LogsAreThoseOfAChild) {
@@ -142,8 +142,8 @@ TEST_F(Matrix, LogsAreThoseOfAChild) {
   const auto all = box.Genflow({"logs", "measure"});
   EXPECT_EQ(all.code, 2);
   EXPECT_EQ(box.Normal(all.err),
-            "error: run RUN has no stage 'measure'\n"
-            "  hint: it has a matrix: name one of measure[r=8,lr=2e-4], measure[r=16,lr=2e-4]\n");
+            "error: 'measure' is 2 stages of run RUN\n"
+            "  hint: name one of measure[r=8,lr=2e-4], measure[r=16,lr=2e-4]\n");
 }
 
 }  // namespace

@@ -82,8 +82,8 @@ TEST_F(Options, ParamsFile) {
   EXPECT_EQ(box.Artifact("b.copy"), "given.");
   box.Write("values.yaml", "- word\n");
   ExpectRefusal({"run", "--params-file", "values.yaml"},
-                "error: values.yaml: expected a mapping of parameters, got a list\n");
-  ExpectRefusal({"run", "--params-file", "none.yaml"}, "error: none.yaml: No such file or directory\n");
+                "error: -f values.yaml:1:1: expected a mapping of parameters, got a list\n    1 | - word\n      | ^\n");
+  ExpectRefusal({"run", "--params-file", "none.yaml"}, "error: -f none.yaml: No such file or directory\n");
 }
 
 TEST_F(Options, SecretsFile) {

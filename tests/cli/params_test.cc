@@ -55,7 +55,7 @@ TEST_F(Params, MistakesInFilesAreShownWhereTheyAre) {
             "    1 | wrod: x\n"
             "      | ^~~~\n"
             "  hint: did you mean 'word'?\n\n"
-            "a.yaml:2:8: error: times: expected an integer, like the default 1\n"
+            "a.yaml:2:8: error: times: expected a number, like the default 1\n"
             "    2 | times: many\n"
             "      |        ^~~~\n\n"
             "2 errors\n");

@@ -91,7 +91,7 @@ TEST_F(RunComparison, DiffAsJson) {
   EXPECT_EQ(diff["metrics"], json::parse(R"([{"name":"count.loss","a":0.5,"b":0.25,"difference":-0.25}])"));
   EXPECT_EQ(diff["artifacts"].size(), 2u);
   EXPECT_EQ(diff["plugins"], json::array());
-  EXPECT_EQ(diff["same"], json::parse(R"({"params":1,"metrics":0,"artifacts":1})"));
+  EXPECT_EQ(diff["same"], json::parse(R"({"params":1,"metrics":0,"artifacts":1,"plugins":3})"));
   EXPECT_EQ(diff["stages"][0]["b"]["status"], "cached");
 }
 
@@ -195,6 +195,22 @@ TEST_F(RunComparison, LineageAsJson) {
   ASSERT_EQ(down["made_into"].size(), 2u);
   EXPECT_EQ(down["made_into"][1]["digest"], up["digest"]);
   EXPECT_EQ(down["made_into"][1]["input"], "in");
+}
+
+TEST_F(RunComparison, LineageNamesTheRunThatComputed) {
+  runs.push_back(Run({}));  // everything is cached
+  EXPECT_EQ(Normal(box.Genflow({"artifacts", "lineage", "read.out", "--down"}).out),
+            "read.out  file DIGEST  test.act, run RUN0\n"
+            "\n"
+            "made into\n"
+            "├─ join.out  file DIGEST  test.act, run RUN0 and 1 more, read at in\n"
+            "└─ join.out  file DIGEST  test.act, run RUN1, read at in\n");
+}
+
+TEST_F(RunComparison, DiffAsJsonLeavesOutWhatIsTheSame) {
+  const json diff = Json({"runs", "diff", runs[0], runs[0], "--json"});
+  EXPECT_EQ(diff["metrics"], json::array());
+  EXPECT_EQ(diff["same"], json::parse(R"({"params":2,"metrics":1,"artifacts":3,"plugins":3})"));
 }
 
 TEST_F(RunComparison, LineageOfARemovedRunSaysSo) {

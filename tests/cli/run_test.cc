@@ -108,7 +108,7 @@ TEST(Run, UnknownStageNamesAreRefusedWithTheNearest) {
   const auto run = box.Genflow({"run", "--from", "secnd"});
   EXPECT_EQ(run.code, 2);
   EXPECT_EQ(run.err,
-            "error: --from 'secnd': pipeline.yaml has no such stage\n  hint: did you mean 'second'?\n");
+            "error: --from 'secnd': pipeline.yaml has no stage 'secnd'\n  hint: did you mean 'second'?\n");
 }
 
 TEST(Run, IndependentStagesRunTogether) {

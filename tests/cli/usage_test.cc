@@ -48,7 +48,7 @@ TEST(Usage, MistakesNameWhatWasMeantAndExitWith2) {
          "error: ARTIFACT is required\n  hint: `genflow artifacts show --help` shows what it takes\n");
   expect({"run"},
          "error: no pipeline was given, and there is no pipeline.yaml here\n"
-         "  hint: name one: genflow run path/to/pipeline.yaml\n");
+         "  hint: name one: path/to/pipeline.yaml\n");
   expect({"runs", "ls"},
          "error: there is no store (.genflow) here, in a folder above or in one right below\n"
          "  hint: go to the folder of a pipeline that has run, or give --store DIR\n");

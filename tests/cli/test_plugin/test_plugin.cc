@@ -210,6 +210,10 @@ struct Picky {
              ")\nhint: exchange them\n";
     }
     for (size_t i = 0; i < rules.size(); ++i) {
+      if (const size_t at = rules[i].find('?'); at != std::string::npos) {
+        out += "rules[" + std::to_string(i) + "], column " + std::to_string(at + 1) + ": a '?'\n    " +
+               rules[i] + "\n    " + std::string(at, ' ') + "^\nhint: be sure\n";
+      }
       if (rules[i].ends_with('<')) out += "rules[" + std::to_string(i) + "] ends with '<'\n";
     }
     return out;

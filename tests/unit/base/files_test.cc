@@ -1,7 +1,9 @@
 #include "base/files.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "testing/scratch.h"
 
@@ -18,6 +20,25 @@ TEST(Files, AtomicWriteReplacesAndLeavesNothingBeside) {
   EXPECT_EQ(*ReadFile(folder / "a"), "two");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
   EXPECT_EQ(WriteFileAtomic(folder / "no" / "b", "x").error().code, Code::kNotFound);
+}
+
+TEST(Files, WhatIsNoRegularFileIsWrittenInto) {
+  const ScratchFolder scratch;
+  const fs::path pipe = scratch.path() / "pipe", link = scratch.path() / "link";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  fs::create_symlink(pipe, link);
+  const Fd reader(::open(pipe.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  ASSERT_TRUE(WriteFileAtomic(pipe, "one ").ok());
+  ASSERT_TRUE(WriteFileAtomic(link, "two").ok());
+  char text[16] = {};
+  EXPECT_EQ(::read(reader.get(), text, sizeof text), 7);
+  EXPECT_STREQ(text, "one two");
+  EXPECT_TRUE(fs::is_fifo(pipe));
+  EXPECT_TRUE(fs::is_symlink(link));
+  const auto full = WriteFileAtomic("/dev/full", "x");
+  ASSERT_FALSE(full.ok());
+  EXPECT_EQ(full.error().message.substr(0, 10), "/dev/full:");
+  EXPECT_TRUE(fs::is_character_file("/dev/full"));
 }
 
 TEST(Files, RemoveTreeTakesReadOnlyFolders) {

@@ -305,11 +305,14 @@ TEST(ParamsFile, ReadsAMappingAndRefusesOthers) {
   EXPECT_EQ((*values)["epochs"], 3);
   EXPECT_EQ((*values)["tags"], json({"a"}));
   std::ofstream(file) << "- a\n";
-  EXPECT_EQ(ReadParamsFile(file).error().message, file + ": expected a mapping of parameters, got a list");
+  EXPECT_EQ(ReadParamsFile(file).error().message,
+            file + ":1:1: expected a mapping of parameters, got a list\n    1 | - a\n      | ^");
   std::ofstream(file) << "a: 1\na: 2\n";
-  EXPECT_EQ(ReadParamsFile(file).error().message, file + ":2:1: the key 'a' is repeated");
+  EXPECT_EQ(ReadParamsFile(file).error().message,
+            file + ":2:1: the key 'a' is repeated\n    2 | a: 2\n      | ^");
   std::ofstream(file) << "a: [\n";
-  EXPECT_EQ(ReadParamsFile(file).error().message, file + ":1:6: not valid YAML: '[' is not closed by ']'");
+  EXPECT_EQ(ReadParamsFile(file).error().message,
+            file + ":1:6: not valid YAML: '[' is not closed by ']'\n    1 | a: [\n      |     ^");
 }
 
 }  // namespace

@@ -361,6 +361,7 @@ pipeline.yaml:5:70: error: retries.on: expected crash, timeout, memory, error, e
 pipeline.yaml:5:78: error: retries.on: expected crash, timeout, memory, error, exit, exit:CODE, got '7'
     5 |     retries: { max: 2, factor: 0.5, jitter: 2, on: [crahs, exit:300, exit:x, 7], bakoff: 3 }
       |                                                                              ^
+  hint: did you mean 'exit:7'?
 
 pipeline.yaml:5:82: error: unknown key 'bakoff' in retries
     5 |     retries: { max: 2, factor: 0.5, jitter: 2, on: [crahs, exit:300, exit:x, 7], bakoff: 3 }

@@ -111,7 +111,7 @@ stages:
 )",
                     {{"epochs", "abc"}, {"list", "x"}}),
             R"(
-error: -p epochs=abc: expected an integer, like the default 2, got 'abc'
+error: -p epochs=abc: expected a number, like the default 2, got 'abc'
 
 error: -p list=x: expected a list, like the default ["a"], got 'x'
 

@@ -172,7 +172,7 @@ pipeline.yaml:4:19: error: in.A and in.a would share one environment variable
 pipeline.yaml:4:27: error: 'c-d' cannot name a port
     4 |     in: { a: b.x, A: b.x, c-d: b.x }
       |                           ^~~
-  hint: use letters, digits and _
+  hint: use letters, digits and _, a letter first
 
 pipeline.yaml:5:15: error: out.y: expected an artifact type, got 'datset'
     5 |     out: { y: datset, z-: file }
@@ -182,7 +182,7 @@ pipeline.yaml:5:15: error: out.y: expected an artifact type, got 'datset'
 pipeline.yaml:5:23: error: 'z-' cannot name a port
     5 |     out: { y: datset, z-: file }
       |                       ^~
-  hint: use letters, digits and _
+  hint: use letters, digits and _, a letter first
 
 pipeline.yaml:6:13: error: unknown key 'cmd' in with of exec
     6 |     with: { cmd: x }

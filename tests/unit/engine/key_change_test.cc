@@ -99,5 +99,50 @@ TEST(KeyChange, PartsComeInTheOrderInWhichTheyAreTold) {
                           "output o", "input i", "file f", "content a"}));
 }
 
+json FanIn(const std::vector<std::pair<std::string, std::string>>& children) {
+  json inputs = json::array();
+  for (const auto& [child, digest] : children)
+    inputs.push_back({{"digest", digest}, {"from", child}, {"matrix", json::object()}});
+  return {{"stage", "exec"}, {"inputs", {{"all", inputs}}}};
+}
+
+TEST(KeyChangeInFull, OfAFanInTheChildrenThatDifferAreNamed) {
+  const json before = FanIn({{"t[r=8]", kDigestA}, {"t[r=16]", kDigestA}, {"t[r=64]", kDigestC}});
+  const json after = FanIn({{"t[r=8]", kDigestA}, {"t[r=16]", kDigestB}, {"t[r=65]", kDigestC}});
+  EXPECT_EQ(InFull(before, after, 100),
+            (Lines{"input 'all': t[r=16] aaaaaaaaaaaa -> bbbbbbbbbbbb, t[r=65] is new, t[r=64] is gone"}));
+  EXPECT_EQ(InFull(before, after, 40),
+            (Lines{"input 'all' changed:", "  t[r=16] aaaaaaaaaaaa -> bbbbbbbbbbbb", "  t[r=65] is new",
+                   "  t[r=64] is gone"}));
+  EXPECT_EQ(DescribeKeyChange(before.dump(), after.dump()),
+            (Lines{"input 'all': t[r=16] changed, t[r=65] is new, t[r=64] is gone"}));
+  EXPECT_EQ(ShownValue(KeyParts(before.dump()).back()), "aaaaaaaaaaaa, aaaaaaaaaaaa, cccccccccccc");
+  std::vector<std::pair<std::string, std::string>> many;
+  for (int i = 0; i < 5; ++i) many.emplace_back("t[n=" + std::to_string(i) + "]", kDigestA);
+  EXPECT_EQ(DescribeKeyChange(FanIn({{"t[n=0]", kDigestA}}).dump(), FanIn(many).dump()),
+            (Lines{"input 'all': t[n=1] is new, t[n=2] is new, t[n=3] is new, and 1 more"}));
+}
+
+TEST(KeyChangeInFull, WhatIsNotKnownOfAFanInIsNoChange) {
+  const json before = FanIn({{"t[r=8]", kDigestA}, {"t[r=16]", kDigestA}});
+  const json after = FanIn({{"t[r=8]", "?"}, {"t[r=16]", "?"}});
+  EXPECT_EQ(InFull(before, after), Lines{});
+  EXPECT_TRUE(IsUnknown(KeyParts(after.dump()).back()));
+  EXPECT_EQ(ShownValue(KeyParts(after.dump()).back()), "not known yet, not known yet");
+}
+
+TEST(KeyChangeInFull, ASentenceShowsWhatDiffers) {
+  const std::string long_text(100, 'x');
+  const auto sentence = [](const std::string& before, const std::string& after) {
+    return DescribeKeyChange(json{{"stage", "a.b"}, {"env", {{"Q", before}}}}.dump(),
+                             json{{"stage", "a.b"}, {"env", {{"Q", after}}}}.dump());
+  };
+  EXPECT_EQ(
+      sentence("Bearer ${{ secrets.KEY#0123456789abcdef }}", "Bearer ${{ secrets.KEY#fedcba9876543210 }}"),
+      (Lines{"env 'Q' changed: a secret in it has another value"}));
+  EXPECT_EQ(sentence(long_text + "1", long_text + "2"),
+            (Lines{"env 'Q' changed: ...xxxxxxxxxxxxxxxxxxxx1\" -> ...xxxxxxxxxxxxxxxxxxxx2\""}));
+}
+
 }  // namespace
 }  // namespace genflow

@@ -66,14 +66,13 @@ TEST(Gate, UnknownAmbiguousAndBrokenMetricsFail) {
             "        loss < 30\n"
             "        ^~~~\n"
             "    hint: write 'quality.loss' or 'answers.loss'");
-  EXPECT_EQ(
-      Message({"1 < zzzzzzzz"}),
-      "the requirement is not met:\n"
-      "  1 < zzzzzzzz\n"
-      "    column 5: unknown metric 'zzzzzzzz'\n"
-      "        1 < zzzzzzzz\n"
-      "            ^~~~~~~~\n"
-      "    hint: the reports hold perplexity, baseline.perplexity, loss, broken, loss, guard.pass_rate");
+  EXPECT_EQ(Message({"1 < zzzzzzzz"}),
+            "the requirement is not met:\n"
+            "  1 < zzzzzzzz\n"
+            "    column 5: unknown metric 'zzzzzzzz'\n"
+            "        1 < zzzzzzzz\n"
+            "            ^~~~~~~~\n"
+            "    hint: the reports hold perplexity, baseline.perplexity, loss, broken, guard.pass_rate");
   EXPECT_EQ(Message({"broken < 1", "loss <"}),
             "2 of 2 requirements are not met:\n"
             "  broken < 1\n"
@@ -84,6 +83,30 @@ TEST(Gate, UnknownAmbiguousAndBrokenMetricsFail) {
             "    column 7: expected a number, a metric or '(', found the end\n"
             "        loss <\n"
             "              ^");
+}
+
+TEST(Gate, AMetricOfAStageThatHasAMatrixIsNamedByAChild) {
+  Report eight, sixteen;
+  eight.Set({.name = "acc", .value = 0.5});
+  eight.Set({.name = "my loss", .value = 1});
+  sixteen.Set({.name = "acc", .value = 0.7});
+  sixteen.Set({.name = "my loss", .value = 1});
+  const std::vector<NamedReport> reports = {{"ev[r=8]", eight}, {"ev[r=16]", sixteen}};
+  EXPECT_EQ(GateMessage(Judge({"ev.acc > 0.4"}, reports, {})),
+            "the requirement is not met:\n"
+            "  ev.acc > 0.4\n"
+            "    column 1: unknown metric 'ev.acc'\n"
+            "        ev.acc > 0.4\n"
+            "        ^~~~~~\n"
+            "    hint: 'ev' has a matrix: write \"ev[r=8].acc\"");
+  EXPECT_EQ(GateMessage(Judge({"\"ev[r=16].acc\" > \"ev[r=8].acc\""}, reports, {})), "");
+  EXPECT_EQ(GateMessage(Judge({"zzzzzzzz > 0"}, reports, {})),
+            "the requirement is not met:\n"
+            "  zzzzzzzz > 0\n"
+            "    column 1: unknown metric 'zzzzzzzz'\n"
+            "        zzzzzzzz > 0\n"
+            "        ^~~~~~~~\n"
+            "    hint: the reports hold acc, my loss");
 }
 
 TEST(Gate, Tolerance) {

@@ -32,6 +32,14 @@ TEST(CheckParams, OneProblemALineWithItsParameterAndHint) {
                                        {"lora.r", "lora.r is 0", ""},
                                        {"", "the shares add up to 2", ""},
                                        {"", "required is no parameter", ""}}));
+  g_said =
+      "require[0], column 6: expected a number\n    acc >\n         ^\nrequire[1], column 5: '=' does not "
+      "compare\n    require = 3\n    ^ \n  hint: write '=='\n";
+  EXPECT_EQ(CheckParams(stage, {}),
+            (std::vector<ParamProblem>{
+                {"require[0]", "require[0], column 6: expected a number\n    acc >\n         ^", ""},
+                {"require[1]", "require[1], column 5: '=' does not compare\n    require = 3\n    ^",
+                 "write '=='"}}));
 }
 
 TEST(CheckStages, AsksThePluginThatTheManifestPromised) {

@@ -1,0 +1,91 @@
+// What commands say where something is not as it should be.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/sandbox.h"
+
+namespace genflow {
+namespace {
+
+using nlohmann::json;
+
+TEST(Diagnostics, AParameterFileThatIsNotYamlIsShown) {
+  Sandbox box;
+  box.Write("p.yaml",
+            "params: { n: 1 }\nstages:\n  a: { uses: exec, with: { run: 'echo ${{ params.n }}' } }\n");
+  box.Write("m.yaml", "# values\nn: [1\n");
+  const auto broken = box.Genflow({"validate", "p.yaml", "-f", "m.yaml"});
+  EXPECT_EQ(broken.code, 2);
+  EXPECT_EQ(broken.err,
+            "error: -f m.yaml:2:7: not valid YAML: '[' is not closed by ']'\n"
+            "    2 | n: [1\n"
+            "      |      ^\n");
+  box.Write("m.yaml", "[1]\n");
+  EXPECT_EQ(box.Genflow({"validate", "p.yaml", "-f", "m.yaml"}).err,
+            "error: -f m.yaml:1:1: expected a mapping of parameters, got a list\n"
+            "    1 | [1]\n"
+            "      | ^\n");
+  EXPECT_EQ(box.Genflow({"validate", "p.yaml", "-f", "nope.yaml"}).err,
+            "error: -f nope.yaml: No such file or directory\n");
+}
+
+TEST(Diagnostics, AnOutputThatARunHasNotIsShownAtItsPlace) {
+  Sandbox box;
+  const std::string measure =
+      "name: p\nstages:\n  ev: { uses: exec, with: { run: 'echo 1 > \"$GENFLOW_OUT_REPORT\"' }, out: { "
+      "report: file } }\n";
+  box.Write("p.yaml", measure);
+  ASSERT_EQ(box.Genflow({"run", "-q", "p.yaml"}).code, 0);
+  box.Write(
+      "p.yaml",
+      measure + "  b: { uses: exec, in: { old: { run: latest-ok, output: ev.reprt } }, with: { run: x } }\n");
+  const auto run = box.Genflow({"run", "p.yaml"});
+  EXPECT_EQ(run.code, 2);
+  EXPECT_EQ(
+      box.Normal(run.err),
+      "p.yaml:4:57: error: in.old: run 'RUN' has no artifact 'ev.reprt'\n"
+      "    4 |   b: { uses: exec, in: { old: { run: latest-ok, output: ev.reprt } }, with: { run: x } }\n"
+      "      |                                                         ^~~~~~~~\n"
+      "  hint: did you mean 'ev.report'?\n\n1 error\n");
+}
+
+TEST(Diagnostics, AnErrorOfSeveralAttemptsIsToldOnce) {
+  Sandbox box;
+  box.Write("p.yaml",
+            "name: p\nstages:\n  a:\n    uses: exec\n    retries: { max: 2, backoff: 0s }\n"
+            "    with: { run: 'exit 3' }\n");
+  ASSERT_EQ(box.Genflow({"run", "-q", "p.yaml"}).code, 1);
+  const std::string shown = box.Genflow({"runs", "show"}).out;
+  EXPECT_NE(shown.find("\na, attempt 3: "), std::string::npos) << shown;
+  EXPECT_EQ(shown.find("\na, attempt 2: "), std::string::npos) << shown;
+  EXPECT_EQ(shown.find("\na: "), std::string::npos) << shown;
+}
+
+TEST(Diagnostics, PlanSaysThatAnIfCannotBeDecided) {
+  Sandbox box;
+  box.Write("p.yaml",
+            "name: p\nstages:\n  a: { uses: test.count, with: { steps: 1 } }\n"
+            "  b: { uses: exec, if: 'stages.a.metrics.lossy > 0', with: { run: echo } }\n");
+  (void)box.Genflow({"run", "-q", "p.yaml"});
+  const json plan = json::parse(box.Genflow({"plan", "p.yaml", "--json"}).out);
+  EXPECT_EQ(plan["stages"][1]["reasons"],
+            json({"will fail: its `if` cannot be decided: 'a' has no metric 'lossy'",
+                  "hint: did you mean 'loss'?"}));
+}
+
+TEST(Diagnostics, WithoutAPipelineNoCommandNamesAnother) {
+  Sandbox box;
+  for (const std::vector<std::string>& args :
+       {std::vector<std::string>{"plan"}, {"graph"}, {"validate"}, {"explain", "x"}}) {
+    const auto result = box.Genflow(args);
+    EXPECT_EQ(result.code, 2);
+    EXPECT_EQ(result.err,
+              "error: no pipeline was given, and there is no pipeline.yaml here\n"
+              "  hint: name one: path/to/pipeline.yaml\n")
+        << args.front();
+  }
+}
+
+}  // namespace
+}  // namespace genflow
