@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "store/ballast.h"
 #include "store/db.h"
 #include "store/key_locks.h"
 #include "store/locks.h"
@@ -46,6 +47,8 @@ struct StoreImpl {
   // Held shared by every process that has store.db open: SQLite deletes the write-ahead log by its name when
   // it closes, whatever file has that name by then. Held alone by whoever replaces store.db.
   std::filesystem::path UseLock() const { return Locks() / "use"; }
+
+  Ballast Spare() const { return Ballast(root / "ballast"); }
 
   // kInvalid when the store was opened read-only.
   Status NeedWritable() const;

@@ -166,6 +166,23 @@ Status AddLineage(StoreImpl& store, AttemptInfo& info) {
   return Ok();
 }
 
+Status DeleteRun(StoreImpl& store, const std::string& run) {
+  GF_TRY(auto transaction, Transaction::Begin(*store.db, true));
+  {
+    GF_TRY(auto query, store.db->Prepare("SELECT status, pid FROM runs WHERE id = ?"));
+    GF_TRY(const bool found, query.Bind(run).Step());
+    if (!found) return NoRun(run);
+    if (query.View(0) == "running") {
+      return MakeError(Code::kBusy,
+                       "run '" + run + "' is still running (process " + std::to_string(query.Int(1)) + ")",
+                       "stop it first");
+    }
+  }
+  GF_CHECK_OK(store.db->Do("DELETE FROM runs WHERE id = ?", run));
+  GF_CHECK_OK(transaction.Commit());
+  return RemoveTree(store.Logs() / SafeName(run));
+}
+
 }  // namespace
 
 Result<int64_t> InsertAttempt(StoreImpl& store, const AttemptStart& start, double now) {
@@ -349,20 +366,10 @@ Result<std::optional<AttemptInfo>> Store::PreviousAttempt(const std::string& pip
 
 Status Store::RemoveRun(const std::string& run) {
   GF_CHECK_OK(impl_->NeedWritable());
-  GF_TRY(auto transaction, Transaction::Begin(*impl_->db, true));
-  {
-    GF_TRY(auto query, impl_->db->Prepare("SELECT status, pid FROM runs WHERE id = ?"));
-    GF_TRY(const bool found, query.Bind(run).Step());
-    if (!found) return NoRun(run);
-    if (query.View(0) == "running") {
-      return MakeError(Code::kBusy,
-                       "run '" + run + "' is still running (process " + std::to_string(query.Int(1)) + ")",
-                       "stop it first");
-    }
-  }
-  GF_CHECK_OK(impl_->db->Do("DELETE FROM runs WHERE id = ?", run));
-  GF_CHECK_OK(transaction.Commit());
-  return RemoveTree(impl_->Logs() / SafeName(run));
+  const Status removed = DeleteRun(*impl_, run);
+  // Also what frees space needs some.
+  if (removed.ok() || removed.error().code != Code::kExhausted || !impl_->Spare().GiveAll()) return removed;
+  return DeleteRun(*impl_, run);
 }
 
 }  // namespace genflow

@@ -111,7 +111,7 @@ Status Initialize(StoreImpl& store) {
   return SyncPath(store.root.parent_path());
 }
 
-Result<SchemaState> OpenDatabase(StoreImpl& store, const StoreOptions& options) {
+Result<SchemaState> OpenDatabaseOnce(StoreImpl& store, const StoreOptions& options) {
   if (!store.frozen && !store.use) {
     GF_TRY(auto use, SharedLock::Wait(store.UseLock(), SharedLock::Mode::kShared));
     store.use.emplace(std::move(use));
@@ -124,6 +124,18 @@ Result<SchemaState> OpenDatabase(StoreImpl& store, const StoreOptions& options) 
   }
   GF_TRY(store.db, Db::Open(store.DbPath(), mode, options.busy_timeout_ms));
   return CheckSchema(*store.db, store.DbPath().string());
+}
+
+// Opens store.db and reads what it is. On a full disk the ballast makes room for the files that SQLite needs
+// beside it.
+Result<SchemaState> OpenDatabase(StoreImpl& store, const StoreOptions& options) {
+  while (true) {
+    auto state = OpenDatabaseOnce(store, options);
+    if (state.ok()) return state;
+    store.db.reset();
+    const bool full = state.error().code == Code::kExhausted && !store.frozen;
+    if (!full || !store.Spare().GiveSome()) return state;
+  }
 }
 
 // Runs of processes that are gone.
@@ -242,6 +254,7 @@ Result<Store> Store::Open(const fs::path& root, const StoreOptions& options) {
     const Status closed = CloseDeadRuns(*impl);
     if (!closed.ok() && closed.error().code != Code::kExhausted && closed.error().code != Code::kIo)
       return closed.error();
+    if (!impl->read_only) impl->Spare().Fill();
   }
   return Store(std::move(impl));
 }

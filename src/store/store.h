@@ -223,6 +223,7 @@ class Store {
 
  private:
   explicit Store(std::unique_ptr<StoreImpl> impl);
+  Result<GcReport> Collect(const GcOptions& options);
   std::optional<std::vector<Result<std::vector<PortArtifact>>>> CommitWithin(std::vector<Pending>* pending,
                                                                              std::optional<int> patience_ms);
   std::unique_ptr<StoreImpl> impl_;

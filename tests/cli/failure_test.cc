@@ -252,7 +252,8 @@ TEST(Failure, MoreMemoryThanItsLimit) {
   const auto run = box.Genflow({"run", "--keep-going"});
   EXPECT_EQ(run.code, 1);
   const std::regex said(
-      "error: leaky: was killed: its processes (held [0-9.]+ MiB of memory, more|asked for more memory) than its "
+      "error: leaky: was killed: its processes (held [0-9.]+ MiB of memory, more|asked for more memory) than "
+      "its "
       "limit of 100 MiB\n"
       "  hint: raise `memory` in its `resources:`, or have it hold less at a time\n");
   EXPECT_TRUE(std::regex_search(run.err, said)) << run.err;
@@ -300,6 +301,39 @@ TEST(Failure, AFullDiskFailsTheStageAndIsFreed) {
   EXPECT_NE(run.out.find("small  ran "), std::string::npos) << run.out;
   EXPECT_EQ(box.Genflow({"fsck", "--store", "small/.genflow"}).out, "clean: 1 object, 1 file, 6 B checked\n");
   EXPECT_EQ(box.Shell("head -c 400000 /dev/zero > small/room").code, 0) << "the space was freed";
+  EXPECT_EQ(::umount(disk.c_str()), 0);
+}
+
+TEST(Failure, AFullDiskCanBeLookedAtAndCleanedUp) {
+  Sandbox box;
+  const std::string disk = (box.dir() / "small").string();
+  ASSERT_TRUE(MakeDirectories(disk).ok());
+  if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=24m") != 0)
+    GTEST_SKIP() << "a small file system cannot be mounted here: " << std::strerror(errno);
+  box.Write("small/pipeline.yaml",
+            "name: full\nparams: { size: 1000000 }\nstages:\n  a:\n    uses: exec\n"
+            "    with: { run: 'echo made; head -c ${{ params.size }} /dev/zero > \"$GENFLOW_OUT_X\"' }\n"
+            "    out: { x: file }\n");
+  ASSERT_EQ(box.Genflow({"run", "small/pipeline.yaml"}).code, 0);
+  ASSERT_EQ(box.Genflow({"run", "small/pipeline.yaml", "-p", "size=2000000"}).code, 0);
+  EXPECT_NE(box.Shell("cat /dev/zero > small/filler").code, 0);
+  const std::vector<std::string> store = {"--store", "small/.genflow"};
+  const auto look = [&](std::vector<std::string> command) {
+    command.insert(command.end(), store.begin(), store.end());
+    const auto result = box.Genflow(command);
+    EXPECT_EQ(result.code, 0) << command[0] << ": " << result.err;
+    return result.out;
+  };
+  EXPECT_NE(look({"runs", "ls"}).find("full"), std::string::npos);
+  EXPECT_NE(look({"logs", "a"}).find("made"), std::string::npos);
+  EXPECT_EQ(look({"fsck"}), "clean: 2 objects, 2 files, 2.9 MiB checked\n");
+  const auto run = box.Genflow({"run", "small/pipeline.yaml", "-p", "size=3000000"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_NE(run.err.find("No space left on device"), std::string::npos) << run.err;
+  EXPECT_NE(look({"gc", "--keep-last", "1"}).find("freed 977 KiB; 1 object stays, 1.9 MiB"),
+            std::string::npos);
+  EXPECT_EQ(box.Genflow({"run", "small/pipeline.yaml", "-p", "size=500000"}).code, 0)
+      << "the space was freed";
   EXPECT_EQ(::umount(disk.c_str()), 0);
 }
 
