@@ -115,7 +115,8 @@ class Executor {
   virtual ~Executor() = default;
   virtual Status Start(const Job& job) = 0;
   virtual void Stop(int job, StopKind kind) = 0;
-  // Runs `work` off this thread; event::Worked{job} follows. What `work` uses must stay alive until then.
+  // Runs `work` off this thread, or on it where no more threads are to be had; event::Worked{job} follows.
+  // What `work` uses must stay alive until then.
   virtual void Background(int job, std::function<Status()> work) = 0;
   // The next event, at the latest at `deadline` (of the clock; infinity: none).
   virtual Event Wait(double deadline) = 0;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <system_error>
 
 #include "base/process_tree.h"
 
@@ -151,19 +152,26 @@ void ProcessExecutor::Background(int job, std::function<Status()> work) {
   auto& entry = work_[job];
   entry = std::make_unique<Work>();
   Work* at = entry.get();
-  at->thread = std::thread([this, at, job, work = std::move(work)] {
+  const auto body = [this, at, job, work = std::move(work)] {
     at->status = work();
     const int32_t message = job;
     while (::write(work_write_.get(), &message, sizeof message) < 0 && errno == EINTR) {
     }
-  });
+  };
+  std::thread thread;
+  try {
+    thread = std::thread(body);
+  } catch (const std::system_error&) {  // no more threads to be had
+    return body();
+  }
+  at->thread = std::move(thread);
 }
 
 void ProcessExecutor::CollectWork() {
   int32_t job = 0;
   while (::read(work_read_.get(), &job, sizeof job) == sizeof job) {
     const auto it = work_.find(job);
-    it->second->thread.join();
+    if (it->second->thread.joinable()) it->second->thread.join();
     pending_.push_back(event::Worked{job, std::move(it->second->status)});
     work_.erase(it);
   }

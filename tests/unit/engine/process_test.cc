@@ -8,18 +8,13 @@
 
 #include "base/subprocess.h"
 #include "engine/process_executor.h"
+#include "testing/no_threads.h"
+#include "testing/processes.h"
 
 namespace genflow {
 namespace {
 
 namespace fs = std::filesystem;
-
-ProcessOptions Bash(const std::string& text) {
-  ProcessOptions options;
-  options.argv = {"bash", "-c", text};
-  options.env = {"PATH=/usr/bin:/bin"};
-  return options;
-}
 
 // Runs to the end; what it wrote to its descriptor `number` comes back.
 std::string Output(ProcessOptions options, int number = 1) {
@@ -35,22 +30,6 @@ std::string Output(ProcessOptions options, int number = 1) {
     text.append(buffer, static_cast<size_t>(n));
   process->Wait();
   return text;
-}
-
-bool Alive(pid_t pid) {
-  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("State:")) return line.find('Z') == std::string::npos;
-  }
-  return false;
-}
-
-bool DiesWithin(pid_t pid, double seconds) {
-  for (double waited = 0; waited < seconds; waited += 0.01) {
-    if (!Alive(pid)) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
 }
 
 TEST(Process, ExitCodeSignalAndUsage) {
@@ -211,6 +190,19 @@ TEST_F(ExecutorTest, BackgroundWorkAndSignalsWakeTheLoop) {
   event = executor_->Wait(clock_.Now() + 20);
   ASSERT_TRUE(std::holds_alternative<event::Signal>(event));
   EXPECT_EQ(std::get<event::Signal>(event).number, SIGTERM);
+}
+
+TEST_F(ExecutorTest, BackgroundWorkIsDoneWithoutAThreadWhereThereIsNone) {
+  const NoThreads no_threads;
+  bool done = false;
+  executor_->Background(4, [&done] {
+    done = true;
+    return MakeError(Code::kIo, "so it went");
+  });
+  const Event event = executor_->Wait(clock_.Now() + 20);
+  ASSERT_TRUE(std::holds_alternative<event::Worked>(event));
+  EXPECT_TRUE(done);
+  EXPECT_EQ(std::get<event::Worked>(event).status.error().message, "so it went");
 }
 
 TEST_F(ExecutorTest, DeadlineWithoutEvents) {
