@@ -89,9 +89,11 @@ ProcessExecutor::~ProcessExecutor() {
   ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
 }
 
+std::string ProcessExecutor::Marked() const { return std::string(kMarkName) + "=" + mark_; }
+
 Status ProcessExecutor::Start(const Job& job) {
   if (!guardian_) {
-    GF_TRY(auto guardian, Guardian::Start(std::string(kMarkName) + "=" + mark_));
+    GF_TRY(auto guardian, Guardian::Start(Marked()));
     guardian_.emplace(std::move(guardian));
   }
   ProcessOptions options;
@@ -187,8 +189,8 @@ void ProcessExecutor::Break(int job, Running& running, std::string what) {
 std::optional<MemoryGroup> ProcessExecutor::GroupFor(const Job& job) {
   if (!looked_for_groups_) {
     looked_for_groups_ = true;
-    const std::string mark = std::string(kMarkName) + "=" + mark_;
-    auto groups = MemoryGroups::Open([&](pid_t pid) { return pid == guardian_->pid() || IsMarked(pid, mark); });
+    auto groups =
+        MemoryGroups::Open([&](pid_t pid) { return pid == guardian_->pid() || IsMarked(pid, Marked()); });
     if (groups) groups_.emplace(std::move(*groups));
   }
   if (!groups_) return std::nullopt;

@@ -53,6 +53,7 @@ class ProcessExecutor : public Executor {
 
   ProcessExecutor(Clock& clock, std::filesystem::path worker_binary);
   static bool ClosedEarly(const Running& r) { return r.has_reports && !r.reports.valid() && !r.broken; }
+  std::string Marked() const;  // "GENFLOW_ENGINE=..."
   void ReadReports(int job, Running& running);
   void ReadOutput(int job, Running& running);
   void Break(int job, Running& running, std::string what);
