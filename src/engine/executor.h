@@ -114,6 +114,7 @@ class Executor {
  public:
   virtual ~Executor() = default;
   virtual Status Start(const Job& job) = 0;
+  // After kAsk, Exited comes when the whole group has ended, or after kKill.
   virtual void Stop(int job, StopKind kind) = 0;
   // Runs `work` off this thread, or on it where no more threads are to be had; event::Worked{job} follows.
   // What `work` uses must stay alive until then.

@@ -25,6 +25,8 @@ constexpr double kCloseGrace = 2.0;
 constexpr double kReapInterval = 0.1;
 // The memory of jobs that have a limit is added up this often.
 constexpr double kMemoryInterval = 0.25;
+// A group that has lost its leader, and has time to stop, is looked at this often.
+constexpr double kGroupInterval = 0.05;
 constexpr char kMarkName[] = "GENFLOW_ENGINE";
 // Reads of 64 KiB after the end of a process; a pipe holds no more than a few.
 constexpr int kLastReads = 64;
@@ -147,7 +149,17 @@ Status ProcessExecutor::Start(const Job& job) {
 
 void ProcessExecutor::Stop(int job, StopKind kind) {
   const auto it = running_.find(job);
-  if (it != running_.end()) it->second.process.SignalGroup(kind == StopKind::kKill ? SIGKILL : SIGTERM);
+  if (it == running_.end()) return;
+  Running& running = it->second;
+  if (kind == StopKind::kKill) return Kill(running);
+  running.asked = true;
+  running.process.SignalGroup(SIGTERM);
+  running.process.SignalGroup(SIGCONT);  // what is stopped would not notice
+}
+
+void ProcessExecutor::Kill(Running& running) {
+  running.asked = false;
+  running.process.SignalGroup(SIGKILL);
 }
 
 void ProcessExecutor::Background(int job, std::function<Status()> work) {
@@ -182,7 +194,7 @@ void ProcessExecutor::CollectWork() {
 void ProcessExecutor::Break(int job, Running& running, std::string what) {
   if (running.broken) return;
   running.broken = true;
-  running.process.SignalGroup(SIGKILL);
+  Kill(running);
   pending_.push_back(event::Broken{job, std::move(what)});
 }
 
@@ -205,7 +217,7 @@ void ProcessExecutor::WatchMemory(int job, Running& running) {
   const uint64_t bytes = MemoryOfTree(running.process.pid());
   if (bytes <= running.memory_limit) return;
   running.memory_limit = 0;
-  running.process.SignalGroup(SIGKILL);
+  Kill(running);
   pending_.push_back(event::OverMemory{job, bytes});
 }
 
@@ -238,7 +250,16 @@ void ProcessExecutor::ReadOutput(int job, Running& running) {
     pending_.push_back(event::Log{job, "output", std::move(*rest)});
 }
 
+bool ProcessExecutor::GroupGoesOn(Running& running) {
+  if (!running.asked || !running.process.HasEnded()) return false;
+  running.leader_ended = true;
+  if (clock_.Now() < running.group_at) return true;
+  running.group_at = clock_.Now() + kGroupInterval;
+  return GroupIsAlive(running.process.pid());
+}
+
 bool ProcessExecutor::ReapIfEnded(int job, Running& running) {
+  if (GroupGoesOn(running)) return false;
   const auto status = running.process.TryWait();
   if (!status) return false;
   guardian_->Remove(running.process.pid());
@@ -272,7 +293,10 @@ Event ProcessExecutor::Wait(double deadline) {
     for (const auto& [job, running] : running_) {
       watch(running.reports.get());
       watch(running.output.get());
-      watch(running.process.pidfd());
+      if (running.leader_ended)
+        until = std::min(until, running.group_at);
+      else
+        watch(running.process.pidfd());
       if (running.process.pidfd() < 0) until = std::min(until, clock_.Now() + kReapInterval);
       if (running.memory_limit > 0) until = std::min(until, running.memory_at);
       if (ClosedEarly(running)) until = std::min(until, running.reports_ended + kCloseGrace);

@@ -44,6 +44,9 @@ class ProcessExecutor : public Executor {
     bool has_reports = false;
     bool broken = false;
     double reports_ended = 0;  // when the report pipe was closed although the worker goes on
+    bool asked = false;        // to stop, and not killed: its group has the time that it needs
+    bool leader_ended = false;
+    double group_at = 0;  // when is looked next whether the rest of the group has ended
   };
   struct Work {
     std::thread thread;
@@ -52,14 +55,19 @@ class ProcessExecutor : public Executor {
   };
 
   ProcessExecutor(Clock& clock, std::filesystem::path worker_binary);
-  static bool ClosedEarly(const Running& r) { return r.has_reports && !r.reports.valid() && !r.broken; }
+  static bool ClosedEarly(const Running& r) {
+    return r.has_reports && !r.reports.valid() && !r.broken && !r.leader_ended;
+  }
   std::string Marked() const;  // "GENFLOW_ENGINE=..."
+  static void Kill(Running& running);
   void ReadReports(int job, Running& running);
   void ReadOutput(int job, Running& running);
   void Break(int job, Running& running, std::string what);
   // Where the system lets us limit memory; nothing where it has to be watched.
   std::optional<MemoryGroup> GroupFor(const Job& job);
   void WatchMemory(int job, Running& running);
+  // Whether it has been asked to stop, and its leader has but others of its group have not.
+  bool GroupGoesOn(Running& running);
   bool ReapIfEnded(int job, Running& running);
   void CollectWork();
 
