@@ -99,6 +99,11 @@ struct Exited {
   ExitStatus status;
   std::optional<int> outcome;
 };
+// The processes of all jobs, and this one, were stopped and go on: the user has pressed Ctrl-Z, and has come
+// back.
+struct Away {
+  double seconds = 0;  // how long; the clock went on meanwhile
+};
 // Background work is done.
 struct Worked {
   int job = 0;
@@ -108,7 +113,7 @@ struct Worked {
 
 using Event =
     std::variant<event::Deadline, event::Signal, event::Progress, event::Metric, event::Log, event::Summary,
-                 event::Fail, event::Broken, event::OverMemory, event::Exited, event::Worked>;
+                 event::Fail, event::Broken, event::OverMemory, event::Exited, event::Away, event::Worked>;
 
 class Executor {
  public:

@@ -31,10 +31,14 @@ constexpr char kMarkName[] = "GENFLOW_ENGINE";
 // Reads of 64 KiB after the end of a process; a pipe holds no more than a few.
 constexpr int kLastReads = 64;
 
-sigset_t OurSignals() {
+sigset_t SignalsToTake() {
   sigset_t set;
   ::sigemptyset(&set);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) ::sigaddset(&set, signal);
+  ::sigaddset(&set, SIGCHLD);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGTSTP}) {
+    struct sigaction now {};
+    if (::sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) ::sigaddset(&set, signal);
+  }
   return set;
 }
 
@@ -65,8 +69,7 @@ Result<std::pair<Fd, Fd>> MakeReadPipe() {
 Result<std::unique_ptr<ProcessExecutor>> ProcessExecutor::Create(Clock& clock,
                                                                  std::filesystem::path worker_binary) {
   std::unique_ptr<ProcessExecutor> executor(new ProcessExecutor(clock, std::move(worker_binary)));
-  const sigset_t set = OurSignals();
-  executor->signals_ = Fd(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+  executor->signals_ = Fd(::signalfd(-1, &executor->taken_, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!executor->signals_.valid()) return ErrnoError("signalfd", errno);
   GF_TRY(auto pipe, MakeReadPipe());
   executor->work_read_ = std::move(pipe.first);
@@ -77,18 +80,21 @@ Result<std::unique_ptr<ProcessExecutor>> ProcessExecutor::Create(Clock& clock,
 ProcessExecutor::ProcessExecutor(Clock& clock, std::filesystem::path worker_binary)
     : clock_(clock),
       mark_(std::to_string(::getpid()) + "-" + std::to_string(clock.WallNow())),
-      worker_binary_(std::move(worker_binary)) {
-  const sigset_t set = OurSignals();
-  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+      worker_binary_(std::move(worker_binary)),
+      taken_(SignalsToTake()) {
+  ::sigprocmask(SIG_BLOCK, &taken_, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGCHLD, SIG_DFL);  // ignored, children would leave no exit status
   BecomeSubreaper();
 }
 
 ProcessExecutor::~ProcessExecutor() {
   running_.clear();  // kills what still runs
-  for (auto& [job, work] : work_) work->thread.join();
-  const sigset_t set = OurSignals();
-  ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
+  if (guardian_) ReapOrphans({guardian_->pid()}, Marked());
+  for (auto& [job, work] : work_) {
+    if (work->thread.joinable()) work->thread.join();
+  }
+  ::sigprocmask(SIG_UNBLOCK, &taken_, nullptr);
 }
 
 std::string ProcessExecutor::Marked() const { return std::string(kMarkName) + "=" + mark_; }
@@ -283,6 +289,33 @@ bool ProcessExecutor::ReapIfEnded(int job, Running& running) {
   return true;
 }
 
+void ProcessExecutor::ReadSignals() {
+  struct signalfd_siginfo info {};
+  while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+    const auto signal = static_cast<int>(info.ssi_signo);
+    if (signal == SIGTSTP) Suspend();
+    if (signal != SIGTSTP && signal != SIGCHLD) pending_.push_back(event::Signal{signal});
+  }
+}
+
+void ProcessExecutor::Suspend() {
+  for (const auto& [job, running] : running_) running.process.SignalGroup(SIGSTOP);
+  const double since = clock_.Now();
+  sigset_t stop;
+  ::sigemptyset(&stop);
+  ::sigaddset(&stop, SIGTSTP);
+  ::raise(SIGTSTP);
+  // Stops here until SIGCONT. Where no shell could send one (an orphaned group), the kernel does not stop it.
+  ::sigprocmask(SIG_UNBLOCK, &stop, nullptr);
+  ::sigprocmask(SIG_BLOCK, &stop, nullptr);
+  const double away = clock_.Now() - since;
+  for (auto& [job, running] : running_) {
+    running.process.SignalGroup(SIGCONT);
+    running.reports_ended += away;
+  }
+  pending_.push_front(event::Away{away});  // before anything that makes the engine look at its timers
+}
+
 Event ProcessExecutor::Wait(double deadline) {
   while (pending_.empty()) {
     double until = deadline;
@@ -311,12 +344,7 @@ Event ProcessExecutor::Wait(double deadline) {
                                     [fd](const auto& e) { return e.fd == fd && e.revents != 0; });
     };
 
-    if (is_ready(signals_.get())) {
-      struct signalfd_siginfo info {};
-      while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo != SIGCHLD) pending_.push_back(event::Signal{static_cast<int>(info.ssi_signo)});
-      }
-    }
+    if (is_ready(signals_.get())) ReadSignals();
     if (is_ready(work_read_.get())) CollectWork();
     for (auto it = running_.begin(); it != running_.end();) {
       auto& [job, running] = *it;
