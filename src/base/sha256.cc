@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <condition_variable>
 #include <mutex>
+#include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -66,6 +68,7 @@ ssize_t ReadBlock(int fd, char* to, size_t size) {
 // Two blocks that a reader fills ahead of the one who hashes.
 class ReadAhead {
  public:
+  // Throws std::system_error, before anything is read, where no more threads are to be had.
   ReadAhead(int fd, size_t block) : fd_(fd), block_(block), reader_([this] { Read(); }) {}
   ~ReadAhead() {
     {
@@ -130,10 +133,16 @@ class ReadAhead {
 bool Sha256::UpdateFrom(int fd, uint64_t expected, const std::function<void(uint64_t)>& progress) {
   constexpr size_t kBlock = 1 << 20;
   constexpr uint64_t kReadAheadFrom = 64 << 20;
+  std::optional<ReadAhead> blocks;
   if (expected >= kReadAheadFrom) {
-    ReadAhead blocks(fd, kBlock);
+    try {
+      blocks.emplace(fd, kBlock);
+    } catch (const std::system_error&) {  // read and hashed in turns, then
+    }
+  }
+  if (blocks) {
     while (true) {
-      const auto [data, size] = blocks.Next();
+      const auto [data, size] = blocks->Next();
       if (size <= 0) return size == 0;
       Update(data, static_cast<size_t>(size));
       if (progress) progress(static_cast<uint64_t>(size));

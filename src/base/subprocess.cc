@@ -13,9 +13,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 
 #include "base/process_tree.h"
 
@@ -107,6 +109,18 @@ void DefaultSignals() {
 #pragma GCC diagnostic pop
   if (pid == 0) RunChild(file, argv, env, cwd, fds, highest, cgroup, parent, failed);
   return pid;
+}
+
+std::vector<pid_t> ChildrenBut(const std::vector<pid_t>& ours) {
+  std::vector<pid_t> out;
+  std::FILE* list = std::fopen("/proc/thread-self/children", "re");
+  if (list == nullptr) return out;
+  int pid = 0;
+  while (std::fscanf(list, "%d", &pid) == 1) {
+    if (std::find(ours.begin(), ours.end(), pid) == ours.end()) out.push_back(pid);
+  }
+  std::fclose(list);
+  return out;
 }
 
 std::string FindInPath(const std::string& name) {
@@ -215,6 +229,14 @@ void Process::SignalGroup(int signal) const {
   if (pid_ > 0) ::kill(-pid_, signal);
 }
 
+bool Process::HasEnded() const {
+  if (status_) return true;
+  siginfo_t info{};
+  // An error says that there is no such child any more.
+  return ::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT | WNOHANG) != 0 ||
+         info.si_pid != 0;
+}
+
 std::optional<ExitStatus> Process::Reap(int flags) {
   if (status_) return status_;
   // Looked at first and reaped last: until then the group's number cannot be used by anyone else.
@@ -313,18 +335,30 @@ void Guardian::Send(char action, pid_t group) const {
 void BecomeSubreaper() { ::prctl(PR_SET_CHILD_SUBREAPER, 1); }
 
 void ReapOrphans(const std::vector<pid_t>& ours, const std::string& kill_with) {
-  std::FILE* list = std::fopen("/proc/thread-self/children", "re");
-  if (list == nullptr) return;
-  std::vector<pid_t> adopted;
-  int pid = 0;
-  while (std::fscanf(list, "%d", &pid) == 1) {
-    if (std::find(ours.begin(), ours.end(), pid) == ours.end()) adopted.push_back(pid);
-  }
-  std::fclose(list);
-  for (const pid_t orphan : adopted) {
-    if (!kill_with.empty() && IsMarked(orphan, kill_with)) ::kill(orphan, SIGKILL);
-    int raw;
-    ::waitpid(orphan, &raw, WNOHANG);
+  using std::chrono::steady_clock;
+  constexpr useconds_t kPause = 500;
+  const auto until = steady_clock::now() + kKillPatience;
+  std::set<pid_t> killed;
+  while (true) {
+    bool left = false, reaped = false;
+    for (const pid_t pid : ChildrenBut(ours)) {
+      const Mark mark = killed.count(pid) != 0 ? Mark::kEnding : MarkOf(pid, kill_with);
+      if (mark == Mark::kPresent && !IsGuardian(pid)) {
+        ::kill(pid, SIGKILL);
+        killed.insert(pid);
+      }
+      int raw;
+      // What a child leaves behind is adopted before it can be reaped.
+      const pid_t got = ::waitpid(pid, &raw, WNOHANG);
+      if (got == pid) {
+        killed.erase(pid);
+        reaped = true;
+      } else if (got == 0) {
+        left |= mark != Mark::kAbsent;
+      }
+    }
+    if ((!left && !reaped) || steady_clock::now() > until) return;
+    if (!reaped) ::usleep(kPause);
   }
 }
 

@@ -53,6 +53,8 @@ class Process {
   int pidfd() const { return pidfd_.get(); }
   // Sends to the whole group; one that is gone already is no error.
   void SignalGroup(int signal) const;
+  // Whether the child has ended. It is not reaped: until it is, nothing else gets its group's number.
+  bool HasEnded() const;
   // Reaps the child if it has ended, without waiting, and kills what is left of its group.
   std::optional<ExitStatus> TryWait();
   ExitStatus Wait();
@@ -106,7 +108,9 @@ class Guardian {
 // Makes this process adopt orphaned grandchildren, so that they can be reaped.
 void BecomeSubreaper();
 // Reaps children of this thread that have ended, except those in `ours`. First kills those of them that
-// have `kill_with` ("NAME=value") in their environment, if it is not empty.
+// have `kill_with` ("NAME=value") in their environment, then the descendants of these that are adopted by
+// that and have it, too, until there are none, or for kKillPatience (base/process_tree.h). A guardian is not
+// killed but waited for: it ends by itself, once it has killed what it guards.
 void ReapOrphans(const std::vector<pid_t>& ours, const std::string& kill_with);
 
 }  // namespace genflow

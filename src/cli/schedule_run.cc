@@ -35,7 +35,11 @@ void PassSignalsOn(pid_t pid) {
   struct sigaction action {};
   action.sa_handler = PassOn;
   action.sa_flags = SA_RESTART;
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    struct sigaction before {};
+    ::sigaction(signal, &action, &before);
+    if (before.sa_handler == SIG_IGN) ::sigaction(signal, &before, nullptr);  // nohup, a script's `&`
+  }
 }
 
 double WallNow() {

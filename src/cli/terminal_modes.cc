@@ -73,7 +73,10 @@ TerminalModes::TerminalModes(int fd) : fd_(fd) {
   ::sigaction(SIGTSTP, &action, &before_stop);
   if (before_stop.sa_handler == SIG_IGN) ::sigaction(SIGTSTP, &before_stop, nullptr);  // a shell without jobs
   action.sa_handler = OnFatal;
-  for (size_t i = 0; i < std::size(kFatal); ++i) ::sigaction(kFatal[i], &action, &before_fatal[i]);
+  for (size_t i = 0; i < std::size(kFatal); ++i) {
+    ::sigaction(kFatal[i], &action, &before_fatal[i]);
+    if (before_fatal[i].sa_handler == SIG_IGN) ::sigaction(kFatal[i], &before_fatal[i], nullptr);
+  }
   Foreground();
 }
 

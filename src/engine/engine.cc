@@ -470,6 +470,16 @@ class Runner {
     return Ok();
   }
 
+  Status Handle(const event::Away& e) {
+    for (const size_t node : timed_) {
+      Attempt* a = nodes_[node].attempt.get();
+      if (a == nullptr) continue;
+      a->timeout_at += e.seconds;
+      a->kill_at += e.seconds;
+    }
+    return Ok();
+  }
+
   Status Handle(const event::Exited& e) {
     const auto node = static_cast<size_t>(e.job);
     Attempt& a = Of(e.job);

@@ -99,6 +99,11 @@ struct Exited {
   ExitStatus status;
   std::optional<int> outcome;
 };
+// The processes of all jobs, and this one, were stopped and go on: the user has pressed Ctrl-Z, and has come
+// back.
+struct Away {
+  double seconds = 0;  // how long; the clock went on meanwhile
+};
 // Background work is done.
 struct Worked {
   int job = 0;
@@ -108,14 +113,16 @@ struct Worked {
 
 using Event =
     std::variant<event::Deadline, event::Signal, event::Progress, event::Metric, event::Log, event::Summary,
-                 event::Fail, event::Broken, event::OverMemory, event::Exited, event::Worked>;
+                 event::Fail, event::Broken, event::OverMemory, event::Exited, event::Away, event::Worked>;
 
 class Executor {
  public:
   virtual ~Executor() = default;
   virtual Status Start(const Job& job) = 0;
+  // After kAsk, Exited comes when the whole group has ended, or after kKill.
   virtual void Stop(int job, StopKind kind) = 0;
-  // Runs `work` off this thread; event::Worked{job} follows. What `work` uses must stay alive until then.
+  // Runs `work` off this thread, or on it where no more threads are to be had; event::Worked{job} follows.
+  // What `work` uses must stay alive until then.
   virtual void Background(int job, std::function<Status()> work) = 0;
   // Waits until no background work is running; its events are lost.
   virtual void Join() = 0;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <system_error>
 
 #include "base/process_tree.h"
 
@@ -24,14 +25,20 @@ constexpr double kCloseGrace = 2.0;
 constexpr double kReapInterval = 0.1;
 // The memory of jobs that have a limit is added up this often.
 constexpr double kMemoryInterval = 0.25;
+// A group that has lost its leader, and has time to stop, is looked at this often.
+constexpr double kGroupInterval = 0.05;
 constexpr char kMarkName[] = "GENFLOW_ENGINE";
 // Reads of 64 KiB after the end of a process; a pipe holds no more than a few.
 constexpr int kLastReads = 64;
 
-sigset_t OurSignals() {
+sigset_t SignalsToTake() {
   sigset_t set;
   ::sigemptyset(&set);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) ::sigaddset(&set, signal);
+  ::sigaddset(&set, SIGCHLD);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGTSTP}) {
+    struct sigaction now {};
+    if (::sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) ::sigaddset(&set, signal);
+  }
   return set;
 }
 
@@ -62,8 +69,7 @@ Result<std::pair<Fd, Fd>> MakeReadPipe() {
 Result<std::unique_ptr<ProcessExecutor>> ProcessExecutor::Create(Clock& clock,
                                                                  std::filesystem::path worker_binary) {
   std::unique_ptr<ProcessExecutor> executor(new ProcessExecutor(clock, std::move(worker_binary)));
-  const sigset_t set = OurSignals();
-  executor->signals_ = Fd(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+  executor->signals_ = Fd(::signalfd(-1, &executor->taken_, SFD_NONBLOCK | SFD_CLOEXEC));
   if (!executor->signals_.valid()) return ErrnoError("signalfd", errno);
   GF_TRY(auto pipe, MakeReadPipe());
   executor->work_read_ = std::move(pipe.first);
@@ -74,27 +80,30 @@ Result<std::unique_ptr<ProcessExecutor>> ProcessExecutor::Create(Clock& clock,
 ProcessExecutor::ProcessExecutor(Clock& clock, std::filesystem::path worker_binary)
     : clock_(clock),
       mark_(std::to_string(::getpid()) + "-" + std::to_string(clock.WallNow())),
-      worker_binary_(std::move(worker_binary)) {
-  const sigset_t set = OurSignals();
-  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+      worker_binary_(std::move(worker_binary)),
+      taken_(SignalsToTake()) {
+  ::sigprocmask(SIG_BLOCK, &taken_, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGCHLD, SIG_DFL);  // ignored, children would leave no exit status
   BecomeSubreaper();
 }
 
 ProcessExecutor::~ProcessExecutor() {
   running_.clear();  // kills what still runs
+  if (guardian_) ReapOrphans({guardian_->pid()}, Marked());
   Join();
   // What came after the end of the run is no reason to die before its end is told.
   struct signalfd_siginfo late {};
   while (::read(signals_.get(), &late, sizeof late) == sizeof late) {
   }
-  const sigset_t set = OurSignals();
-  ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
+  ::sigprocmask(SIG_UNBLOCK, &taken_, nullptr);
 }
+
+std::string ProcessExecutor::Marked() const { return std::string(kMarkName) + "=" + mark_; }
 
 Status ProcessExecutor::Start(const Job& job) {
   if (!guardian_) {
-    GF_TRY(auto guardian, Guardian::Start(std::string(kMarkName) + "=" + mark_));
+    GF_TRY(auto guardian, Guardian::Start(Marked()));
     guardian_.emplace(std::move(guardian));
   }
   ProcessOptions options;
@@ -148,23 +157,42 @@ Status ProcessExecutor::Start(const Job& job) {
 
 void ProcessExecutor::Stop(int job, StopKind kind) {
   const auto it = running_.find(job);
-  if (it != running_.end()) it->second.process.SignalGroup(kind == StopKind::kKill ? SIGKILL : SIGTERM);
+  if (it == running_.end()) return;
+  Running& running = it->second;
+  if (kind == StopKind::kKill) return Kill(running);
+  running.asked = true;
+  running.process.SignalGroup(SIGTERM);
+  running.process.SignalGroup(SIGCONT);  // what is stopped would not notice
+}
+
+void ProcessExecutor::Kill(Running& running) {
+  running.asked = false;
+  running.process.SignalGroup(SIGKILL);
 }
 
 void ProcessExecutor::Background(int job, std::function<Status()> work) {
   auto& entry = work_[job];
   entry = std::make_unique<Work>();
   Work* at = entry.get();
-  at->thread = std::thread([this, at, job, work = std::move(work)] {
+  const auto body = [this, at, job, work = std::move(work)] {
     at->status = work();
     const int32_t message = job;
     while (::write(work_write_.get(), &message, sizeof message) < 0 && errno == EINTR) {
     }
-  });
+  };
+  std::thread thread;
+  try {
+    thread = std::thread(body);
+  } catch (const std::system_error&) {  // no more threads to be had
+    return body();
+  }
+  at->thread = std::move(thread);
 }
 
 void ProcessExecutor::Join() {
-  for (auto& [job, work] : work_) work->thread.join();
+  for (auto& [job, work] : work_) {
+    if (work->thread.joinable()) work->thread.join();
+  }
   work_.clear();
 }
 
@@ -173,7 +201,7 @@ void ProcessExecutor::CollectWork() {
   while (::read(work_read_.get(), &job, sizeof job) == sizeof job) {
     const auto it = work_.find(job);
     if (it == work_.end()) continue;
-    it->second->thread.join();
+    if (it->second->thread.joinable()) it->second->thread.join();
     pending_.push_back(event::Worked{job, std::move(it->second->status)});
     work_.erase(it);
   }
@@ -182,16 +210,15 @@ void ProcessExecutor::CollectWork() {
 void ProcessExecutor::Break(int job, Running& running, std::string what) {
   if (running.broken) return;
   running.broken = true;
-  running.process.SignalGroup(SIGKILL);
+  Kill(running);
   pending_.push_back(event::Broken{job, std::move(what)});
 }
 
 std::optional<MemoryGroup> ProcessExecutor::GroupFor(const Job& job) {
   if (!looked_for_groups_) {
     looked_for_groups_ = true;
-    const std::string mark = std::string(kMarkName) + "=" + mark_;
     auto groups =
-        MemoryGroups::Open([&](pid_t pid) { return pid == guardian_->pid() || IsMarked(pid, mark); });
+        MemoryGroups::Open([&](pid_t pid) { return pid == guardian_->pid() || IsMarked(pid, Marked()); });
     if (groups) groups_.emplace(std::move(*groups));
   }
   if (!groups_) return std::nullopt;
@@ -206,7 +233,7 @@ void ProcessExecutor::WatchMemory(int job, Running& running) {
   const uint64_t bytes = MemoryOfTree(running.process.pid());
   if (bytes <= running.memory_limit) return;
   running.memory_limit = 0;
-  running.process.SignalGroup(SIGKILL);
+  Kill(running);
   pending_.push_back(event::OverMemory{job, bytes});
 }
 
@@ -239,7 +266,16 @@ void ProcessExecutor::ReadOutput(int job, Running& running) {
     pending_.push_back(event::Log{job, "output", std::move(*rest)});
 }
 
+bool ProcessExecutor::GroupGoesOn(Running& running) {
+  if (!running.asked || !running.process.HasEnded()) return false;
+  running.leader_ended = true;
+  if (clock_.Now() < running.group_at) return true;
+  running.group_at = clock_.Now() + kGroupInterval;
+  return GroupIsAlive(running.process.pid());
+}
+
 bool ProcessExecutor::ReapIfEnded(int job, Running& running) {
+  if (GroupGoesOn(running)) return false;
   const auto status = running.process.TryWait();
   if (!status) return false;
   guardian_->Remove(running.process.pid());
@@ -263,6 +299,33 @@ bool ProcessExecutor::ReapIfEnded(int job, Running& running) {
   return true;
 }
 
+void ProcessExecutor::ReadSignals() {
+  struct signalfd_siginfo info {};
+  while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+    const auto signal = static_cast<int>(info.ssi_signo);
+    if (signal == SIGTSTP) Suspend();
+    if (signal != SIGTSTP && signal != SIGCHLD) pending_.push_back(event::Signal{signal});
+  }
+}
+
+void ProcessExecutor::Suspend() {
+  for (const auto& [job, running] : running_) running.process.SignalGroup(SIGSTOP);
+  const double since = clock_.Now();
+  sigset_t stop;
+  ::sigemptyset(&stop);
+  ::sigaddset(&stop, SIGTSTP);
+  ::raise(SIGTSTP);
+  // Stops here until SIGCONT. Where no shell could send one (an orphaned group), the kernel does not stop it.
+  ::sigprocmask(SIG_UNBLOCK, &stop, nullptr);
+  ::sigprocmask(SIG_BLOCK, &stop, nullptr);
+  const double away = clock_.Now() - since;
+  for (auto& [job, running] : running_) {
+    running.process.SignalGroup(SIGCONT);
+    running.reports_ended += away;
+  }
+  pending_.push_front(event::Away{away});  // before anything that makes the engine look at its timers
+}
+
 Event ProcessExecutor::Wait(double deadline) {
   while (pending_.empty()) {
     double until = deadline;
@@ -273,7 +336,10 @@ Event ProcessExecutor::Wait(double deadline) {
     for (const auto& [job, running] : running_) {
       watch(running.reports.get());
       watch(running.output.get());
-      watch(running.process.pidfd());
+      if (running.leader_ended)
+        until = std::min(until, running.group_at);
+      else
+        watch(running.process.pidfd());
       if (running.process.pidfd() < 0) until = std::min(until, clock_.Now() + kReapInterval);
       if (running.memory_limit > 0) until = std::min(until, running.memory_at);
       if (ClosedEarly(running)) until = std::min(until, running.reports_ended + kCloseGrace);
@@ -288,12 +354,7 @@ Event ProcessExecutor::Wait(double deadline) {
                                     [fd](const auto& e) { return e.fd == fd && e.revents != 0; });
     };
 
-    if (is_ready(signals_.get())) {
-      struct signalfd_siginfo info {};
-      while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo != SIGCHLD) pending_.push_back(event::Signal{static_cast<int>(info.ssi_signo)});
-      }
-    }
+    if (is_ready(signals_.get())) ReadSignals();
     if (is_ready(work_read_.get())) CollectWork();
     for (auto it = running_.begin(); it != running_.end();) {
       auto& [job, running] = *it;

@@ -1,6 +1,8 @@
 // Attempts as processes: `genflow worker` for stages of plugins, bash for exec stages.
 #pragma once
 
+#include <signal.h>
+
 #include <deque>
 #include <map>
 #include <memory>
@@ -13,8 +15,10 @@
 
 namespace genflow {
 
-// One a process. While it exists SIGINT, SIGTERM and SIGHUP arrive as event::Signal, SIGPIPE is ignored and
-// orphaned grandchildren are adopted. Used by the main thread.
+// One a process. While it exists SIGINT, SIGTERM and SIGHUP arrive as event::Signal, SIGTSTP (Ctrl-Z) stops
+// the processes of all jobs and then, as its handler does, this one; those of these signals that are ignored
+// when it is made (nohup, a script's `&`) stay ignored. SIGPIPE is ignored and orphaned grandchildren are
+// adopted. Used by the main thread.
 class ProcessExecutor : public Executor {
  public:
   // `worker_binary` understands `worker`; it is the running binary outside of tests.
@@ -45,6 +49,9 @@ class ProcessExecutor : public Executor {
     bool has_reports = false;
     bool broken = false;
     double reports_ended = 0;  // when the report pipe was closed although the worker goes on
+    bool asked = false;        // to stop, and not killed: its group has the time that it needs
+    bool leader_ended = false;
+    double group_at = 0;  // when is looked next whether the rest of the group has ended
   };
   struct Work {
     std::thread thread;
@@ -52,19 +59,28 @@ class ProcessExecutor : public Executor {
   };
 
   ProcessExecutor(Clock& clock, std::filesystem::path worker_binary);
-  static bool ClosedEarly(const Running& r) { return r.has_reports && !r.reports.valid() && !r.broken; }
+  static bool ClosedEarly(const Running& r) {
+    return r.has_reports && !r.reports.valid() && !r.broken && !r.leader_ended;
+  }
+  std::string Marked() const;  // "GENFLOW_ENGINE=..."
+  static void Kill(Running& running);
   void ReadReports(int job, Running& running);
   void ReadOutput(int job, Running& running);
   void Break(int job, Running& running, std::string what);
   // Where the system lets us limit memory; nothing where it has to be watched.
   std::optional<MemoryGroup> GroupFor(const Job& job);
   void WatchMemory(int job, Running& running);
+  // Whether it has been asked to stop, and its leader has but others of its group have not.
+  bool GroupGoesOn(Running& running);
   bool ReapIfEnded(int job, Running& running);
+  void ReadSignals();
+  void Suspend();
   void CollectWork();
 
   Clock& clock_;
   const std::string mark_;  // the value of GENFLOW_ENGINE in the environment of every process of a job
   std::filesystem::path worker_binary_;
+  const sigset_t taken_;  // the signals that are read from `signals_`
   Fd signals_;
   Fd work_read_, work_write_;
   std::optional<Guardian> guardian_;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "base/files.h"
@@ -42,7 +43,10 @@ Status ParallelFor(size_t count, size_t threads, const std::function<Status(size
     }
   };
   std::vector<std::thread> pool;
-  for (size_t t = 1; t < std::min(threads, count); ++t) pool.emplace_back(loop);
+  try {
+    for (size_t t = 1; t < std::min(threads, count); ++t) pool.emplace_back(loop);
+  } catch (const std::system_error&) {  // no more threads to be had: those that run do the work
+  }
   loop();
   for (std::thread& thread : pool) thread.join();
   return failure;

@@ -12,7 +12,8 @@
 
 namespace genflow {
 
-// Calls work(i) for every i below `count` on several threads. The first error (by i) stops the rest.
+// Calls work(i) for every i below `count` on several threads, or on as many as are to be had. The first error
+// (by i) stops the rest.
 Status ParallelFor(size_t count, size_t threads, const std::function<Status(size_t)>& work);
 size_t HashThreads(size_t files, uint64_t bytes);
 

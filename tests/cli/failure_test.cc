@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <regex>
 
 #include "base/files.h"
@@ -278,6 +279,49 @@ TEST(Failure, DaemonsOfAStageEndWithIt) {
             "name: d\nstages:\n  a:\n    uses: test.act\n    with: { do: daemon, text: " + pid_file + " }\n");
   ASSERT_EQ(box.Genflow({"run"}).code, 0);
   EXPECT_TRUE(box.WaitForEndOf("$(cat daemon.pid)"));
+}
+
+// What a program that has left the stage's process group has started ends, too.
+TEST(Failure, NothingOfAStageIsLeftAtItsEnd) {
+  Sandbox box;
+  const std::string tree = "timeout 300 bash -c \"echo \\$$ > pid; sleep 277; true\"";
+  const std::map<std::string, std::string> stages = {
+      {"with: { run: 'setsid " + tree + " & until [ -s pid ]; do sleep 0.02; done' }", "an end in order"},
+      {"with: { run: '" + tree + "; true' }\n    timeout: 2s", "a timeout"},
+      {"with: { run: 'touch pid; " + tree + " | cat; true' }\n    retries: 0\n    timeout: 2s",
+       "a timeout of a pipe"}};
+  for (const auto& [stage, how] : stages) {
+    box.Write("pipeline.yaml", "name: p\nstages:\n  s:\n    uses: exec\n    " + stage + "\n");
+    box.Genflow({"run", "--grace", "5s"});
+    EXPECT_EQ(box.Shell("p=$(cat pid); rm pid; [ -n \"$p\" ]; [ ! -d /proc/$p ]").code, 0) << how;
+  }
+}
+
+// The run that a stage has started is killed with it; its guardian ends what that run has started.
+TEST(Failure, DaemonsOfARunWithinAStageEndWithTheStage) {
+  Sandbox box;
+  box.Write("inner/pipeline.yaml",
+            "name: i\nstages:\n  s:\n    uses: exec\n    with: { run: 'setsid sleep 277 & echo $! > pid; "
+            "sleep 60' }\n");
+  box.Write("pipeline.yaml",
+            "name: o\nstages:\n  s:\n    uses: exec\n    with: { run: 'setsid " GENFLOW_BINARY
+            " run inner/pipeline.yaml & until [ -s inner/pid ]; do sleep 0.02; done' }\n");
+  const auto run = box.Genflow({"run"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_TRUE(box.WaitForEndOf("$(cat inner/pid)"));
+}
+
+TEST(Failure, ARunDoesWithoutThreadsWhereThereAreNone) {
+  Sandbox box;
+  if (box.Shell("ulimit -Hs").out != "unlimited\n")
+    GTEST_SKIP() << "stacks cannot be larger than the address space";
+  box.Write("pipeline.yaml",
+            "name: p\nstages:\n  a:\n    uses: exec\n    out: { x: file }\n"
+            "    with: { run: 'mkdir $GENFLOW_OUT_X; for i in $(seq 40); do echo $i > $GENFLOW_OUT_X/$i; "
+            "done' }\n");
+  const auto run = box.Shell("ulimit -s 190000000000; exec " GENFLOW_BINARY " run");
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(box.Genflow({"fsck"}).out, "clean: 1 object, 40 files, 111 B checked\n");
 }
 
 TEST(Failure, AFullDiskFailsTheStageAndIsFreed) {

@@ -99,6 +99,25 @@ TEST(Interrupt, ExecStagesEndWithTheRun) {
   EXPECT_EQ(run.Wait().code, 130);
 }
 
+// The shell that runs it ends of SIGTERM at once.
+TEST(Interrupt, AProgramThatAnExecStageRunsSavesItsState) {
+  Sandbox box;
+  box.Write("train.sh",
+            "trap 'sleep 0.5; echo saved > \"$GENFLOW_STATE_DIR/checkpoint\"; exit 75' TERM\n"
+            "touch began; while :; do sleep 0.02; done\n");
+  const std::string stage =
+      "name: e\nstages:\n  s:\n    uses: exec\n    with: { run: 'bash train.sh; echo x' }\n";
+  box.Write("pipeline.yaml", stage);
+  auto run = box.Start({"run"});
+  ASSERT_TRUE(box.WaitFor("test -e began"));
+  run.Signal(SIGINT);
+  EXPECT_EQ(run.Wait().code, 75) << "a rerun has a checkpoint to continue from";
+  EXPECT_EQ(box.Shell("cat .genflow/state/*/checkpoint; rm .genflow/state/*/checkpoint").out, "saved\n");
+  box.Write("pipeline.yaml", stage + "    timeout: 1s\n");
+  EXPECT_EQ(box.Genflow({"run"}).code, 1);
+  EXPECT_EQ(box.Shell("cat .genflow/state/*/checkpoint").out, "saved\n") << "a timeout asks likewise";
+}
+
 TEST(Interrupt, EngineKilledTakesItsWorkersAlongAndTheNextRunContinues) {
   Sandbox box;
   box.Write("pipeline.yaml", kSlow);

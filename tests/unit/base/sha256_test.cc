@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/files.h"
+#include "testing/no_threads.h"
 #include "testing/scratch.h"
 
 namespace genflow {
@@ -27,6 +28,17 @@ TEST(Sha256, FileAndPiecesGiveTheSame) {
   EXPECT_EQ(pieces.Finish(), expected);
   EXPECT_EQ(*Sha256File(path), expected);
   EXPECT_EQ(Sha256File("/no/such/file").error().message, "/no/such/file: No such file or directory");
+}
+
+TEST(Sha256, ALargeFileIsReadWithoutAThreadWhereThereIsNone) {
+  const ScratchFolder scratch;
+  const auto path = scratch / "bytes";
+  const std::string bytes(70 << 20, 'x');
+  ASSERT_TRUE(WriteFileAtomic(path, bytes).ok());
+  const std::string expected = *Sha256File(path);
+  EXPECT_EQ(expected, Sha256Hex(bytes));
+  const NoThreads no_threads;
+  EXPECT_EQ(*Sha256File(path), expected);
 }
 
 TEST(Sha256, ReadAheadGivesTheSame) {

@@ -143,6 +143,12 @@ TEST_F(EngineTest, TimeoutAsksThenKills) {
   EXPECT_THAT(executor_.history, ElementsAre("100 start a", "105 ask a", "115 kill a", "115 end a"));
 }
 
+TEST_F(EngineTest, TimeAwayDoesNotCountTowardsTimeoutAndGrace) {
+  executor_.scripts["a"] = {{.seconds = 1000, .reports = {event::Away{20}}}};
+  Run(Load({{"a", "timeout: 5s"}}));
+  EXPECT_THAT(executor_.history, ElementsAre("100 start a", "125 ask a", "135 kill a", "135 end a"));
+}
+
 TEST_F(EngineTest, SignalStopsWhatRunsAndCancelsTheRest) {
   executor_.scripts["a"] = {{.seconds = 100, .stops_after = 2}};
   executor_.signals = {{103, SIGINT}};

@@ -103,6 +103,7 @@ class FakeExecutor : public Executor {
 
   static void SetJob(event::Deadline&, int) {}
   static void SetJob(event::Signal&, int) {}
+  static void SetJob(event::Away&, int) {}
   template <class E>
   static void SetJob(E& event, int job) {
     event.job = job;

@@ -3,23 +3,15 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <fstream>
-#include <thread>
-
 #include "base/subprocess.h"
 #include "engine/process_executor.h"
+#include "testing/no_threads.h"
+#include "testing/processes.h"
 
 namespace genflow {
 namespace {
 
 namespace fs = std::filesystem;
-
-ProcessOptions Bash(const std::string& text) {
-  ProcessOptions options;
-  options.argv = {"bash", "-c", text};
-  options.env = {"PATH=/usr/bin:/bin"};
-  return options;
-}
 
 // Runs to the end; what it wrote to its descriptor `number` comes back.
 std::string Output(ProcessOptions options, int number = 1) {
@@ -35,22 +27,6 @@ std::string Output(ProcessOptions options, int number = 1) {
     text.append(buffer, static_cast<size_t>(n));
   process->Wait();
   return text;
-}
-
-bool Alive(pid_t pid) {
-  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("State:")) return line.find('Z') == std::string::npos;
-  }
-  return false;
-}
-
-bool DiesWithin(pid_t pid, double seconds) {
-  for (double waited = 0; waited < seconds; waited += 0.01) {
-    if (!Alive(pid)) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
 }
 
 TEST(Process, ExitCodeSignalAndUsage) {
@@ -152,6 +128,16 @@ class ExecutorTest : public testing::Test {
     job.request = request;
     return job;
   }
+  // Until the job writes that line.
+  void WaitForLine(const std::string& line) {
+    const double until = clock_.Now() + 20;
+    while (true) {
+      const Event event = executor_->Wait(until);
+      ASSERT_FALSE(std::holds_alternative<event::Deadline>(event)) << "no line '" << line << "'";
+      const auto* log = std::get_if<event::Log>(&event);
+      if (log != nullptr && log->text == line) return;
+    }
+  }
   std::string Events(double patience = 20) {
     std::string text;
     const double until = clock_.Now() + patience;
@@ -195,6 +181,55 @@ TEST_F(ExecutorTest, StopAsksAndKills) {
   EXPECT_EQ(Events(), "killed by signal 9 (Killed)");
 }
 
+// Bash ends of SIGTERM at once; what it runs for it has time.
+TEST_F(ExecutorTest, StopLetsTheWholeGroupFinish) {
+  ASSERT_TRUE(executor_
+                  ->Start(Exec("bash -c 'exec 2>/dev/null; trap \"sleep 0.3; echo saved; exit\" TERM; echo "
+                               "up; while :; do sleep 0.02; "
+                               "done'; echo not reached"))
+                  .ok());
+  WaitForLine("up");
+  executor_->Stop(1, StopKind::kAsk);
+  EXPECT_EQ(Events(), "output saved\nkilled by signal 15 (Terminated)");
+}
+
+TEST_F(ExecutorTest, AGroupThatDoesNotFinishIsKilled) {
+  ASSERT_TRUE(executor_->Start(Exec("bash -c 'trap \"\" TERM; echo $$; echo up; sleep 60'; true")).ok());
+  const Event first = executor_->Wait(clock_.Now() + 20);
+  ASSERT_TRUE(std::holds_alternative<event::Log>(first));
+  const pid_t member = std::stoi(std::get<event::Log>(first).text);
+  WaitForLine("up");
+  executor_->Stop(1, StopKind::kAsk);
+  EXPECT_TRUE(std::holds_alternative<event::Deadline>(executor_->Wait(clock_.Now() + 0.5)));
+  EXPECT_TRUE(Alive(member));
+  executor_->Stop(1, StopKind::kKill);
+  EXPECT_EQ(Events(), "killed by signal 15 (Terminated)");
+  EXPECT_TRUE(DiesWithin(member, 20));
+}
+
+TEST_F(ExecutorTest, WhatIsStoppedIsAskedToo) {
+  ASSERT_TRUE(
+      executor_->Start(Exec("trap 'echo asked; exit 9' TERM; echo $$; kill -STOP $$; sleep 60")).ok());
+  const Event first = executor_->Wait(clock_.Now() + 20);
+  ASSERT_TRUE(std::holds_alternative<event::Log>(first));
+  const pid_t pid = std::stoi(std::get<event::Log>(first).text);
+  ASSERT_TRUE(Within(20, [pid] { return StateOf(pid) == 'T'; }));
+  executor_->Stop(1, StopKind::kAsk);
+  EXPECT_EQ(Events(), "output asked\nexit code 9");
+}
+
+TEST_F(ExecutorTest, NothingOfAJobIsLeftAtItsEnd) {
+  ASSERT_TRUE(executor_
+                  ->Start(Exec("setsid bash -c 'timeout 60 sleep 50 & echo $!; wait' &\n"
+                               "sleep 0.3"))
+                  .ok());
+  const Event first = executor_->Wait(clock_.Now() + 20);
+  ASSERT_TRUE(std::holds_alternative<event::Log>(first));
+  const pid_t timeout = std::stoi(std::get<event::Log>(first).text);
+  EXPECT_EQ(Events(), "exit code 0");
+  EXPECT_EQ(StateOf(timeout), 0);
+}
+
 TEST_F(ExecutorTest, AnEndIsNotHeldUpByADaemonWithTheOutput) {
   ASSERT_TRUE(executor_->Start(Exec("setsid sleep 30 & echo started")).ok());
   const double before = clock_.Now();
@@ -211,6 +246,19 @@ TEST_F(ExecutorTest, BackgroundWorkAndSignalsWakeTheLoop) {
   event = executor_->Wait(clock_.Now() + 20);
   ASSERT_TRUE(std::holds_alternative<event::Signal>(event));
   EXPECT_EQ(std::get<event::Signal>(event).number, SIGTERM);
+}
+
+TEST_F(ExecutorTest, BackgroundWorkIsDoneWithoutAThreadWhereThereIsNone) {
+  const NoThreads no_threads;
+  bool done = false;
+  executor_->Background(4, [&done] {
+    done = true;
+    return MakeError(Code::kIo, "so it went");
+  });
+  const Event event = executor_->Wait(clock_.Now() + 20);
+  ASSERT_TRUE(std::holds_alternative<event::Worked>(event));
+  EXPECT_TRUE(done);
+  EXPECT_EQ(std::get<event::Worked>(event).status.error().message, "so it went");
 }
 
 TEST_F(ExecutorTest, DeadlineWithoutEvents) {
