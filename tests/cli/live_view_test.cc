@@ -115,7 +115,7 @@ TEST(LiveView, StoppedByCtrlZItGivesTheTerminalBackAndTakesItAgain) {
   session.Type("\x1a");
   ASSERT_TRUE(session.WaitForText("Stopped")) << session.Screen();
   session.Type("echo typed\n");
-  ASSERT_TRUE(session.WaitForText("$ echo typed\ntyped\n")) << session.Screen();
+  ASSERT_TRUE(session.WaitForText("$ echo typed\ntyped\n$")) << session.Screen();
   session.Type("fg\n");
   ASSERT_TRUE(session.WaitUntil([](const auto& screen) {
     const std::string text = screen.Text();

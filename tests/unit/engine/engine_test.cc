@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 
 #include <csignal>
+#include <utility>
 
 #include "engine_fixture.h"
 
@@ -248,6 +249,7 @@ TEST_F(EngineTest, ASecondRunOfThePipelineIsRefused) {
 class Breaker : public LineRecorder {
  public:
   void StageFinished(const StageResult&, double) override {
+    if (std::exchange(broken_, true)) return;
     sqlite3* db = nullptr;
     ASSERT_EQ(sqlite3_open(file.c_str(), &db), SQLITE_OK);
     EXPECT_EQ(sqlite3_exec(db, "ALTER TABLE attempts RENAME TO gone", nullptr, nullptr, nullptr), SQLITE_OK)
@@ -255,6 +257,9 @@ class Breaker : public LineRecorder {
     sqlite3_close(db);
   }
   std::string file;
+
+ private:
+  bool broken_ = false;
 };
 
 TEST_F(EngineTest, WhatRunsHasTheGraceToSaveItsStateWhenTheStoreFails) {

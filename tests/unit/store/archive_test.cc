@@ -167,7 +167,7 @@ TEST_F(ArchiveTest, ImportIntoAReadOnlyStoreIsRefused) {
   Store reader = Must(Store::Open(root_, options));
   const auto report = Import(reader);
   ASSERT_FALSE(report.ok());
-  EXPECT_EQ(report.error().code, Code::kInvalid);
+  EXPECT_EQ(report.error().code, Code::kIo);
 }
 
 TEST_F(ArchiveTest, ImportLeavesNothingInTheStagingFolder) {
