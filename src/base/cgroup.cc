@@ -22,7 +22,8 @@ namespace {
 constexpr char kMount[] = "/sys/fs/cgroup";
 constexpr long kCgroup2Magic = 0x63677270;
 constexpr uint64_t kSmallFile = 1 << 20;
-constexpr std::string_view kPrefix = "genflow-";  // of the groups made here: genflow-<pid>, genflow-<pid>-<number>
+constexpr std::string_view kPrefix =
+    "genflow-";  // of the groups made here: genflow-<pid>, genflow-<pid>-<number>
 
 // The folder of this process's group.
 std::optional<fs::path> OwnGroup() {

@@ -81,8 +81,9 @@ TEST_F(Options, ParamsFile) {
   Run({"--params-file", "values.yaml", "-p", "word=given"});
   EXPECT_EQ(box.Artifact("b.copy"), "given.");
   box.Write("values.yaml", "- word\n");
-  ExpectRefusal({"run", "--params-file", "values.yaml"},
-                "error: -f values.yaml:1:1: expected a mapping of parameters, got a list\n    1 | - word\n      | ^\n");
+  ExpectRefusal(
+      {"run", "--params-file", "values.yaml"},
+      "error: -f values.yaml:1:1: expected a mapping of parameters, got a list\n    1 | - word\n      | ^\n");
   ExpectRefusal({"run", "--params-file", "none.yaml"}, "error: -f none.yaml: No such file or directory\n");
 }
 

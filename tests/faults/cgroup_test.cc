@@ -58,7 +58,8 @@ TEST(Cgroup, WatchesMemoryWhereOthersLiveInTheGroup) {
   box.Write("pipeline.yaml", kLeaky);
   const auto run = box.Shell(InOwnGroup("bash -c '" GENFLOW_BINARY " run --keep-going; exit $?'"));
   EXPECT_EQ(run.code, 1);
-  const std::regex said("error: leaky: was killed: its processes held [0-9.]+ MiB of memory, more than its limit");
+  const std::regex said(
+      "error: leaky: was killed: its processes held [0-9.]+ MiB of memory, more than its limit");
   EXPECT_TRUE(std::regex_search(run.err, said)) << run.err;
   EXPECT_EQ(Groups(box), "");
 }
