@@ -41,8 +41,9 @@ struct Attempt {
   double started = 0;
   double timeout_at = kNever;
   double kill_at = kNever;  // set once it was asked to stop
-  bool running = false;     // its process
-  bool keyless = false;     // the files that it has read are not those of its key
+  Job job;
+  bool running = false;  // its process
+  bool keyless = false;  // the files that it has read are not those of its key
   bool timed_out = false;
   std::optional<uint64_t> over_memory;  // OverMemory::bytes
   bool stop_asked = false;              // by the user

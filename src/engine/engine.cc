@@ -32,8 +32,6 @@ constexpr size_t kMaxSealing = 64;
 // The background job that brings sealed outputs to the disk; the others have their node's number.
 constexpr int kSyncJob = -1;
 
-constexpr auto kReplace = nlohmann::json::error_handler_t::replace;
-
 class Runner {
  public:
   Runner(const Pipeline& pipeline, Store& store, const RunOptions& options, Executor& executor, Clock& clock,
@@ -92,7 +90,8 @@ class Runner {
     RunHeader header{{}, pipeline_.name, store_.root(), {}};
     for (const size_t node : plan_.order) header.stages.push_back(pipeline_.stages[node].id);
     GF_TRY(facts_.run, store_.StartRun({pipeline_.name, file,
-                                        masker_.Mask(pipeline_.params.dump(-1, ' ', false, kReplace)),
+                                        masker_.Mask(pipeline_.params.dump(
+                                            -1, ' ', false, nlohmann::json::error_handler_t::replace)),
                                         masker_.Mask(options_.argv), GENFLOW_VERSION, header.stages}));
     header.run = facts_.run;
     GF_CHECK_OK(store_.DescribePipelineLock(pipeline_lock_, file, facts_.run));
@@ -125,9 +124,8 @@ class Runner {
     report.resumable = resumable_state_;
     Conclude(&report, signal_, self_interrupted_);
     GF_CHECK_OK(store_.FinishRun(facts_.run, report.status));
-    const double now = clock_.Now();
-    report.seconds = now - started_;
-    observer_.RunFinished(report, now);
+    report.seconds = clock_.Now() - started_;
+    observer_.RunFinished(report, started_ + report.seconds);
     return report;
   }
 
@@ -180,6 +178,7 @@ class Runner {
           GF_CHECK_OK(StartAttempt(*node, *std::move(grant)));
       }
       GF_CHECK_OK(group->End());
+      for (const size_t started : std::exchange(launching_, {})) GF_CHECK_OK(Launch(started));
     }
     return Ok();
   }
@@ -362,10 +361,11 @@ class Runner {
     observer_.StageStarted({stage.id, stage.uses, a.number, 1 + stage.retries, reason,
                             static_cast<int>(std::max<int64_t>(1, a.grant.cpus)), a.grant.gpus, log_path},
                            a.started);
+    launching_.push_back(node);
     return Ok();
   }
 
-  // Folders, log and process of the attempt.
+  // Folders, log and job of the attempt.
   Status Prepare(size_t node, const StageKey& key) {
     Attempt& a = *nodes_[node].attempt;
     GF_TRY(auto log, LogFile::Open(nodes_[node].result.log));
@@ -378,11 +378,16 @@ class Runner {
     }
     GF_TRY(const auto state, store_.StateDir(key.key));
     a.state_dir = state.string();
-    GF_TRY(const auto job,
-           MakeJob(facts_, pipeline_.stages[node], static_cast<int>(node), key, a, cache_.outputs()));
-    GF_CHECK_OK(executor_.Start(job));
-    a.running = true;
+    GF_TRY(a.job, MakeJob(facts_, pipeline_.stages[node], static_cast<int>(node), key, a, cache_.outputs()));
     return Ok();
+  }
+
+  // Its process, once its row is in the store: it may fill the disk.
+  Status Launch(size_t node) {
+    Attempt& a = *nodes_[node].attempt;
+    const Status started = executor_.Start(a.job);
+    a.running = started.ok();
+    return a.running ? Ok() : EndAttempt(node, {Verdict::Kind::kFailed, started.error(), false});
   }
 
   AttemptStart Describe(size_t node, int number) {
@@ -775,6 +780,7 @@ class Runner {
   std::vector<Node> nodes_;
   uint64_t seen_ = 0;       // changes of the schedule that have been acted upon
   std::set<size_t> timed_;  // all nodes that have an attempt or wait for a time (and some that do no longer)
+  std::vector<size_t> launching_;  // whose attempt has begun, and whose process is to be started
   // Nodes on the way from the end of their process to the commit: those being sealed are in none of these.
   std::vector<size_t> sealed_, syncing_, synced_;
   size_t sealing_ = 0;  // all of them
