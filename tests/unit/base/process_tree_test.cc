@@ -113,8 +113,8 @@ TEST_F(Orphans, AreEndedToTheLastGeneration) {
 }
 
 TEST_F(Orphans, OfOthersLiveOn) {
-  Process process =
-      Start("setsid sleep 60 & echo $! > orphan; until [ -s orphan ]; do sleep 0.01; done", false);
+  Process process = Start(
+      "setsid bash -c 'echo $$ > orphan; exec sleep 60' & until [ -s orphan ]; do sleep 0.01; done", false);
   const Process child = Start("sleep 60");
   EXPECT_TRUE(process.Wait().Succeeded());
   ReapOrphans({child.pid()}, mark_);
