@@ -20,22 +20,11 @@ constexpr std::streamoff kMaxLogTail = 256 << 10;
 
 // Length of the well-formed UTF-8 sequence at `at` whose character XML 1.0 may hold; 0 when there is none.
 size_t CharacterAt(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) {
-    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return first >= 0x20 || first == '\n' || first == '\t' ? 1 : 0;
-  const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
-  if (first < 0xC2 || first > 0xF4) return 0;
-  unsigned code = first & (0xFFu >> (length + 1));
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-    code = code << 6 | (byte(i) & 0x3F);
-  }
-  const unsigned least = length == 4 ? 0x10000 : length == 3 ? 0x800 : 0x80;
-  const bool bad = code < least || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000) || code == 0xFFFE ||
-                   code == 0xFFFF;
-  return bad ? 0 : length;
+  const std::string_view rest = text.substr(at);
+  const auto first = static_cast<unsigned char>(rest[0]);
+  if (first < 0x20 && first != '\n' && first != '\t') return 0;
+  if (rest.starts_with("\xEF\xBF\xBE") || rest.starts_with("\xEF\xBF\xBF")) return 0;  // U+FFFE, U+FFFF
+  return Utf8CharLength(rest);
 }
 
 // Length of the escape sequence at `at`: "ESC [ ... letter", "ESC ] ... BEL", "ESC character"; at least 1.

@@ -177,22 +177,6 @@ bool CanBeATag(const std::string& tag) {
   });
 }
 
-// The run that the tag would hide: names of runs are looked up among tags first. A short tag is no run's name
-// that anybody would write.
-Result<std::string> HiddenBy(Store& store, const std::string& tag) {
-  constexpr size_t kLeast = 4;  // the random end of an id
-  if (tag == "latest" || tag == "latest-ok") return std::string("the latest run");
-  if (tag.size() < kLeast) return std::string();
-  const std::string lower = ToLowerAscii(tag);
-  RunFilter all;
-  all.limit = 0;
-  GF_TRY(const auto runs, store.ListRuns(all));
-  for (const auto& run : runs) {
-    if (run.id.starts_with(lower) || run.id.ends_with(lower)) return "run " + run.id;
-  }
-  return std::string();
-}
-
 // All of the tags, or none where one of them cannot be.
 int Tag(const Options& options) {
   auto store = OpenStore(options.store, false);
@@ -205,7 +189,7 @@ int Tag(const Options& options) {
     if (!options.remove && !CanBeATag(tag))
       return Report(InvalidError("'" + tag + "' cannot be a tag", "use letters, digits, -, _ and ."));
     if (!options.remove) {
-      auto hidden = HiddenBy(*store, tag);
+      auto hidden = store->RunHiddenBy(tag);
       if (!hidden.ok()) return Report(hidden.error());
       if (!hidden->empty())
         return Report(

@@ -351,9 +351,7 @@ class Runner {
     start.log = log_path.string();
     GF_TRY(a.row, store_.StartAttempt(start));
     n.result.log = log_path;
-    if (auto prepared = Prepare(node, key); !prepared.ok()) {
-      return EndAttempt(node, {Verdict::Kind::kFailed, prepared.error(), false});
-    }
+    if (auto prepared = Prepare(node, key); !prepared.ok()) return FailAttempt(node, prepared.error());
     if (stage.timeout) a.timeout_at = a.started + *stage.timeout;
     a.log->Write(clock_.WallNow(), LogFile::kEngineLevel,
                  stage.uses + ", attempt " + std::to_string(a.number) + ", key " + key.key.substr(0, 12) +
@@ -387,7 +385,7 @@ class Runner {
     Attempt& a = *nodes_[node].attempt;
     const Status started = executor_.Start(a.job);
     a.running = started.ok();
-    return a.running ? Ok() : EndAttempt(node, {Verdict::Kind::kFailed, started.error(), false});
+    return a.running ? Ok() : FailAttempt(node, started.error());
   }
 
   AttemptStart Describe(size_t node, int number) {
@@ -450,9 +448,8 @@ class Runner {
   }
 
   void ShowLog(int job, const std::string& level, const std::string& text) {
-    const std::string clean = CleanText(text);
-    Of(job).log->Write(clock_.WallNow(), level, clean);
-    observer_.Log({Id(job), level, clean}, clock_.Now());
+    const std::string written = Of(job).log->Write(clock_.WallNow(), level, text);
+    observer_.Log({Id(job), level, written}, clock_.Now());
   }
 
   Status Handle(const event::Summary& e) {
@@ -500,12 +497,9 @@ class Runner {
     if (verdict.kind != Verdict::Kind::kSucceeded && verdict.kind != Verdict::Kind::kGated) {
       return EndAttempt(node, verdict);
     }
-    if (auto checked = CheckOutputs(pipeline_.stages[node], a); !checked.ok()) {
-      return EndAttempt(node, {Verdict::Kind::kFailed, checked.error(), false});
-    }
-    if (auto checked = CheckWhatItRead(node); !checked.ok()) {
-      return EndAttempt(node, {Verdict::Kind::kFailed, checked.error(), false});
-    }
+    if (auto checked = CheckOutputs(pipeline_.stages[node], a); !checked.ok())
+      return FailAttempt(node, checked.error());
+    if (auto checked = CheckWhatItRead(node); !checked.ok()) return FailAttempt(node, checked.error());
     a.verdict = verdict;
     schedule_->Vacate(node);
     ++sealing_;
@@ -530,9 +524,9 @@ class Runner {
     GF_TRY(const std::string changed, CheckInputs(stage, key, cache_.outputs(), store_));
     if (changed.empty()) return Ok();
     a.keyless = true;
-    const std::string said = changed + " while it ran: the next run repeats it";
+    const std::string said = masker_.Mask(changed + " while it ran: the next run repeats it");
     a.log->Write(clock_.WallNow(), LogFile::kEngineLevel, said);
-    observer_.Notice(stage.id + ": " + masker_.Mask(said));
+    observer_.Notice(stage.id + ": " + said);
     late_.Add([this, row = a.row] { return store_.ClearKey(row); });
     return Ok();
   }
@@ -557,7 +551,7 @@ class Runner {
 
   Status EndSealing(size_t node, const Error& error) {
     --sealing_;
-    return EndAttempt(node, {Verdict::Kind::kFailed, error, false});
+    return FailAttempt(node, error);
   }
 
   // --- Ends of attempts --------------------------------------------------------------------------------
@@ -624,6 +618,11 @@ class Runner {
     if (!gated) return Complete(node, StageStatus::kRan, Finished::kSucceeded);
     n.result.error = said;
     return Complete(node, StageStatus::kGated, Finished::kGateFailed);
+  }
+
+  // It failed, and trying again would not help.
+  Status FailAttempt(size_t node, const Error& error) {
+    return EndAttempt(node, {Verdict::Kind::kFailed, error, false});
   }
 
   // The attempt leaves no outputs: it failed or was interrupted, and may be tried again.

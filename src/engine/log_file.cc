@@ -18,8 +18,8 @@ Result<LogFile> LogFile::Open(const std::filesystem::path& path) {
   return LogFile(std::move(fd), path);
 }
 
-void LogFile::Write(double wall_time, std::string_view level, std::string_view text) {
-  const std::string clean = CleanText(text);
+std::string LogFile::Write(double wall_time, std::string_view level, std::string_view text) {
+  std::string clean = CleanText(text);
   const std::string prefix = FormatUtc(wall_time) + " " + std::string(level) + " ";
   std::string out;
   std::string_view rest = clean;
@@ -33,6 +33,7 @@ void LogFile::Write(double wall_time, std::string_view level, std::string_view t
     if (tail_.size() > kTailLines) tail_.pop_front();
   }
   (void)WriteAll(fd_.get(), out).ok();
+  return clean;
 }
 
 std::string FormatUtc(double wall_time) {

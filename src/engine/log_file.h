@@ -20,8 +20,8 @@ class LogFile {
   static Result<LogFile> Open(const std::filesystem::path& path);
 
   // "2026-11-24T16:20:01.123Z LEVEL TEXT", one line for each line of `text`. A full disk loses lines, not
-  // the stage.
-  void Write(double wall_time, std::string_view level, std::string_view text);
+  // the stage. Returns the text as it is written: without what would steer a terminal.
+  std::string Write(double wall_time, std::string_view level, std::string_view text);
   const std::filesystem::path& path() const { return path_; }
   // The last lines that came from the stage, without times and levels.
   std::vector<std::string> Tail() const { return {tail_.begin(), tail_.end()}; }

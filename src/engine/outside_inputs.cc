@@ -136,7 +136,7 @@ class Resolver {
     }
     if (type == "report") GF_CHECK_OK(CheckReport(path, source.ref));
     if (store_ == nullptr) return Ok();
-    GF_TRY(source.digest, fs::is_directory(path, ec) ? store_->DigestTree(path) : store_->DigestFile(path));
+    GF_TRY(source.digest, store_->DigestTree(path));
     source.path = path;
     source.label = source.ref;
     return Ok();

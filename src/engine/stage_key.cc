@@ -81,11 +81,7 @@ Result<StageKey> ComputeKey(const StageSpec& stage, const KnownOutputs& outputs,
 
   json files = json::object();
   for (const auto& file : stage.files) {
-    std::error_code ec;
-    auto digest = std::filesystem::is_directory(file.path, ec) ? store.DigestTree(file.path)
-                                                               : store.DigestFile(file.path);
-    if (!digest.ok()) return std::move(digest).error();
-    files[file.param][file.name] = std::move(digest).value();
+    GF_TRY(files[file.param][file.name], store.DigestTree(file.path));
   }
   components["files"] = std::move(files);
 

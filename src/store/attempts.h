@@ -9,6 +9,9 @@
 
 namespace genflow {
 
+// Store::RunHiddenBy.
+Result<std::string> FindRunHiddenBy(StoreImpl& store, const std::string& tag);
+
 // The caller has begun a transaction.
 Result<int64_t> InsertAttempt(StoreImpl& store, const AttemptStart& start, double now);
 Status EndAttempt(Db& db, int64_t attempt, const AttemptEnd& end, double now);

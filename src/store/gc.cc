@@ -193,10 +193,7 @@ uint64_t GcReport::TotalBytes() const {
 
 Result<GcReport> Store::Gc(const GcOptions& options) {
   GF_CHECK_OK(impl_->NeedWritable());
-  auto report = Collect(options);
-  // Also what frees space needs some.
-  if (!report.ok() && report.error().code == Code::kExhausted && impl_->Spare().GiveAll())
-    report = Collect(options);
+  auto report = WithBallast(*impl_, [&] { return Collect(options); });
   if (report.ok() && !options.dry_run) impl_->Spare().Fill();
   return report;
 }

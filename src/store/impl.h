@@ -56,6 +56,15 @@ struct StoreImpl {
   Status NeedHome();
 };
 
+// `work`; where it fails for want of room, once more with all of the ballast's: also what frees space needs
+// some.
+template <class Work>
+auto WithBallast(const StoreImpl& store, const Work& work) {
+  auto result = work();
+  if (!result.ok() && result.error().code == Code::kExhausted && store.Spare().GiveAll()) result = work();
+  return result;
+}
+
 // The lock of the key whose folder in state/ has this name. Nothing when it is held.
 Result<std::optional<KeyLock>> LockKey(StoreImpl& store, const std::string& safe_name,
                                        const std::string& run);

@@ -198,13 +198,10 @@ Status SaveRun(StoreImpl& store, const ArchivedRun& archived) {
             "finished, status, seq) VALUES (?,?,?,?,?,?,?,?,?,?,?,?, " GENFLOW_NEXT_SEQ ")",
             run.id, run.pipeline, run.file, run.params_json, ToJsonText(run.argv), run.version,
             ToJsonText(run.stages), run.pid, run.host, run.started, run.finished, RunStatusName(run.status)));
-  // A tag that is the name of a run here would hide it.
   for (const std::string& tag : run.tags) {
-    GF_CHECK_OK(
-        db.Do("INSERT INTO tags (run, tag) SELECT ?1, ?2 WHERE ?2 NOT IN ('', 'latest', 'latest-ok') AND NOT "
-              "EXISTS (SELECT 1 FROM runs WHERE length(?2) >= 4 AND (substr(id, 1, length(?2)) = lower(?2) "
-              "OR substr(id, -length(?2)) = lower(?2))) ON CONFLICT DO NOTHING",
-              run.id, tag));
+    GF_TRY(const std::string hidden, FindRunHiddenBy(store, tag));
+    if (tag.empty() || !hidden.empty()) continue;
+    GF_CHECK_OK(db.Do("INSERT INTO tags (run, tag) VALUES (?,?) ON CONFLICT DO NOTHING", run.id, tag));
   }
   std::set<std::pair<std::string, int>> logs;
   for (const ArchivedLog& log : archived.logs) logs.emplace(log.stage, log.attempt);

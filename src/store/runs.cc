@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/strings.h"
 #include "store/attempts.h"
 #include "store/impl.h"
 #include "store/objects.h"
@@ -254,6 +255,18 @@ Status Store::FinishRun(const std::string& run, RunStatus status) {
   return Ok();
 }
 
+Result<std::string> FindRunHiddenBy(StoreImpl& store, const std::string& tag) {
+  constexpr size_t kLeast = 4;  // the random end of an id: less is no run's name that anybody would write
+  if (tag == "latest" || tag == "latest-ok") return std::string("the latest run");
+  if (tag.size() < kLeast) return std::string();
+  GF_TRY(auto query, store.db->Prepare("SELECT id FROM runs WHERE substr(id, 1, length(?1)) = ?1 OR "
+                                       "substr(id, -length(?1)) = ?1 ORDER BY seq DESC LIMIT 1"));
+  GF_TRY(const bool found, query.Bind(ToLowerAscii(tag)).Step());
+  return found ? "run " + query.Text(0) : std::string();
+}
+
+Result<std::string> Store::RunHiddenBy(const std::string& tag) { return FindRunHiddenBy(*impl_, tag); }
+
 Status Store::TagRun(const std::string& run, const std::string& tag) {
   GF_CHECK_OK(impl_->NeedWritable());
   GF_TRY(auto transaction, Transaction::Begin(*impl_->db, true));
@@ -373,10 +386,7 @@ Result<std::optional<AttemptInfo>> Store::PreviousAttempt(const std::string& pip
 
 Status Store::RemoveRun(const std::string& run) {
   GF_CHECK_OK(impl_->NeedWritable());
-  const Status removed = DeleteRun(*impl_, run);
-  // Also what frees space needs some.
-  if (removed.ok() || removed.error().code != Code::kExhausted || !impl_->Spare().GiveAll()) return removed;
-  return DeleteRun(*impl_, run);
+  return WithBallast(*impl_, [&] { return DeleteRun(*impl_, run); });
 }
 
 }  // namespace genflow

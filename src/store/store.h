@@ -86,6 +86,10 @@ class Store {
   Result<std::string> StartRun(const RunStart& start);  // its id
   Status FinishRun(const std::string& run, RunStatus status);
   Status TagRun(const std::string& run, const std::string& tag);
+  // What could not be named any more if a run had this tag: "the latest run", "run ID" (of several the
+  // latest), or
+  // "". Tags are looked up before beginnings and endings of ids.
+  Result<std::string> RunHiddenBy(const std::string& tag);
   Status UntagRun(const std::string& run, const std::string& tag);
 
   Result<int64_t> StartAttempt(const AttemptStart& start);

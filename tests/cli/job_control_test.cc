@@ -90,11 +90,8 @@ TEST(JobControl, WhereNoShellCouldContinueItCtrlZDoesNothing) {
 TEST(JobControl, TheLiveViewComesBackWithTheStages) {
   Sandbox box;
   box.Write("pipeline.yaml", Ticking("    timeout: 6s\n"));
-  box.Write("rc", "PS1='$ '; bind 'set enable-bracketed-paste off'\n");
-  TerminalSession session(box, {"/bin/bash", "--noprofile", "--rcfile", "rc", "-i"}, 60, 20);
-  ASSERT_TRUE(session.WaitForText("$")) << session.Screen();
-  session.Type(std::string(GENFLOW_BINARY) + " run\n");
-  ASSERT_TRUE(session.WaitForText("0/1 done, 1 running")) << session.Screen();
+  JobShell session(box);
+  ASSERT_TRUE(session.StartRun()) << session.Screen();
   ASSERT_TRUE(WaitForTicks(box));
   session.Type("\x1a");
   ASSERT_TRUE(session.WaitForText("Stopped")) << session.Screen();
@@ -102,17 +99,10 @@ TEST(JobControl, TheLiveViewComesBackWithTheStages) {
   const size_t ticks = Ticks(box);
   Pause(500);
   EXPECT_EQ(Ticks(box), ticks);
-  session.Type("fg\n");
-  ASSERT_TRUE(session.WaitUntil([](const auto& screen) {
-    const std::string text = screen.Text();
-    return text.rfind("0/1 done, 1 running") > text.rfind("$ fg") && text.rfind("$ fg") != std::string::npos;
-  })) << session.Screen();
+  ASSERT_TRUE(session.Foreground()) << session.Screen();
   EXPECT_FALSE(session.Echoes());
   EXPECT_TRUE(Within(50, [&] { return Ticks(box) > ticks; }));
-  box.Write("go", "");
-  ASSERT_TRUE(session.WaitForText("p: done in")) << session.Screen();
-  session.Type("exit\n");
-  session.Wait();
+  ASSERT_TRUE(session.EndRun(box)) << session.Screen();
 }
 
 // nohup ignores SIGHUP; a shell without jobs, SIGINT and SIGQUIT for what it runs with `&`.

@@ -107,26 +107,16 @@ TEST(LiveView, ATerminalOfOneRowShowsTheStatusAlone) {
 TEST(LiveView, StoppedByCtrlZItGivesTheTerminalBackAndTakesItAgain) {
   Sandbox box;
   box.Write("pipeline.yaml", "name: p\nstages:\n" + Waiting("one"));
-  box.Write("rc", "PS1='$ '; bind 'set enable-bracketed-paste off'\n");
-  TerminalSession session(box, {"/bin/bash", "--noprofile", "--rcfile", "rc", "-i"}, 60, 20);
-  ASSERT_TRUE(session.WaitForText("$")) << session.Screen();
-  session.Type(std::string(GENFLOW_BINARY) + " run\n");
-  ASSERT_TRUE(session.WaitForText("0/1 done, 1 running")) << session.Screen();
+  JobShell session(box);
+  ASSERT_TRUE(session.StartRun()) << session.Screen();
   session.Type("\x1a");
   ASSERT_TRUE(session.WaitForText("Stopped")) << session.Screen();
   session.Type("echo typed\n");
   ASSERT_TRUE(session.WaitForText("$ echo typed\ntyped\n$")) << session.Screen();
-  session.Type("fg\n");
-  ASSERT_TRUE(session.WaitUntil([](const auto& screen) {
-    const std::string text = screen.Text();
-    return text.rfind("0/1 done, 1 running") > text.rfind("$ fg") && text.rfind("$ fg") != std::string::npos;
-  })) << session.Screen();
+  ASSERT_TRUE(session.Foreground()) << session.Screen();
   EXPECT_FALSE(session.Echoes());
   EXPECT_NE(session.Screen().find("$ echo typed\ntyped\n$ fg\n"), std::string::npos) << session.Screen();
-  box.Write("go", "");
-  ASSERT_TRUE(session.WaitForText("p: done in")) << session.Screen();
-  session.Type("exit\n");
-  session.Wait();
+  ASSERT_TRUE(session.EndRun(box)) << session.Screen();
 }
 
 TEST(LiveView, ACrashGivesTheTerminalBack) {

@@ -100,4 +100,41 @@ int TerminalSession::Wait() {
   return code_;
 }
 
+namespace {
+
+const Sandbox& WithRc(const Sandbox& box) {
+  box.Write("rc", "PS1='$ '; bind 'set enable-bracketed-paste off'\n");
+  return box;
+}
+
+constexpr char kRunning[] = "0/1 done, 1 running";
+
+}  // namespace
+
+JobShell::JobShell(const Sandbox& box)
+    : TerminalSession(WithRc(box), {"/bin/bash", "--noprofile", "--rcfile", "rc", "-i"}, 60, 20) {
+  EXPECT_TRUE(WaitForText("$")) << Screen();
+}
+
+bool JobShell::StartRun() {
+  Type(std::string(GENFLOW_BINARY) + " run\n");
+  return WaitForText(kRunning);
+}
+
+bool JobShell::Foreground() {
+  Type("fg\n");
+  return WaitUntil([](const auto& screen) {
+    const std::string text = screen.Text();
+    return text.rfind(kRunning) > text.rfind("$ fg") && text.rfind("$ fg") != std::string::npos;
+  });
+}
+
+bool JobShell::EndRun(const Sandbox& box) {
+  box.Write("go", "");
+  if (!WaitForText("p: done in")) return false;
+  Type("exit\n");
+  Wait();
+  return true;
+}
+
 }  // namespace genflow

@@ -57,4 +57,16 @@ class TerminalSession {
   std::string raw_;
 };
 
+// An interactive shell, with jobs, that has shown its first prompt ("$ ").
+class JobShell : public TerminalSession {
+ public:
+  explicit JobShell(const Sandbox& box);
+  // Runs the sandbox's pipeline and waits until the live view shows its one stage running.
+  bool StartRun();
+  // `fg`, and until the view is back.
+  bool Foreground();
+  // The run ends, and then the shell.
+  bool EndRun(const Sandbox& box);
+};
+
 }  // namespace genflow

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <random>
 
+#include "base/process_tree.h"
 #include "faults/storm.h"
 
 namespace genflow {
@@ -37,12 +38,6 @@ void AddDescendants(pid_t pid, std::vector<pid_t>* all) {
     all->push_back(child);
     AddDescendants(child, all);
   }
-}
-
-bool IsGuardian(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/comm");
-  std::string name;
-  return std::getline(in, name) && name == "genflow-guard";
 }
 
 enum class Target { kEngine, kWorker, kAll };
