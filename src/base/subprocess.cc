@@ -45,11 +45,15 @@ void CloseFrom(unsigned first) {
   for (long fd = first; fd < (limit > 0 ? limit : 1024); ++fd) ::close(static_cast<int>(fd));
 }
 
+// Signals that came before the child had a group of its own were for the parent's group, which takes them
+// itself: ignoring them drops them. One that stopped the child before its exec would hold the parent in vfork.
 void DefaultSignals() {
-  struct sigaction action {};
-  action.sa_handler = SIG_DFL;
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGCHLD, SIGWINCH, SIGTSTP, SIGCONT}) {
-    ::sigaction(signal, &action, nullptr);
+  for (const auto handler : {SIG_IGN, SIG_DFL}) {
+    struct sigaction action {};
+    action.sa_handler = handler;
+    for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGCHLD, SIGWINCH, SIGTSTP, SIGCONT}) {
+      ::sigaction(signal, &action, nullptr);
+    }
   }
   sigset_t none;
   ::sigemptyset(&none);

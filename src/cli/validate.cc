@@ -56,6 +56,7 @@ void AddValidateCommand(CLI::App& app, Action& action) {
   auto json = std::make_shared<bool>(false);
   auto code_quality = std::make_shared<std::string>();
   AddPipelineOptions(*validate, *options);
+  options->inputs_allowed = true;
   validate->add_flag("--json", *json, "Diagnostics as JSON on stdout");
   validate->add_option("--code-quality", *code_quality, "Write diagnostics as a GitLab code quality report")
       ->type_name("FILE")

@@ -148,6 +148,7 @@ Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& fi
   LoadOptions load;
   load.catalog = &catalog;
   load.require_secrets = store != nullptr;
+  load.inputs_allowed = options.inputs_allowed;
   for (const auto& text : options.params) {
     const size_t equals = text.find('=');
     if (equals == std::string::npos || equals == 0) {

@@ -21,6 +21,7 @@ struct PipelineOptions {
   std::vector<std::string> profiles;      // --profile, later ones win
   std::string secrets_file;
   std::string store;
+  bool inputs_allowed = false;  // the file may be one that only others run
 };
 
 // The stages of every plugin that was found; what could not be read is warned of on stderr.

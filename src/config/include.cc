@@ -127,6 +127,14 @@ void ReadDeclaredInputs(LoadState* sub, const YamlNode& root, StageInfo* info) {
   }
 }
 
+void ReportUnusedInputs(LoadState* sub) {
+  for (const auto& [name, input] : sub->inputs) {
+    if (!input.used)
+      sub->Error(*input.key, "the input '" + name + "' is never used",
+                 "use it as inputs." + name + ", or remove it");
+  }
+}
+
 bool IsPipelineFile(std::string_view uses) {
   return uses.starts_with("./") || uses.starts_with("../") || uses.ends_with(".yaml") ||
          uses.ends_with(".yml");
@@ -228,11 +236,7 @@ std::vector<StageSpec> ReadInclude(LoadState* state, const StageHead& head, cons
   Pipeline part;
   sub->secrets.insert(state->secrets.begin(), state->secrets.end());
   ReadBodies(sub, *include.root, own, &part);
-  for (const auto& [name, input] : sub->inputs) {
-    if (!input.used)
-      sub->Error(*input.key, "the input '" + name + "' is never used",
-                 "use it as inputs." + name + ", or remove it");
-  }
+  ReportUnusedInputs(sub);
   state->secrets.insert(sub->secrets.begin(), sub->secrets.end());
   Adopt(state, head, &include);
   for (StageSpec& stage : part.stages) {

@@ -121,8 +121,9 @@ void ReadPipeline(LoadState* state, const YamlNode& root, Pipeline* out) {
   if (const YamlNode* inputs = root.Find("inputs"); inputs != nullptr) {
     StageInfo declared;
     ReadDeclaredInputs(state, root, &declared);  // what names them is no mistake of its own
-    state->Error(*inputs, "a pipeline with inputs runs only where another one uses it",
-                 "in that one: uses: ./" + state->file.filename().string());
+    if (!state->options.inputs_allowed)
+      state->Error(*inputs, "a pipeline with inputs runs only where another one uses it",
+                   "in that one: uses: ./" + state->file.filename().string());
   }
   if (const YamlNode* outputs = root.Find("outputs");
       outputs != nullptr && outputs->kind == YamlNode::Kind::kMap) {
@@ -131,6 +132,7 @@ void ReadPipeline(LoadState* state, const YamlNode& root, Pipeline* out) {
   }
   out->stages.reserve(state->heads.size());
   ReadBodies(state, root, {}, out);
+  if (state->options.inputs_allowed) ReportUnusedInputs(state);
   CheckCycles(state, *out);
 }
 

@@ -191,6 +191,8 @@ struct LoadOptions {
   std::string secret_salt;
   // Whether a secret parameter may be given as plain text.
   bool secrets_in_clear = false;
+  // Whether the file may have inputs, which only a run of a file that uses it can give: to check it alone.
+  bool inputs_allowed = false;
 };
 
 struct LoadResult {

@@ -296,6 +296,20 @@ TEST_F(Include, AFileWithInputsDoesNotRunAlone) {
             "  hint: in that one: uses: ./part.yaml\n\n1 error\n");
 }
 
+TEST_F(Include, AFileWithInputsIsCheckedAlone) {
+  EXPECT_EQ(box.Genflow({"validate", "parts/part.yaml"}).out, "parts/part.yaml: valid (3 stages)\n");
+  std::string part = kPart;
+  part.replace(part.find("inputs: { text: file }"), 22, "inputs: { text: file, more: file }");
+  box.Write("parts/part.yaml", part);
+  const auto refused = box.Genflow({"validate", "parts/part.yaml"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_EQ(refused.err,
+            "parts/part.yaml:3:23: error: the input 'more' is never used\n"
+            "    3 | inputs: { text: file, more: file }\n"
+            "      |                       ^~~~\n"
+            "  hint: use it as inputs.more, or remove it\n\n1 error\n");
+}
+
 TEST_F(Include, ProfilesOfAUsedFileAreNotInForce) {
   box.Write("parts/part.yaml", std::string(kPart) + "profiles: { ci: { params: { times: 2 } } }\n");
   box.Write("pipeline.yaml", std::string(kMain) + "profiles: { ci: {} }\n");

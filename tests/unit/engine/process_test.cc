@@ -1,6 +1,7 @@
 // Real processes: groups, descriptors, deaths. And the executor over them.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/subprocess.h"
@@ -92,6 +93,36 @@ TEST(Process, DestructionKills) {
     pid = process->pid();
   }
   EXPECT_FALSE(Alive(pid));
+}
+
+// Ctrl-Z and Ctrl-C go to the group the child is still in for a moment: stopped there, it would hold whoever
+// starts it for good.
+TEST(Process, TakesNoSignalOfTheGroupItComesFrom) {
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, &before);
+  const pid_t starter = ::fork();
+  if (starter == 0) {
+    ::setpgid(0, 0);
+    for (int i = 0; i < 300; ++i) {
+      auto process = Process::Start(Bash(":"));
+      if (!process.ok() || !process->Wait().Succeeded()) ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
+  ASSERT_GT(starter, 0);
+  ::setpgid(starter, starter);
+  int status = -1;
+  EXPECT_TRUE(Within(60, [&] {
+    for (int i = 0; i < 100; ++i) {
+      ::kill(-starter, SIGTSTP);
+      ::kill(-starter, SIGINT);
+    }
+    return ::waitpid(starter, &status, WNOHANG) == starter;
+  }));
+  EXPECT_EQ(status, 0);
+  ::kill(-starter, SIGKILL);
 }
 
 TEST(Guardian, KillsTheListedGroupsWhenItsOwnerEnds) {
