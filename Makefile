@@ -4,13 +4,16 @@ BUILD  := build/$(PRESET)
 libraries := $(BUILD)/lib/genflow/libraries
 gpu := $(firstword $(wildcard /dev/nvidia[0-9]*))
 
-.PHONY: program all quickstart test deps configure install clean
+.PHONY: program all unit_tests quickstart test deps configure install clean
 
 program: configure
 	@cmake --build $(BUILD) --target program
 
 all: configure
 	@cmake --build $(BUILD)
+
+unit_tests: configure
+	@cmake --build $(BUILD) --target unit_tests
 
 deps:
 	@tools/install-deps

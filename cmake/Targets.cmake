@@ -59,7 +59,9 @@ endfunction()
 # genflow_test(NAME [TORCH|KERNEL] SOURCES ... [LIBS ...] [LABELS ...]): one GoogleTest program, one ctest entry a case.
 # Fixtures are found through the macro GENFLOW_SOURCE_DIR. The tests' own code is not optimised: it is compiled
 # more often than it is run. TORCH: as above. KERNEL: one ctest entry, run as root under a kernel of its own
-# (tools/uml); skipped, saying so, where there is none.
+# (tools/uml); skipped, saying so, where there is none. The target unit_tests makes those without the labels cli and
+# faults.
+add_custom_target(unit_tests)
 function(genflow_test name)
   cmake_parse_arguments(arg "TORCH;KERNEL" "" "SOURCES;LIBS;LABELS" ${ARGN})
   if(NOT TARGET genflow_test_headers)
@@ -84,6 +86,9 @@ function(genflow_test name)
   set(labels)
   if(arg_LABELS)
     set(labels LABELS "${arg_LABELS}")
+  endif()
+  if(NOT arg_LABELS MATCHES "cli|faults")
+    add_dependencies(unit_tests ${name})
   endif()
   if(arg_KERNEL)
     add_test(NAME ${name} COMMAND ${PROJECT_SOURCE_DIR}/tools/uml $<TARGET_FILE:${name}>)

@@ -41,8 +41,9 @@ std::string Field(const std::string& text, std::string_view name) {
 
 Finding Cpu() {
   const std::string info = TextOf("/proc/cpuinfo");
+  const std::string all_flags = Field(info, "flags");
   std::set<std::string> flags;
-  for (const auto flag : Split(Field(info, "flags"), ' ')) flags.emplace(flag);
+  for (const auto flag : Split(all_flags, ' ')) flags.emplace(flag);
   static const std::pair<const char*, const char*> kFeatures[] = {
       {"avx2", "AVX2"},    {"avx512f", "AVX-512"},   {"avx512_bf16", "AVX512-BF16"},
       {"amx_tile", "AMX"}, {"amx_bf16", "AMX-BF16"}, {"sha_ni", "SHA"}};

@@ -1,6 +1,7 @@
 #include "engine/explain.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "base/strings.h"
@@ -14,14 +15,12 @@ std::string Counted(size_t count, const std::string& noun) {
   return WithCommas(static_cast<int64_t>(count)) + " " + noun + (count == 1 ? "" : "s");
 }
 
-// "a, b, c and 4 more".
-std::string NamesOf(const std::set<std::string>& names) {
+// "a, b, c and 4 others", of a set or a vector.
+template <class Names>
+std::string NamesOf(const Names& names) {
   constexpr size_t kShown = 5;
-  std::vector<std::string> first;
-  for (const auto& name : names) {
-    if (first.size() == kShown) break;
-    first.push_back(name);
-  }
+  const auto shown = static_cast<std::ptrdiff_t>(std::min(names.size(), kShown));
+  const std::vector<std::string> first(names.begin(), std::next(names.begin(), shown));
   const std::string out = Join(first, ", ");
   return names.size() > kShown ? out + " and " + Counted(names.size() - kShown, "other") : out;
 }
@@ -32,7 +31,8 @@ std::vector<std::string> WhatInvalidates(const StageSpec& stage, const std::vect
     out.push_back("another version or build of " + stage.uses + " (plugin " +
                   stage.info->plugin_file.filename().string() + ")");
   }
-  std::set<std::string> params, env, ports, files, contents;
+  std::set<std::string> params, env, files, contents, seen;
+  std::vector<std::string> ports;  // as the pipeline has them
   for (const KeyPart& part : parts) {
     if (part.kind == KeyPartKind::kParam) params.insert(part.name);
     if (part.kind == KeyPartKind::kEnv) env.insert(part.name);
@@ -42,7 +42,9 @@ std::vector<std::string> WhatInvalidates(const StageSpec& stage, const std::vect
   if (stage.exec) out.push_back("another text under `run`, or other outputs under `out`");
   if (!params.empty()) out.push_back("another value of a parameter: " + NamesOf(params));
   for (const auto* inputs : {&stage.inputs, &stage.expression_inputs}) {
-    for (const InputRef& input : *inputs) ports.insert(input.Source());
+    for (const InputRef& input : *inputs) {
+      if (seen.insert(input.Source()).second) ports.push_back(input.Source());
+    }
   }
   if (!ports.empty()) out.push_back("other bytes of what it reads: " + NamesOf(ports));
   if (!contents.empty()) out.push_back("other content of what a parameter names: " + NamesOf(contents));

@@ -9,6 +9,7 @@
 
 #include "base/files.h"
 #include "cli/sandbox.h"
+#include "testing/sanitizers.h"
 
 namespace genflow {
 namespace {
@@ -312,6 +313,7 @@ TEST(Failure, DaemonsOfARunWithinAStageEndWithTheStage) {
 }
 
 TEST(Failure, ARunDoesWithoutThreadsWhereThereAreNone) {
+  if (kThreadSanitizer) GTEST_SKIP() << "ThreadSanitizer does not start there";
   Sandbox box;
   if (box.Shell("ulimit -Hs").out != "unlimited\n")
     GTEST_SKIP() << "stacks cannot be larger than the address space";

@@ -32,6 +32,9 @@ TEST(Usage, MistakesNameWhatWasMeantAndExitWith2) {
   };
   expect({"rnu"}, "error: unknown command 'rnu'\n  hint: did you mean 'run'?\n");
   expect({"run", "--forse"}, "error: unknown option '--forse'\n  hint: did you mean '--force'?\n");
+  expect({"resume"},
+         "error: unknown command 'resume'\n"
+         "  hint: `genflow run` with the same arguments goes on where the last run stopped\n");
   expect({"runs", "lst"}, "error: unknown command 'lst'\n  hint: did you mean 'ls'?\n");
   expect({"validate", "a.yaml", "b.yaml"},
          "error: unexpected argument 'b.yaml'\n  hint: `genflow validate --help` shows what it takes\n");

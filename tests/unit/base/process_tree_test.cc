@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "testing/processes.h"
+#include "testing/sanitizers.h"
 #include "testing/scratch.h"
 
 namespace genflow {
@@ -38,6 +39,7 @@ class ProcessTree : public testing::Test {
 };
 
 TEST_F(ProcessTree, MarksAreWholeVariables) {
+  if (kThreadSanitizer) GTEST_SKIP() << "ThreadSanitizer makes a fork of vfork";
   const Process process = Start("sleep 60");
   EXPECT_EQ(MarkOf(process.pid(), mark_), Mark::kPresent);
   EXPECT_EQ(MarkOf(process.pid(), mark_ + "1"), Mark::kAbsent);

@@ -8,6 +8,7 @@
 #include "engine/process_executor.h"
 #include "testing/no_threads.h"
 #include "testing/processes.h"
+#include "testing/sanitizers.h"
 
 namespace genflow {
 namespace {
@@ -46,6 +47,7 @@ TEST(Process, ExitCodeSignalAndUsage) {
 }
 
 TEST(Process, MissingProgramAndFolderAreErrors) {
+  if (kThreadSanitizer) GTEST_SKIP() << "ThreadSanitizer makes a fork of vfork";
   ProcessOptions options;
   options.argv = {"/no/such/program"};
   EXPECT_EQ(Process::Start(options).error().message,
@@ -76,6 +78,7 @@ TEST(Process, OneDescriptorUnderSeveralNumbers) {
 }
 
 TEST(Process, SignalsReachTheWholeGroupAndItsEndKillsTheRest) {
+  if (kThreadSanitizer) GTEST_SKIP() << "ThreadSanitizer makes a fork of vfork";
   const std::string text = Output(Bash("sleep 60 >/dev/null & echo $!"));
   EXPECT_TRUE(DiesWithin(std::stoi(text), 5)) << "a child in the group outlives its leader";
   auto process = Process::Start(Bash("sleep 60"));
