@@ -46,7 +46,8 @@ void CloseFrom(unsigned first) {
 }
 
 // Signals that came before the child had a group of its own were for the parent's group, which takes them
-// itself: ignoring them drops them. One that stopped the child before its exec would hold the parent in vfork.
+// itself: ignoring them drops them. One that stopped the child before its exec would hold the parent in
+// vfork.
 void DefaultSignals() {
   for (const auto handler : {SIG_IGN, SIG_DFL}) {
     struct sigaction action {};
