@@ -56,12 +56,13 @@ function(genflow_plugin name)
   set_property(GLOBAL APPEND PROPERTY GENFLOW_PLUGINS plugin_${name})
 endfunction()
 
+# The tests without the labels cli and faults.
+add_custom_target(unit_tests)
+
 # genflow_test(NAME [TORCH|KERNEL] SOURCES ... [LIBS ...] [LABELS ...]): one GoogleTest program, one ctest entry a case.
 # Fixtures are found through the macro GENFLOW_SOURCE_DIR. The tests' own code is not optimised: it is compiled
 # more often than it is run. TORCH: as above. KERNEL: one ctest entry, run as root under a kernel of its own
-# (tools/uml); skipped, saying so, where there is none. The target unit_tests makes those without the labels cli and
-# faults.
-add_custom_target(unit_tests)
+# (tools/uml); skipped, saying so, where there is none.
 function(genflow_test name)
   cmake_parse_arguments(arg "TORCH;KERNEL" "" "SOURCES;LIBS;LABELS" ${ARGN})
   if(NOT TARGET genflow_test_headers)

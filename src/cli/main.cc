@@ -57,13 +57,13 @@ Error UsageError(const CLI::App& root, const CLI::ParseError& error) {
         if (option) names.push_back("--" + name);
       }
     }
-    if (at == &root && (word == "resume" || word == "repro"))
-      return InvalidError("unknown command '" + word + "'",
-                          "`genflow run` with the same arguments goes on where the last run stopped");
     const auto near = NearestName(word.substr(0, word.find('=')), names);
     const std::string what = option          ? "unknown option '"
                              : names.empty() ? "unexpected argument '"
                                              : "unknown command '";
+    if (at == &root && (word == "resume" || word == "repro"))  // what others call it
+      return InvalidError(what + word + "'",
+                          "`genflow run` with the same arguments goes on where the last run stopped");
     return InvalidError(what + word + "'", near ? "did you mean '" + *near + "'?" : help);
   }
   std::string text = error.what();

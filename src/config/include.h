@@ -21,6 +21,7 @@ struct Include {
 
 // Reads `inputs` of a file, into `sub->inputs` and `info`.
 void ReadDeclaredInputs(LoadState* sub, const YamlNode& root, StageInfo* info);
+// Reports those that nothing in the file has named; once its stages are read.
 void ReportUnusedInputs(LoadState* sub);
 // Reports values in profiles that are not in force, as far as they are written out, that have not the type of
 // the parameter.
