@@ -125,6 +125,10 @@ void ReadDeclaredInputs(LoadState* sub, const YamlNode& root, StageInfo* info) {
     info->inputs.push_back(std::move(declared));
     sub->inputs[port] = {known ? type : "any", entry.key, {}, false};
   }
+  if (const auto clash = sub->head_index.find("inputs");
+      clash != sub->head_index.end() && !sub->inputs.empty())
+    sub->Error(*sub->heads[clash->second.front()].key,
+               "a stage cannot be called 'inputs' where the file has inputs");
 }
 
 void ReportUnusedInputs(LoadState* sub) {
@@ -193,10 +197,6 @@ void OpenInclude(LoadState* state, StageHead* head) {
   if (include.root != nullptr) {
     WarnOfProfiles(sub, *include.root);
     ReadDeclaredInputs(sub, *include.root, &include.info);
-    if (const auto clash = sub->head_index.find("inputs");
-        clash != sub->head_index.end() && !sub->inputs.empty())
-      sub->Error(*sub->heads[clash->second.front()].key,
-                 "a stage cannot be called 'inputs' where the file has inputs");
     ReadDeclaredOutputs(sub, *include.root, &include);
     head->info = &include.info;
   }

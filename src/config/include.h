@@ -19,7 +19,7 @@ struct Include {
   std::map<std::string, std::vector<InputRef>> outputs;  // where each comes from
 };
 
-// Reads `inputs` of a file, into `sub->inputs` and `info`.
+// Reads `inputs` of a file whose heads are read, into `sub->inputs` and `info`.
 void ReadDeclaredInputs(LoadState* sub, const YamlNode& root, StageInfo* info);
 // Reports those that nothing in the file has named; once its stages are read.
 void ReportUnusedInputs(LoadState* sub);

@@ -312,6 +312,20 @@ parts/part.yaml:3:23: error: the input 'more' is never used
 )x");
 }
 
+TEST_F(Include, NoStageIsCalledInputsWhereTheFileHasSome) {
+  std::string part = kPart;
+  part.replace(part.find("  count:"), 8, "  inputs:");
+  part.replace(part.find("count.o"), 7, "copy.o");
+  box.Write("parts/part.yaml", part);
+  const std::string expected = R"x(
+parts/part.yaml:13:3: error: a stage cannot be called 'inputs' where the file has inputs
+   13 |   inputs:
+      |   ^~~~~~
+)x";
+  EXPECT_EQ(Refusal({"validate", "parts/part.yaml"}), expected + "\n1 error\n");
+  EXPECT_TRUE(Refusal().starts_with(expected)) << "where another file uses it, too";
+}
+
 TEST_F(Include, ProfilesOfAUsedFileAreNotInForce) {
   box.Write("parts/part.yaml", std::string(kPart) + "profiles: { ci: { params: { times: 2 } } }\n");
   box.Write("pipeline.yaml", std::string(kMain) + "profiles: { ci: {} }\n");
