@@ -21,6 +21,13 @@ set(groups --group arrow --group llama --group simdjson --group smollm2)
 if(GENFLOW_TORCH)
   list(APPEND groups --group torch)
 endif()
+file(READ ${CMAKE_CURRENT_LIST_DIR}/dependencies.json pinned)
+foreach(name torch arrow llama simdjson)
+  string(JSON GENFLOW_VERSION_${name} GET "${pinned}" groups ${name} 0 version)
+endforeach()
+if(NOT GENFLOW_TORCH)
+  set(GENFLOW_VERSION_torch "")
+endif()
 execute_process(
   COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_LIST_DIR}/fetch_deps.py ${groups}
   OUTPUT_VARIABLE fetched OUTPUT_STRIP_TRAILING_WHITESPACE

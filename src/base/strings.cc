@@ -151,6 +151,10 @@ std::string WithCommas(int64_t value) {
   return digits;
 }
 
+std::string Counted(uint64_t count, std::string_view noun) {
+  return WithCommas(static_cast<int64_t>(count)) + " " + std::string(noun) + (count == 1 ? "" : "s");
+}
+
 namespace {
 
 // A leading non-negative decimal number; `text` is advanced past it.

@@ -32,6 +32,8 @@ std::string HumanBytes(uint64_t bytes);
 std::string HumanDuration(double seconds);
 // "1,234,567".
 std::string WithCommas(int64_t value);
+// "1 object", "2,000 objects"
+std::string Counted(uint64_t count, std::string_view noun);
 
 // "8G", "512M", "1.5GiB", "1048576" -> bytes (binary multiples). Nothing when it is not a size.
 std::optional<uint64_t> ParseBytes(std::string_view text);

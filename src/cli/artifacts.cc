@@ -88,7 +88,7 @@ int List(const Options& options) {
     table.Add({NameOf(use), use.artifact.type, use.artifact.digest.substr(0, 12),
                HumanBytes(use.artifact.bytes), std::to_string(use.artifact.files), LocalTime(use.time)});
   }
-  table.Fit(RoomForTables(), {"files", "made", "type", "size", "digest"}, "artifact");
+  table.Fit(RoomForTables(), {"files", "made", "type", "size", "digest"}, {"artifact"});
   ShowText(table.empty() ? "no artifacts\n" : table.Render("", DetectTerminal(STDOUT_FILENO).color),
            options.no_pager);
   return kExitOk;

@@ -67,6 +67,11 @@ std::string Full(const std::string& message, const std::string& hint) {
   return hint.empty() ? message : message + "\nhint: " + hint;
 }
 
+// "tune failed", "gate said no"
+std::string WhatHappened(const StageResult& stage) {
+  return stage.stage + (stage.status == StageStatus::kGated ? " said no" : " failed");
+}
+
 std::string GitHubAnnotations(const RunOutcome& outcome, const CiEnvironment& environment) {
   std::string out;
   for (const auto& d : outcome.diagnostics) {
@@ -83,8 +88,7 @@ std::string GitHubAnnotations(const RunOutcome& outcome, const CiEnvironment& en
     if (!stage.error) continue;
     const auto at = outcome.stage_positions.find(stage.stage);
     out += Annotation("error", file, at == outcome.stage_positions.end() ? Position{} : at->second,
-                      stage.stage + (stage.status == StageStatus::kGated ? " said no" : " failed"),
-                      Full(stage.error->message, stage.error->hint));
+                      WhatHappened(stage), Full(stage.error->message, stage.error->hint));
   }
   return out;
 }
@@ -176,19 +180,32 @@ std::string WithoutCiCommands(const std::string& text, CiSystem system) {
   return out;
 }
 
-std::string RenderCodeQuality(const std::vector<Diagnostic>& diagnostics, const CiEnvironment& environment) {
+std::string RenderCodeQuality(const RunOutcome& outcome, const CiEnvironment& environment) {
   nlohmann::json out = nlohmann::json::array();
   std::map<std::string, int> seen;
-  for (const auto& d : diagnostics) {
-    const std::string path = d.file.empty() ? "." : CiPath(d.file, environment);
-    // The same issue keeps its fingerprint when lines move.
-    const std::string issue = path + "\n" + d.message;
-    const std::string fingerprint = Sha256Hex(issue + "\n" + std::to_string(seen[issue]++));
-    out.push_back({{"description", Full(d.message, d.hint)},
-                   {"check_name", "genflow-pipeline"},
+  // The same `issue` keeps its fingerprint when lines move.
+  const auto add = [&](const std::string& file, int line, const char* check, const char* severity,
+                       const std::string& issue, const std::string& description) {
+    const std::string path = file.empty() ? "." : CiPath(file, environment);
+    const std::string what = path + "\n" + issue;
+    const std::string fingerprint = Sha256Hex(what + "\n" + std::to_string(seen[what]++));
+    out.push_back({{"description", CleanReportText(description)},
+                   {"check_name", check},
                    {"fingerprint", fingerprint.substr(0, 32)},
-                   {"severity", d.severity == Severity::kError ? "major" : "minor"},
-                   {"location", {{"path", path}, {"lines", {{"begin", std::max(1, d.line)}}}}}});
+                   {"severity", severity},
+                   {"location", {{"path", path}, {"lines", {{"begin", std::max(1, line)}}}}}});
+  };
+  for (const auto& d : outcome.diagnostics) {
+    add(d.file, d.line, "genflow-pipeline", d.severity == Severity::kError ? "major" : "minor", d.message,
+        Full(d.message, d.hint));
+  }
+  if (!outcome.report) return DumpPretty(out);
+  for (const auto& stage : outcome.report->stages) {
+    if (!stage.error) continue;
+    const auto at = outcome.stage_positions.find(stage.stage);
+    const std::string what = WhatHappened(stage);
+    add(outcome.file.string(), at == outcome.stage_positions.end() ? 1 : at->second.line, "genflow-stage",
+        "critical", what, what + ": " + Full(stage.error->message, stage.error->hint));
   }
   return DumpPretty(out);
 }

@@ -32,7 +32,8 @@ std::string RenderCiConsole(const RunOutcome& outcome, const CiEnvironment& envi
 // Text for the log of a job that holds nothing the system would take for a command.
 std::string WithoutCiCommands(const std::string& text, CiSystem system);
 
-// GitLab's code quality report: a JSON array with one issue a diagnostic.
-std::string RenderCodeQuality(const std::vector<Diagnostic>& diagnostics, const CiEnvironment& environment);
+// GitLab's code quality report, which annotates a merge request at lines of the pipeline file: a JSON array
+// with an issue for each diagnostic, each stage that failed and each gate that said no.
+std::string RenderCodeQuality(const RunOutcome& outcome, const CiEnvironment& environment);
 
 }  // namespace genflow::cli

@@ -71,7 +71,7 @@ void AddCiOptions(CLI::App& command, CiOptions& options) {
       ->check(NamesFile());
   command
       .add_option("--code-quality", options.code_quality,
-                  "Write the pipeline file's errors as a GitLab code quality report")
+                  "Write a GitLab code quality report: what is wrong, at its lines")
       ->type_name("FILE")
       ->check(NamesFile());
 }
@@ -128,7 +128,7 @@ int WriteCiReports(const CiOptions& options, const CiEnvironment& environment, c
   }
   if (!options.code_quality.empty()) {
     fine &= Check("--code-quality " + options.code_quality,
-                  WriteReport(options.code_quality, RenderCodeQuality(outcome.diagnostics, environment)));
+                  WriteReport(options.code_quality, RenderCodeQuality(outcome, environment)));
   }
   std::fputs(RenderCiConsole(outcome, environment, static_cast<double>(std::time(nullptr))).c_str(), stderr);
   return WithProblems(code, fine);

@@ -17,6 +17,7 @@
 #include "cli/terminal.h"
 #include "cli/version.h"
 #include "genflow/plugin.h"
+#include "store/db.h"
 
 namespace genflow::cli {
 
@@ -43,6 +44,24 @@ Finding Program() {
   }
   if (!set.empty()) out.text += "; " + Join(set, ", ");
   out.facts["environment"] = set;
+  return out;
+}
+
+// SQLite is the machine's own, the others come with genflow.
+Finding Libraries() {
+  Finding out{"libraries", Health::kOk, "", "", {}};
+  std::vector<std::string> names;
+  for (const auto& [name, version] :
+       std::initializer_list<std::pair<const char*, std::string>>{{"libtorch", kTorchVersion},
+                                                                  {"Arrow", kArrowVersion},
+                                                                  {"llama-cpp-python (ggml)", kLlamaVersion},
+                                                                  {"simdjson (pysimdjson)", kSimdjsonVersion},
+                                                                  {"SQLite", SqliteVersion()}}) {
+    if (version.empty()) continue;
+    names.push_back(std::string(name) + " " + version);
+    out.facts[name] = version;
+  }
+  out.text = Join(names, ", ");
   return out;
 }
 
@@ -107,7 +126,7 @@ std::string Render(const Findings& findings) {
 
 int Doctor(const std::string& store, bool json) {
   const auto place = Place(store);
-  Findings findings = {Program()};
+  Findings findings = {Program(), Libraries()};
   const auto add = [&](Findings more) {
     for (auto& finding : more) findings.push_back(std::move(finding));
   };

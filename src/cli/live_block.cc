@@ -12,33 +12,28 @@ namespace {
 constexpr double kFrame = 0.1;  // seconds of a picture of the spinner
 constexpr size_t kMaxNameCells = 24;
 
-// "tune" of "tune[r=16]"; "" where there are no brackets.
+// "tune" of "tune[r=16]", and of "tune[r=16]/train[seed=1]" out of a used file; "" where there are no
+// brackets.
 std::string BeforeBracket(const std::string& stage) {
   const size_t open = stage.find('[');
-  return open == std::string::npos || open == 0 || stage.back() != ']' ? "" : stage.substr(0, open);
+  return open == std::string::npos || open == 0 ? "" : stage.substr(0, open);
 }
 
-// "[8,1e-4]" of "[r=8,lr=1e-4]".
-std::string ValuesAlone(const std::string& label) {
-  std::vector<std::string> values;
-  for (const auto pair : Split(std::string_view(label).substr(1, label.size() - 2), ',')) {
-    const size_t equals = pair.find('=');
-    values.emplace_back(equals == std::string_view::npos ? pair : pair.substr(equals + 1));
+// "[8,1e-4]/train" of "[r=8,lr=1e-4]/train".
+std::string ValuesAlone(std::string_view label) {
+  std::string out;
+  while (!label.empty()) {
+    const size_t open = label.find('['), close = label.find(']', open);
+    if (close == std::string_view::npos) break;
+    std::vector<std::string> values;
+    for (const auto pair : Split(label.substr(open + 1, close - open - 1), ',')) {
+      const size_t equals = pair.find('=');
+      values.emplace_back(equals == std::string_view::npos ? pair : pair.substr(equals + 1));
+    }
+    out += std::string(label.substr(0, open)) + "[" + Join(values, ",") + "]";
+    label.remove_prefix(close + 1);
   }
-  return "[" + Join(values, ",") + "]";
-}
-
-// As Shorten(), for texts that differ at their ends: the middle is left out.
-std::string ShortenMiddle(std::string_view text, size_t cells, bool unicode) {
-  if (DisplayWidth(text) <= cells || cells < 3) return Shorten(text, cells, unicode);
-  const std::string head = Shorten(text, (cells + 1) / 2, unicode);
-  std::string_view tail = text;
-  const auto inside = [&] { return !tail.empty() && (static_cast<unsigned char>(tail[0]) & 0xC0) == 0x80; };
-  while (DisplayWidth(tail) > cells - DisplayWidth(head)) {
-    do tail.remove_prefix(1);
-    while (inside());
-  }
-  return head + std::string(tail);
+  return out + std::string(label);
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ class LiveBlock {
   struct Waiting {
     std::string stage, for_what;
   };
-  // A matrix: the stages "tune[...]" of the run.
+  // A matrix: the stages "tune[...]" of the run; over a used file also its stages, "tune[...]/train".
   struct Group {
     size_t total = 0, ran = 0, cached = 0, failed = 0, skipped = 0;
     double seconds = 0;  // of the child that took longest

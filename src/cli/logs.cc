@@ -160,11 +160,15 @@ int List(const Asked& asked, bool json) {
     std::fputs(DumpPretty(out).c_str(), stdout);
     return kExitOk;
   }
+  // A terminal's lines are short: there, the folder of all of them stands above.
+  const bool brief = RoomForTables() > 0;
+  std::string folder;
   Table table({"stage", "attempt", "status", "log"}, {Align::kLeft, Align::kRight});
   for (const auto& attempt : asked.attempts) {
+    if (!attempt.log.empty()) folder = std::filesystem::path(attempt.log).parent_path().string();
     if (!attempt.log.empty())
-      table.Add(
-          {attempt.stage, std::to_string(attempt.attempt), AttemptStatusName(attempt.status), attempt.log});
+      table.Add({attempt.stage, std::to_string(attempt.attempt), AttemptStatusName(attempt.status),
+                 brief ? std::filesystem::path(attempt.log).filename().string() : attempt.log});
     else if (!attempt.source_run.empty())
       table.Add({attempt.stage, "-", AttemptStatusName(attempt.status),
                  "genflow logs " + attempt.source_run + "/" + attempt.stage});
@@ -173,7 +177,10 @@ int List(const Asked& asked, bool json) {
     return Report(MakeError(Code::kNotFound, "run " + asked.run.id + " has no logs: no stage has run",
                             "`genflow runs show " + asked.run.id + "` says why"));
   }
-  std::printf("run %s of %s\n\n", asked.run.id.c_str(), asked.run.pipeline.c_str());
+  std::printf("run %s of %s\n", asked.run.id.c_str(), asked.run.pipeline.c_str());
+  if (brief && !folder.empty()) std::printf("logs in %s\n", folder.c_str());
+  std::printf("\n");
+  table.Fit(RoomForTables(), {"attempt", "status"}, {"stage"});
   table.Print();
   return kExitOk;
 }

@@ -104,6 +104,7 @@ int List(const Options& options) {
     table.Add({FullName(model), Join(model.aliases, " "), model.artifact.type,
                HumanBytes(model.artifact.bytes), model.run, LocalTime(model.created)});
   }
+  table.Fit(RoomForTables(), {"registered", "type", "run", "size"}, {"model", "aliases"});
   table.Print("no models");
   return kExitOk;
 }

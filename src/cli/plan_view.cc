@@ -160,10 +160,6 @@ std::string RenderList(const std::string& title, const std::vector<std::string>&
   return out;
 }
 
-std::string Counted(size_t count, const std::string& noun) {
-  return WithCommas(static_cast<int64_t>(count)) + " " + noun + (count == 1 ? "" : "s");
-}
-
 size_t CountOf(const std::vector<PlannedStage>& stages, Action action) {
   return static_cast<size_t>(
       std::count_if(stages.begin(), stages.end(), [&](const auto& stage) { return stage.action == action; }));
@@ -216,6 +212,10 @@ std::string RenderPlan(const std::vector<PlannedStage>& stages, const Pipeline& 
     names = std::max(names, DisplayWidth(stage.stage));
     if (!stage.compared_run.empty()) compared.insert(stage.compared_run);
   }
+  // The rest of a terminal is for what is said of them.
+  const size_t room = RoomForTables();
+  if (room > 0) names = std::min(names, std::max<size_t>(room, 57) - 45);
+  const bool unicode = DetectTerminal(STDOUT_FILENO).unicode;
   const size_t indent = names + 2 + std::string_view("missing").size() + 2;
   for (const auto& stage : stages) {
     runs += WouldRun(stage) ? 1 : 0;
@@ -225,7 +225,8 @@ std::string RenderPlan(const std::vector<PlannedStage>& stages, const Pipeline& 
       lines.push_back(std::move(line));
     if (compared.size() > 1 && !stage.compared_run.empty())
       lines.push_back(Styled("since run " + stage.compared_run, Style::kDim, color));
-    table.Add({stage.stage, Styled(PlannedActionName(stage.action), StyleOf(stage), color),
+    table.Add({ShortenMiddle(stage.stage, names, unicode),
+               Styled(PlannedActionName(stage.action), StyleOf(stage), color),
                lines.empty() ? "" : lines.front()});
     for (size_t i = 1; i < lines.size(); ++i) table.Add({"", "", lines[i]});
   }

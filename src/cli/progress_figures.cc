@@ -28,15 +28,15 @@ std::string ShortNumber(double value) {
 // Cells of a bar.
 constexpr size_t kLeastBar = 8, kMostBar = 24;
 
-std::string Bar(double fraction, size_t cells, TerminalTraits traits) {
+}  // namespace
+
+std::string ProgressBar(double fraction, size_t cells, TerminalTraits traits) {
   const auto full = static_cast<size_t>(std::lround(fraction * static_cast<double>(cells)));
   std::string done, open;
   for (size_t i = 0; i < full; ++i) done += traits.unicode ? "━" : "#";
   for (size_t i = full; i < cells; ++i) open += traits.unicode ? "─" : ".";
   return Styled(done, Style::kGreen, traits.color) + Styled(open, Style::kDim, traits.color);
 }
-
-}  // namespace
 
 void ProgressFigures::Add(const StageProgress& progress, double now) {
   // A smaller count or another unit is a new phase: its rate is its own.
@@ -109,7 +109,7 @@ std::string RenderFigures(const ProgressFigures& f, double now, size_t cells, Te
   add(kRate, f.Rate());
   add(kEta, f.Eta(now));
   if (f.fraction() >= 0 && used + 2 + kLeastBar <= cells)
-    add(kBar, Bar(f.fraction(), std::min(kMostBar, cells - used - 2), traits));
+    add(kBar, ProgressBar(f.fraction(), std::min(kMostBar, cells - used - 2), traits));
   add(kCounts, f.Counts());
   if (!f.message().empty() && used + 12 < cells)
     add(kMessage, Shorten(f.message(), cells - used - 2, traits.unicode));

@@ -38,6 +38,9 @@ class ProgressFigures {
   std::string loss_, speed_, other_;
 };
 
+// "━━━━──────" of so many cells; `fraction` is 0..1.
+std::string ProgressBar(double fraction, size_t cells, TerminalTraits traits);
+
 // "  ━━━━──────   45%  239 tokens/s  loss 2.014  ETA 2m 09s": what is known of a running stage, in at most
 // `cells` cells. Where they do not hold everything, the message goes first, then the counts, the bar, the
 // ETA, the rate.

@@ -57,6 +57,7 @@ std::string RenderReport(const RunReport& report, TerminalTraits traits) {
     table.Add({stage.stage, Styled(StageStatusName(stage.status), StyleOf(stage.status), traits.color),
                timed ? HumanDuration(stage.seconds) : "-", NoteOf(stage)});
   }
+  table.Fit(RoomForTables(), {}, {"stage", "note"});
   std::string out = table.Render("", traits.color);
   for (const auto& stage : report.stages) {
     const bool finished = stage.status == StageStatus::kRan || stage.status == StageStatus::kCached ||

@@ -88,6 +88,7 @@ int ShowMetrics(const Options& options) {
       for (const auto& p : points) table.Add({stage, StepText(p.step), MetricText(p.value)});
     }
   }
+  table.Fit(RoomForTables(), {"points"}, {"stage", "metric"});
   table.Print();
   return kExitOk;
 }

@@ -72,7 +72,7 @@ int List(const Options& options) {
                std::to_string(run.stages_run), std::to_string(run.stages_cached),
                std::to_string(run.stages_failed), std::to_string(run.stages_skipped), Join(run.tags, " ")});
   }
-  table.Fit(RoomForTables(), {"skipped", "failed", "cached", "tags", "ran", "time", "started"}, "pipeline");
+  table.Fit(RoomForTables(), {"skipped", "failed", "cached", "tags", "ran", "time", "started"}, {"pipeline"});
   ShowText(table.empty() ? "no runs\n" : table.Render("", color), options.no_pager);
   return kExitOk;
 }
@@ -127,7 +127,7 @@ int Show(const Options& options) {
     const std::string word = run->status == RunStatus::kRunning ? "waiting" : "not started";
     table.Add({stage, "", Styled(word, Style::kDim, color), "", "-", "-"});
   }
-  table.Fit(RoomForTables(), {"outputs", "memory", "attempt", "uses", "time"}, "stage");
+  table.Fit(RoomForTables(), {"outputs", "memory", "attempt", "uses", "time"}, {"stage"});
   out += table.Render("", color);
   for (const auto& attempt : *attempts) {
     const auto again = [&](const AttemptInfo& other) {

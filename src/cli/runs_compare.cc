@@ -213,7 +213,14 @@ int Compare(const Options& options) {
     }
     table.Add(std::move(cells));
   }
+  // A terminal shows as many as fit, the first ones first.
+  std::vector<std::string> least = {"time", "status"};
+  least.insert(least.end(), columns.rbegin(), columns.rend() - 3);
+  const size_t hidden = table.Fit(RoomForTables(), least, {"run"});
   table.Print();
+  if (hidden > 0)
+    std::printf("\n%s left out for want of room; a wider terminal or `| cat` shows them\n",
+                Counted(hidden, "column").c_str());
   if (left_out > 0) {
     std::printf("\n%zu more metric%s differ%s; choose with --metrics\n", left_out, left_out == 1 ? "" : "s",
                 left_out == 1 ? "s" : "");

@@ -140,11 +140,13 @@ json DiffToJson(const RunFacts& a, const RunFacts& b) {
   return out;
 }
 
-std::string Section(const std::string& title, const Table& table, size_t same, bool color) {
+std::string Section(const std::string& title, Table table, size_t same, bool color) {
   std::string heading = Styled(title, Style::kBold, color);
   const std::string count = WithCommas(static_cast<int64_t>(same)) + " the same";
   if (table.empty()) return same == 0 ? "" : "\n" + heading + ": no difference (" + count + ")\n";
   if (same > 0) heading += " (" + count + ")";
+  if (const size_t room = RoomForTables(); room > 2)
+    table.Fit(room - 2, {}, {"param", "metric", "artifact", "stage", "a", "b"});
   return "\n" + heading + "\n" + table.Render("  ", color);
 }
 

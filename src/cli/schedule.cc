@@ -150,6 +150,7 @@ nlohmann::json Describe(const Schedule& schedule, int starts) {
   if (state.started > 0) {
     out["last"] = {{"started", state.started},
                    {"finished", state.finished},
+                   {"running", state.finished <= 0 && IsRunning(schedule)},
                    {"exit_code", state.finished > 0 ? nlohmann::json(state.exit_code) : nullptr}};
   }
   return out;
@@ -195,9 +196,11 @@ int Add(const Options& options) {
     if (auto removed = RemoveTriggers(schedule->name, schedule->backend); !removed.ok())
       return Report(removed.error());
   }
-  ScheduleState state = ReadState(*schedule);
-  state.slot = static_cast<double>(std::time(nullptr));
-  if (auto written = WriteState(*schedule, state); !written.ok()) return Report(written.error());
+  auto written = ChangeState(*schedule, [](ScheduleState* state) {
+    state->slot = static_cast<double>(std::time(nullptr));
+    return true;
+  });
+  if (!written.ok()) return Report(written.error());
   auto definition = WriteSchedule(*schedule);
   if (!definition.ok()) return Report(definition.error());
   auto notices = InstallTrigger(*schedule, *definition);
@@ -237,12 +240,14 @@ int List(const Options& options) {
     const ScheduleState state = ReadState(schedule);
     const std::string last =
         state.started <= 0    ? "-"
-        : state.finished <= 0 ? "since " + LocalTime(state.started)
+        : state.finished <= 0 ? (IsRunning(schedule) ? "since " + LocalTime(state.started)
+                                                     : LocalTime(state.started) + ", interrupted")
                               : LocalTime(state.started) + ", exit code " + std::to_string(state.exit_code);
     table.Add({schedule.name, schedule.cron, schedule.backend, next.empty() ? "-" : LocalTime(next[0]), last,
                schedule.pipeline});
   }
   for (const auto& broken : all->broken) table.Add({broken.name, "-", "-", "-", "-", "cannot be read"});
+  table.Fit(RoomForTables(), {"by", "pipeline", "next"}, {"name", "last"});
   table.Print("no schedules");
   for (const auto& broken : all->broken)
     std::fprintf(stderr, "warning: %s\n", broken.error.ToString().c_str());
@@ -288,7 +293,9 @@ int Remove(const Options& options) {
   if (!file.ok() || !states.ok()) return Report(file.ok() ? states.error() : file.error());
   const std::string state = schedule.ok() ? schedule->state : (*states / (name + ".state.json")).string();
   const std::string log = schedule.ok() ? schedule->log : (*states / (name + ".log")).string();
-  for (const auto& path : {file->string(), state, state + ".lock"}) {
+  auto files = StateFiles(state);
+  files.insert(files.begin(), *file);
+  for (const auto& path : files) {
     if (auto removed = RemoveTree(path); !removed.ok()) return Report(removed.error());
   }
   if (options.json)
@@ -318,7 +325,16 @@ int RunNow(const Options& options) {
   if (!schedule.ok()) return Report(schedule.error());
   auto code = RunSchedule(*schedule, options.now);
   if (!code.ok()) return Report(code.error());
-  Tell(*schedule, *code);
+  if (options.json) {
+    std::fputs(DumpPretty({{"schedule", schedule->name},
+                           {"started", code->has_value()},
+                           {"exit_code", *code ? nlohmann::json(**code) : nullptr},
+                           {"log", schedule->log}})
+                   .c_str(),
+               stdout);
+  } else {
+    Tell(*schedule, *code);
+  }
   return code->value_or(kExitOk);
 }
 
@@ -374,6 +390,7 @@ void AddScheduleCommand(CLI::App& app, Action& action) {
   run->add_option("NAME", options->schedule, "The schedule, or its file")->required();
   run->add_flag("--now", options->now,
                 "Start at once; otherwise nothing happens when the last due time has been answered");
+  run->add_flag("--json", options->json, "JSON on stdout");
   run->footer("Example:\n  genflow schedule run nightly --now\n\nExit codes: those of `genflow run`.");
   run->callback([&action, options] { action = [options] { return RunNow(*options); }; });
 }

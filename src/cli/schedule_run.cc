@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <random>
 #include <thread>
 
@@ -16,8 +17,11 @@
 #include "cli/notification.h"
 #include "cli/rotating_log.h"
 #include "engine/log_file.h"
+#include "store/locks.h"
 
 namespace genflow::cli {
+
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -63,28 +67,57 @@ Status Copy(int from, RotatingLog& log) {
   return pending.empty() ? Ok() : log.Write(pending + "\n");
 }
 
-}  // namespace
+// A start that has begun. The lock says so for as long as it is held.
+struct Begun {
+  SharedLock running;
+  double started = 0;
+};
 
-Result<std::optional<int>> RunSchedule(const Schedule& schedule, bool now) {
+// Says in the state that a start has begun, after its delay by chance: until then nothing has been answered.
+// Nothing where there is nothing to start.
+Result<std::optional<Begun>> Begin(const Schedule& schedule, bool now) {
+  std::optional<SharedLock> starting;
   if (!now) {
-    GF_TRY(const bool ours, TakeSlot(schedule, WallNow()));
-    if (!ours) return std::optional<int>();
+    GF_TRY(starting, SharedLock::Wait(StartLock(schedule), SharedLock::Mode::kExclusive));
+    GF_TRY(const auto due, DueSlot(schedule, ReadState(schedule), WallNow()));
+    if (!due) return std::optional<Begun>();
     if (schedule.jitter > 0) {
       std::random_device seed;
       const double delay = std::uniform_real_distribution<double>(0, schedule.jitter)(seed);
       std::this_thread::sleep_for(std::chrono::duration<double>(delay));
+      std::error_code ec;
+      if (!fs::exists(StartLock(schedule), ec)) return std::optional<Begun>();  // removed meanwhile
     }
   }
+  const double started = WallNow();
+  Status failed = Ok();
+  GF_TRY(const bool ours, ChangeState(schedule, [&](ScheduleState* state) {
+           const auto due = DueSlot(schedule, *state, started);
+           if (!due.ok()) failed = due.error();
+           if (!now && (!due.ok() || !due->has_value())) return false;
+           // Who started it by hand sees to it by hand.
+           state->repeated = now || **due <= state->slot;
+           state->slot = now ? std::max(state->slot, started) : **due;
+           state->started = started;
+           state->finished = 0;
+           return true;
+         }));
+  GF_CHECK_OK(failed);
+  if (!ours) return std::optional<Begun>();
+  GF_TRY(auto running, SharedLock::Wait(RunningLock(schedule), SharedLock::Mode::kShared));
+  return std::optional(Begun{std::move(running), started});
+}
+
+}  // namespace
+
+Result<std::optional<int>> RunSchedule(const Schedule& schedule, bool now) {
+  GF_TRY(const auto begun, Begin(schedule, now));
+  if (!begun) return std::optional<int>();
   GF_TRY(auto log, RotatingLog::Open(schedule.log));
-  ScheduleState state = ReadState(schedule);
-  state.started = WallNow();
-  state.finished = 0;
-  if (now) state.slot = std::max(state.slot, state.started);
-  GF_CHECK_OK(WriteState(schedule, state));
   const auto say = [&](double time, const std::string& text) {
     return log.Write("=== " + FormatUtc(time) + " " + schedule.name + ": " + text + "\n");
   };
-  GF_CHECK_OK(say(state.started, "genflow " + Join(HideUrls(schedule.argv), " ")));
+  GF_CHECK_OK(say(begun->started, "genflow " + Join(HideUrls(schedule.argv), " ")));
 
   GF_TRY(auto pipe, MakePipe());
   ProcessOptions options;
@@ -101,13 +134,17 @@ Result<std::optional<int>> RunSchedule(const Schedule& schedule, bool now) {
   if (!copied.ok()) (void)ReadToEnd(pipe.first.get());
   const ExitStatus status = process.Wait();
   run_pid = 0;
-  state.finished = WallNow();
-  state.exit_code = status.signal != 0 ? 128 + status.signal : status.code;
-  GF_CHECK_OK(WriteState(schedule, state));
+  const double finished = WallNow();
+  const int code = status.signal != 0 ? 128 + status.signal : status.code;
+  GF_CHECK_OK(ChangeState(schedule, [&](ScheduleState* state) {
+    if (state->started != begun->started) return false;  // another start has begun since: the state is its
+    state->finished = finished;
+    state->exit_code = code;
+    return true;
+  }));
   GF_CHECK_OK(copied);
-  GF_CHECK_OK(
-      say(state.finished, status.ToString() + " after " + HumanDuration(state.finished - state.started)));
-  return std::optional<int>(state.exit_code);
+  GF_CHECK_OK(say(finished, status.ToString() + " after " + HumanDuration(finished - begun->started)));
+  return std::optional<int>(code);
 }
 
 }  // namespace genflow::cli

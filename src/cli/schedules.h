@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -31,6 +32,7 @@ struct ScheduleState {
   double slot = 0;  // the last due time that was answered by a start, or let pass when it was added
   double started = 0, finished = 0;
   int exit_code = 0;
+  bool repeated = false;  // the last start is not to be caught up again, should it be interrupted too
 };
 
 // $XDG_CONFIG_HOME/genflow/schedules, and where logs and states go: $XDG_STATE_HOME/genflow/schedules.
@@ -58,10 +60,20 @@ struct ScheduleList {
 Result<ScheduleList> ListSchedules();
 
 ScheduleState ReadState(const Schedule& schedule);
-Status WriteState(const Schedule& schedule, const ScheduleState& state);
-// Answers the last due time up to `now` in the state, unless that has been done. False: it has. Of several
-// processes one gets true.
-Result<bool> TakeSlot(const Schedule& schedule, double now);
+// Reads the state, has it changed, and writes it where `change` returns true: one process at a time. What
+// `change` returned.
+Result<bool> ChangeState(const Schedule& schedule, const std::function<bool(ScheduleState*)>& change);
+// Whether a start is under way.
+bool IsRunning(const Schedule& schedule);
+// What is to be answered by a start at `now`: the last due time, unless that was answered; or once that of a
+// start that a power cut or a kill ended. Nothing: nothing is due.
+Result<std::optional<double>> DueSlot(const Schedule& schedule, const ScheduleState& state, double now);
+// Files that are locked: by who is about to start, also while it waits for its chance delay, and by who runs
+// (shared).
+std::filesystem::path StartLock(const Schedule& schedule);
+std::filesystem::path RunningLock(const Schedule& schedule);
+// Everything that a schedule keeps beside its definition and its log.
+std::vector<std::filesystem::path> StateFiles(const std::string& state);
 
 // Fills in the next starts of the pipelines. Schedules that cannot be read are left out.
 void AddNextStarts(StoreStatus& status);

@@ -74,7 +74,7 @@ int List(const Options& options) {
   for (const auto& stage : catalog.stages()) table.Add({stage.name, stage.version, stage.summary});
   const StageInfo exec = ExecInfo();
   table.Add({exec.name, "", exec.summary});
-  table.Fit(RoomForTables(), {"version"}, "summary");
+  table.Fit(RoomForTables(), {"version"}, {"summary"});
   ShowText(table.Render("", DetectTerminal(STDOUT_FILENO).color), options.no_pager);
   return kExitOk;
 }

@@ -5,10 +5,17 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
+#include <optional>
 
 #include "cli/terminal.h"
 
 namespace genflow::cli {
+
+namespace {
+
+constexpr size_t kLeastCells = 7;  // of a column that is shortened
+
+}  // namespace
 
 std::vector<size_t> Table::Widths() const {
   std::vector<size_t> widths;
@@ -27,12 +34,14 @@ size_t Table::Width() const {
   return sum;
 }
 
-void Table::Fit(size_t cells, const std::vector<std::string>& least, const std::string& shorten) {
+size_t Table::Fit(size_t cells, const std::vector<std::string>& least,
+                  const std::vector<std::string>& shorten) {
   const auto find = [&](const std::string& heading) {
     return static_cast<size_t>(std::find(columns_.begin(), columns_.end(), heading) - columns_.begin());
   };
+  const size_t before = columns_.size();
   for (const auto& heading : least) {
-    if (cells == 0 || Width() <= cells) return;
+    if (cells == 0 || Width() <= cells) return before - columns_.size();
     const size_t at = find(heading);
     if (at == columns_.size()) continue;
     const auto drop = [at](auto& row) {
@@ -42,14 +51,29 @@ void Table::Fit(size_t cells, const std::vector<std::string>& least, const std::
     drop(alignment_);
     for (auto& row : rows_) drop(row);
   }
-  const size_t at = find(shorten), width = Width();
-  if (cells == 0 || width <= cells || at == columns_.size()) return;
-  const size_t now = Widths()[at], least_cells = DisplayWidth(shorten);
-  const size_t wanted = std::max(least_cells, now > width - cells ? now - (width - cells) : 0);
+  const size_t left_out = before - columns_.size();
+  const size_t width = Width();
+  if (cells == 0 || width <= cells) return left_out;
+  std::vector<size_t> widths = Widths();
+  for (size_t excess = width - cells; excess > 0; --excess) {
+    std::optional<size_t> widest;
+    for (const auto& heading : shorten) {
+      const size_t at = find(heading);
+      if (at == columns_.size() || widths[at] <= std::max(kLeastCells, DisplayWidth(heading))) continue;
+      if (!widest || widths[at] > widths[*widest]) widest = at;
+    }
+    if (!widest) break;
+    --widths[*widest];
+  }
   const bool unicode = DetectTerminal(STDOUT_FILENO).unicode;
   for (auto& row : rows_) {
-    if (at < row.size()) row[at] = Shorten(row[at], wanted, unicode);
+    for (const auto& heading : shorten) {
+      const size_t at = find(heading);
+      if (at >= row.size()) continue;
+      row[at] = (at == 0 ? ShortenMiddle : Shorten)(row[at], widths[at], unicode);
+    }
   }
+  return left_out;
 }
 
 size_t RoomForTables() {

@@ -19,9 +19,11 @@ class Table {
   bool empty() const { return rows_.empty(); }
 
   // Makes it at most `cells` wide (0: any width) where that can be done by leaving out columns, in the order
-  // of `least`, their headings, and then by shortening the cells of the column `shorten`, which hold no
-  // escapes.
-  void Fit(size_t cells, const std::vector<std::string>& least, const std::string& shorten = {});
+  // of `least`, their headings, and then by shortening the cells of the columns `shorten`, the widest first,
+  // which hold no escapes (the first column's, names, in their middle). Returns how many columns were left
+  // out.
+  size_t Fit(size_t cells, const std::vector<std::string>& least,
+             const std::vector<std::string>& shorten = {});
 
   // Each line starts with `indent` and ends in a newline, without trailing spaces.
   std::string Render(const std::string& indent = "", bool color = false) const;

@@ -121,6 +121,18 @@ std::string Shorten(std::string_view text, size_t cells, bool unicode) {
   return out + (unicode ? "…" : "~");
 }
 
+std::string ShortenMiddle(std::string_view text, size_t cells, bool unicode) {
+  if (DisplayWidth(text) <= cells || cells < 3) return Shorten(text, cells, unicode);
+  const std::string head = Shorten(text, (cells + 1) / 2, unicode);
+  std::string_view tail = text;
+  const auto inside = [&] { return !tail.empty() && (static_cast<unsigned char>(tail[0]) & 0xC0) == 0x80; };
+  while (DisplayWidth(tail) > cells - DisplayWidth(head)) {
+    do tail.remove_prefix(1);
+    while (inside());
+  }
+  return head + std::string(tail);
+}
+
 std::string PadRight(std::string_view text, size_t cells) {
   const size_t width = DisplayWidth(text);
   return std::string(text) + std::string(width < cells ? cells - width : 0, ' ');

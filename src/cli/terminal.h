@@ -25,6 +25,8 @@ TerminalSize SizeOfTerminal(int fd);
 size_t DisplayWidth(std::string_view text);
 // At most `cells` wide; a cut is marked with "…" (or "~" without Unicode). The text holds no escapes.
 std::string Shorten(std::string_view text, size_t cells, bool unicode);
+// The same for names that differ at their ends: the middle is left out.
+std::string ShortenMiddle(std::string_view text, size_t cells, bool unicode);
 std::string PadRight(std::string_view text, size_t cells);
 std::string PadLeft(std::string_view text, size_t cells);
 

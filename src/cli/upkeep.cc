@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <memory>
 
@@ -11,6 +12,7 @@
 #include "cli/errors.h"
 #include "cli/json_output.h"
 #include "cli/pipeline_options.h"
+#include "cli/renderer.h"
 #include "cli/terminal.h"
 #include "cli/workspace.h"
 
@@ -18,10 +20,30 @@ namespace genflow::cli {
 
 namespace {
 
-// "1 object", "2,000 objects".
-std::string Counted(uint64_t count, const std::string& noun) {
-  return WithCommas(static_cast<int64_t>(count)) + " " + noun + (count == 1 ? "" : "s");
-}
+// A line on the terminal with a bar, drawn at its first call, and ten times a second.
+class ProgressLine {
+ public:
+  void Show(const std::string& doing, uint64_t done, uint64_t total, const std::string& counts) {
+    const auto now = std::chrono::steady_clock::now();
+    if (doing == doing_ && now < next_) return;
+    doing_ = doing;
+    next_ = now + std::chrono::milliseconds(100);
+    const double fraction = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 1;
+    const TerminalTraits traits = DetectTerminal(STDERR_FILENO);
+    const auto columns = static_cast<size_t>(std::max(1, SizeOfTerminal(STDERR_FILENO).columns));
+    const std::string text = Shorten(doing + "  " + counts, columns - 1, traits.unicode);
+    std::string bar;
+    if (const size_t used = DisplayWidth(text) + 2; used + kBarCells < columns)
+      bar = ProgressBar(std::min(1.0, fraction), kBarCells, traits) + "  ";
+    std::fprintf(stderr, "\r\x1b[K%s%s", bar.c_str(), text.c_str());
+    std::fflush(stderr);
+  }
+
+ private:
+  static constexpr size_t kBarCells = 24;
+  std::string doing_;
+  std::chrono::steady_clock::time_point next_;
+};
 
 struct FsckArguments {
   std::string store;
@@ -123,8 +145,8 @@ int Fsck(const FsckArguments& arguments) {
   options.hash = !arguments.fast;
   const bool live = !arguments.json && DetectTerminal(STDERR_FILENO).interactive;
   if (live) {
-    options.progress = [](uint64_t done, uint64_t total) {
-      std::fprintf(stderr, "\r\x1b[Kchecking %s of %s", HumanBytes(done).c_str(), HumanBytes(total).c_str());
+    options.progress = [line = ProgressLine()](uint64_t done, uint64_t total) mutable {
+      line.Show("checking", done, total, HumanBytes(done) + " of " + HumanBytes(total));
     };
   }
   auto report = store->Fsck(options);
@@ -156,10 +178,9 @@ int Gc(const GcArguments& arguments) {
   options.keep_age = 86400.0 * arguments.keep_days;
   const bool live = !arguments.json && DetectTerminal(STDERR_FILENO).interactive;
   if (live) {
-    options.progress = [](uint64_t done, uint64_t total) {
-      if (done % 100 == 0)
-        std::fprintf(stderr, "\r\x1b[Kdeleting %s of %s", WithCommas(static_cast<int64_t>(done)).c_str(),
-                     Counted(total, "object").c_str());
+    options.progress = [line = ProgressLine()](const char* doing, uint64_t done, uint64_t total) mutable {
+      line.Show(doing, done, total,
+                WithCommas(static_cast<int64_t>(done)) + " of " + Counted(total, "object"));
     };
   }
   auto report = store->Gc(options);

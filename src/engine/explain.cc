@@ -11,10 +11,6 @@ namespace genflow {
 
 namespace {
 
-std::string Counted(size_t count, const std::string& noun) {
-  return WithCommas(static_cast<int64_t>(count)) + " " + noun + (count == 1 ? "" : "s");
-}
-
 // "a, b, c and 4 others", of a set or a vector.
 template <class Names>
 std::string NamesOf(const Names& names) {

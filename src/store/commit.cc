@@ -1,4 +1,7 @@
-// Outputs become artifacts: docs/concepts/commit-protocol.md has the steps, and why they stand in this order.
+// Outputs become artifacts, in the steps of docs/concepts/commit-protocol.md: 1 seal, 2 sidecar, 3 sync, 4
+// rename, 5 sync of the folders, 6 one transaction. A row that names an object is durable only after every
+// byte of it is. Stopped before step 6, all of it is rubbish in staging/, or objects without a row, which
+// harm nobody.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -80,15 +83,15 @@ struct Committing {
   std::vector<PortArtifact> result;
 };
 
-// Everything that needs neither the objects' lock nor a write to the database.
+// Everything that needs neither the objects' lock nor a write to the database. Nothing is durable after it.
 Result<Committing> Prepare(StoreImpl& store, StagingImpl& staged, const CommitRequest& request) {
   GF_CHECK_OK(store.NeedWritable());
   Committing item{&staged, &request, {}, false, {}, {}, {}, {}, {}};
   GF_TRY(item.head, LoadRunningAttempt(*store.db, request.attempt));
   const AttemptHead& head = item.head;
   item.cached = request.cache && !head.key.empty() && request.end.status == AttemptStatus::kRun;
-  GF_CHECK_OK(staged.Seal(request.outputs));
-  GF_CHECK_OK(staged.WriteSidecars(
+  GF_CHECK_OK(staged.Seal(request.outputs));  // 1: read-only, each file hashed once
+  GF_CHECK_OK(staged.WriteSidecars(           // 2: a copy of the rows of step 6
       {head.run, head.pipeline, head.stage, head.uses, head.key, head.attempt, item.cached}));
   for (const SealedOutput& output : staged.outputs)
     item.rows.push_back({output.spec.port, output.digest, output.spec.type});
@@ -162,7 +165,7 @@ Result<std::optional<CommitLocks>> TakeLocks(StoreImpl& store, bool durable, std
   return std::optional(CommitLocks{*std::move(objects), *std::move(transaction)});
 }
 
-// Objects first, synced, then the rows of all in one transaction. An error is that of every item without one
+// Steps 3 to 6 for all of them together. An error is that of every item without one
 // of its own. False: the locks cannot be had now, and nothing has been done.
 Result<bool> CommitPrepared(StoreImpl& store, std::vector<Committing>* items,
                             std::optional<int> patience_ms) {
@@ -174,22 +177,29 @@ Result<bool> CommitPrepared(StoreImpl& store, std::vector<Committing>* items,
     std::error_code ec;
     continued |= !item.head.key.empty() && !fs::is_empty(store.State() / SafeName(item.head.key), ec) && !ec;
   }
+  // 3: every byte and every name inside the objects is durable; nothing outside staging/ refers to them yet.
+  // A rename may reach the disk before the data that it renames: this comes first.
   GF_CHECK_OK(SyncPaths(to_sync));
   const double now = Now();
   double work = store.work_at_risk;
   for (const Committing& item : *items) work += std::max(0.0, now - item.head.started);
   const bool durable = continued || work >= kWorkAtRisk;
+  // Rows that stand for little work may wait for the disk: a power loss then forgets them, and the work is
+  // done again. The transaction of step 6 begins here: where it cannot, nothing has been moved.
   GF_TRY(auto locks, TakeLocks(store, durable, patience_ms));
   if (!locks) return false;
+  // 4: the objects are in their places, whole, and seen by nobody.
   std::set<fs::path> changed;
   for (Committing& item : *items) {
     if (const Status installed = Install(store, &item, &changed); !installed.ok())
       item.error = installed.error();
   }
+  // 5: their names are durable, before a row promises them.
   GF_CHECK_OK(SyncPaths({changed.begin(), changed.end()}));
   for (Committing& item : *items) {
     if (!item.error) GF_CHECK_OK(SaveRows(store, &item, now));
   }
+  // 6: all outputs of an attempt are visible, or none is.
   GF_CHECK_OK(locks->transaction.Commit());
   store.work_at_risk = durable ? 0 : work;
   return true;

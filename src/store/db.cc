@@ -35,6 +35,8 @@ int LastErrno() { return t_open_errno != 0 ? t_open_errno : errno; }
 
 }  // namespace
 
+std::string SqliteVersion() { return sqlite3_libversion(); }
+
 Statement::~Statement() {
   if (stmt_ == nullptr) return;
   sqlite3_reset(stmt_);

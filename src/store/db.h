@@ -67,6 +67,9 @@ class Statement {
 
 enum class DbMode { kReadWrite, kReadOnly, kImmutable };  // kReadWrite creates the file
 
+// Of the SQLite library that is loaded, "3.40.1".
+std::string SqliteVersion();
+
 class Db {
  public:
   // Statements point to the Db, which must outlive them.

@@ -59,7 +59,7 @@ Status RemoveOldRuns(StoreImpl& store, const GcOptions& options, GcReport& repor
 }
 
 // Rows of objects that no run is left to reach; the rest is counted.
-Status RemoveUnreached(StoreImpl& store, GcReport& report) {
+Status RemoveUnreached(StoreImpl& store, const GcOptions& options, GcReport& report) {
   Db& db = *store.db;
   {
     GF_TRY(auto query,
@@ -74,7 +74,9 @@ Status RemoveUnreached(StoreImpl& store, GcReport& report) {
            static_cast<uint64_t>(query.Int(5))});
     }
   }
+  uint64_t done = 0;
   for (const GcItem& object : report.objects) {
+    if (options.progress) options.progress("forgetting", done++, report.objects.size());
     GF_CHECK_OK(db.Do("DELETE FROM cache WHERE key IN (SELECT key FROM cache_outputs WHERE digest = ?)",
                       object.name));
     GF_CHECK_OK(db.Do("DELETE FROM artifacts WHERE digest = ?", object.name));
@@ -161,14 +163,17 @@ Status RemoveFromStore(StoreImpl& store, const GcOptions& options, const fs::pat
     // What writes to the database waits meanwhile, so that no file is looked at here.
     GF_TRY(auto transaction, Transaction::Begin(*store.db, true));
     GF_CHECK_OK(RemoveOldRuns(store, options, report));
-    GF_CHECK_OK(RemoveUnreached(store, report));
+    GF_CHECK_OK(RemoveUnreached(store, options, report));
     // Rows first: an object without a row is rubbish, a row without an object would be damage.
     if (!options.dry_run) GF_CHECK_OK(transaction.Commit());
   }
   GF_CHECK_OK(FindUnregistered(store, report));
   if (options.dry_run) return Ok();
+  const uint64_t total = report.objects.size() + report.unregistered.size();
+  uint64_t done = 0;
   for (const auto* items : {&report.objects, &report.unregistered}) {
     for (const GcItem& item : *items) {
+      if (options.progress) options.progress("setting aside", done++, total);
       const fs::path from = ObjectFolder(store, item.name);
       if (::rename(from.c_str(), (trash / item.name).c_str()) != 0 && errno != ENOENT)
         return ErrnoError(from.string(), errno);
@@ -212,8 +217,8 @@ Result<GcReport> Store::Collect(const GcOptions& options) {
     uint64_t done = 0;
     for (const auto* items : {&report.objects, &report.unregistered}) {
       for (const GcItem& item : *items) {
+        if (options.progress) options.progress("deleting", done++, total);
         GF_CHECK_OK(RemoveTree(trash.scratch() / item.name));
-        if (options.progress) options.progress(++done, total);
       }
     }
     for (const GcItem& run : report.runs) GF_CHECK_OK(RemoveTree(store.Logs() / SafeName(run.name)));

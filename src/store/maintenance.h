@@ -18,8 +18,9 @@ struct GcOptions {
   // Checkpoint folders and quarantined objects stay at least this long.
   double state_max_age = 7 * 86400.0;
   double quarantine_max_age = 7 * 86400.0;
-  // Objects deleted, of how many; called from this thread.
-  std::function<void(uint64_t done, uint64_t total)> progress;
+  // Called from this thread before each object of a pass over `total` of them: "forgetting", "setting aside",
+  // "deleting".
+  std::function<void(const char* doing, uint64_t done, uint64_t total)> progress;
 };
 
 // What the store's objects take, by their rows: nothing is read from the objects themselves.

@@ -1,4 +1,5 @@
-// The job files of docs/ci: their genflow commands are understood, and the shell script is run.
+// The job files of docs/ci: their genflow commands are understood, and what they run is run, as a runner
+// would: the same shells, variables and order, on a checkout that holds a pipeline.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -48,6 +49,14 @@ std::vector<std::string> YamlScripts(const std::string& name) {
   std::vector<std::string> out;
   if (root != nullptr) CollectScripts(*root, false, &out);
   return out;
+}
+
+// The value of the variable `name` of a job file.
+std::string Setting(const std::string& file, const std::string& name) {
+  const std::string text = Text(file);
+  std::smatch match;
+  EXPECT_TRUE(std::regex_search(text, match, std::regex("\n *" + name + ": *(\\S+)"))) << file;
+  return match[1];
 }
 
 // Command lines that begin with genflow, in scripts of a shell; continued lines are joined.
@@ -112,16 +121,115 @@ TEST(CiFiles, TheCheckFindsAnUnknownOption) {
   EXPECT_EQ(Join(commands[0], " "), "run x --junti a.xml");
 }
 
-class Script : public testing::Test {
+// A checkout, and genflow on the PATH.
+class Checkout : public testing::Test {
  protected:
   void SetUp() override {
     box_.SetEnv("PATH", fs::path(GENFLOW_BINARY).parent_path().string() + ":" + std::getenv("PATH"));
-    box_.Write("judged.yaml", Judged(kAgainstLatest, kNotWorse));
+  }
+  // The job's pipeline, by the name that the files give.
+  void WriteJudged(const std::string& name) { box_.Write(name, Judged(kAgainstLatest, kNotWorse)); }
+  // Later commits: the score gets worse; the stage breaks.
+  void Change(const std::string& what) {
+    const std::string text = box_.Read("pipeline.yaml");
+    box_.Write("pipeline.yaml",
+               std::regex_replace(text, std::regex("params: .*"), "params: { " + what + " }"));
+  }
+  // Each script by `shell`, up to the first that fails, as the steps of a job; then `always` all the same.
+  CommandResult Job(const std::string& shell, const std::vector<std::string>& scripts,
+                    const std::vector<std::string>& always) {
+    CommandResult all;
+    const auto step = [&](const std::string& script) {
+      box_.Write("step", script);
+      const auto result = box_.Shell(shell + " step");
+      all.out += result.out;
+      all.err += result.err;
+      return result.code;
+    };
+    for (const auto& script : scripts) {
+      if ((all.code = step(script)) != 0) break;
+    }
+    for (const auto& script : always) EXPECT_EQ(step(script), 0) << script << "\n" << all.err;
+    return all;
+  }
+  // A good commit, a worse one, a broken one, by `job`.
+  template <class RunJob>
+  void ExpectThreeCommits(const RunJob& job) {
+    WriteJudged("pipeline.yaml");
+    const auto good = job();
+    EXPECT_EQ(good.code, 0) << good.err;
+    EXPECT_TRUE(box_.Exists(".genflow/store.db")) << "where the file says that it is kept";
+    XmlElement suite;
+    EXPECT_EQ(CheckJunit(box_.Read("reports/junit.xml"), &suite), "");
+    EXPECT_EQ(suite.Get("failures"), "0");
+    Change("score: 0.6, broken: false");
+    EXPECT_EQ(job().code, 3);
+    EXPECT_NE(box_.Read("reports/summary.md").find("**worse**"), std::string::npos);
+    Change("score: 0.8, broken: true");
+    const auto broken = job();
+    EXPECT_EQ(broken.code, 1);
+    broken_ = broken.out + broken.err;
+    Change("socre: 0.8, broken: false");
+    EXPECT_EQ(job().code, 2) << "what does not validate is not run";
+  }
+  Sandbox box_;
+  std::string broken_;  // what the broken commit's job said
+};
+
+TEST_F(Checkout, OnGitHub) {
+  box_.SetEnv("GITHUB_ACTIONS", "true");
+  box_.SetEnv("GITHUB_WORKSPACE", box_.dir().string());
+  box_.SetEnv("GITHUB_STEP_SUMMARY", (box_.dir() / "page.md").string());
+  box_.SetEnv("GENFLOW_STORE", (box_.dir() / ".genflow").string());
+  box_.SetEnv("PIPELINE", Setting("github-actions.yml", "PIPELINE"));
+  const auto scripts = YamlScripts("github-actions.yml");
+  ASSERT_EQ(scripts.size(), 3u);
+  ExpectThreeCommits([&] {
+    return Job("bash --noprofile --norc -eo pipefail", {scripts[0], scripts[1]}, {scripts[2]});
+  });
+  EXPECT_NE(broken_.find("::error file=pipeline.yaml,line=4,"), std::string::npos) << broken_;
+  EXPECT_NE(box_.Read("page.md").find("**worse**"), std::string::npos);
+}
+
+TEST_F(Checkout, OnGitLab) {
+  box_.SetEnv("GITLAB_CI", "true");
+  box_.SetEnv("CI_PROJECT_DIR", box_.dir().string());
+  box_.SetEnv("GENFLOW_STORE", (box_.dir() / ".genflow").string());
+  box_.SetEnv("PIPELINE", Setting("gitlab-ci.yml", "PIPELINE"));
+  const auto scripts = YamlScripts("gitlab-ci.yml");
+  ASSERT_EQ(scripts.size(), 4u);
+  ExpectThreeCommits([&] {
+    return Job("bash -eo pipefail", {scripts[0], scripts[1]}, {scripts[2], scripts[3]});
+  });
+  EXPECT_NE(broken_.find("section_start:"), std::string::npos) << broken_;
+  EXPECT_NE(box_.Read("reports/code-quality.json").find("socre"), std::string::npos);
+}
+
+TEST_F(Checkout, OnJenkins) {
+  box_.SetEnv("GENFLOW_STORE", (box_.dir() / ".genflow").string());
+  const std::string text = Text("Jenkinsfile");
+  std::smatch match;
+  ASSERT_TRUE(std::regex_search(text, match, std::regex("PIPELINE = '([^']+)'")));
+  box_.SetEnv("PIPELINE", match[1]);
+  // The arguments of `sh`, short and long, in their order.
+  std::vector<std::string> scripts;
+  const std::regex step("sh (?:'([^'\n]+)')|script: '''([^']*)'''");
+  for (std::sregex_iterator at(text.begin(), text.end(), step), end; at != end; ++at)
+    scripts.push_back((*at)[1].matched ? (*at)[1] : (*at)[2]);
+  ASSERT_EQ(scripts.size(), 3u);
+  ExpectThreeCommits([&] { return Job("sh -xe", {scripts[0], scripts[1]}, {scripts[2]}); });
+  EXPECT_NE(text.find("if (code == 3)"), std::string::npos);
+}
+
+class Script : public Checkout {
+ protected:
+  void SetUp() override {
+    Checkout::SetUp();
+    WriteJudged("judged.yaml");
   }
   CommandResult Run(const std::string& arguments) {
     return box_.Shell((kFolder / "run-pipeline.sh").string() + " " + arguments);
   }
-  Sandbox box_;
 };
 
 TEST_F(Script, Understood) {

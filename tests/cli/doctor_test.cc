@@ -30,9 +30,13 @@ std::map<std::string, json> Checks(const Sandbox& box, int code, const std::vect
 TEST(Doctor, LooksAtTheMachineThePluginsAndThePlaceOfTheStore) {
   Sandbox box;
   auto checks = Checks(box, 0);
-  for (const char* name : {"genflow", "cpu", "memory", "gpu", "limits", "programs", "clock", "terminal",
-                           "plugin test", "store", "disk", "file system"})
+  for (const char* name : {"genflow", "libraries", "cpu", "memory", "gpu", "limits", "programs", "clock",
+                           "terminal", "plugin test", "store", "disk", "file system"})
     EXPECT_EQ(checks.count(name), 1u) << name;
+  for (const char* name : {"Arrow", "SQLite"})
+    EXPECT_TRUE(std::regex_match(checks["libraries"]["facts"][name].get<std::string>(),
+                                 std::regex("[0-9]+\\.[0-9]+\\.[0-9]+")))
+        << checks["libraries"];
   EXPECT_EQ(checks["plugin test"]["text"], "1.0.0, 3 stages, loads");
   EXPECT_EQ(checks["plugin test"]["status"], "ok");
   EXPECT_EQ(box.Normal(checks["store"]["text"]), "none yet; a run makes DIR/.genflow");

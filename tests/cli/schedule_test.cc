@@ -32,6 +32,9 @@ constexpr char kSystemctl[] = R"(#!/bin/bash
 echo "$*" >> "$HOME/systemctl.log"
 )";
 
+constexpr char kEndless[] =
+    "name: p\nstages:\n  a:\n    uses: test.count\n    with: { steps: 100000, pause: 0.01 }\n";
+
 class ScheduleTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -227,12 +230,51 @@ TEST_F(ScheduleTest, AMissedStartIsCaughtUpOnce) {
   EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
   EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
   EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 1u);
-  EXPECT_EQ(box.Genflow({"schedule", "run", "--now", "pipeline"}).code, 0);
+  const json idle = json::parse(box.Genflow({"schedule", "run", "pipeline", "--json"}).out);
+  EXPECT_EQ(idle["started"], false);
+  EXPECT_EQ(idle["exit_code"], nullptr);
+  const json now = json::parse(box.Genflow({"schedule", "run", "--now", "pipeline", "--json"}).out);
+  EXPECT_EQ(now["schedule"], "pipeline");
+  EXPECT_EQ(now["exit_code"], 0);
   EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 2u);
   const json status = json::parse(box.Genflow({"status", "--json"}).out)["pipelines"][0];
   ASSERT_EQ(status["next"].size(), 1u);
   EXPECT_EQ(status["next"][0]["schedule"], "pipeline");
   EXPECT_GT(status["next"][0]["time"].get<double>(), 1.7e9);
+}
+
+TEST_F(ScheduleTest, WhatIsKilledWhileItWaitsForItsChanceDelayHasAnsweredNothing) {
+  ASSERT_EQ(Add({"--jitter", "1000h"}, "0 0 1 1 *").code, 0);
+  Age("pipeline");
+  const std::string lock = ".local/state/genflow/schedules/pipeline.state.json.starting";
+  auto run = box.Start({"schedule", "run", "pipeline"});
+  ASSERT_TRUE(box.WaitFor("test -e " + lock + " && ! flock -n " + lock + " true"));
+  run.Signal(SIGKILL);
+  run.Wait();
+  ASSERT_EQ(Add({"--jitter", "1ms", "--replace"}, "0 0 1 1 *").code, 0);
+  Age("pipeline");
+  EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
+  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 1u);
+  EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
+  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 1u);
+}
+
+TEST_F(ScheduleTest, AnInterruptedStartIsCaughtUpOnce) {
+  box.Write("pipeline.yaml", kEndless);
+  ASSERT_EQ(Add({"--", "--if-locked", "wait"}, "0 0 1 1 *").code, 0);
+  Age("pipeline");
+  const std::string its_run = " -f '[r]un " + (box.dir() / "pipeline.yaml").string() + "'";
+  for (int starts = 1; starts <= 2; ++starts) {
+    auto run = box.Start({"schedule", "run", "pipeline"});
+    ASSERT_TRUE(box.WaitFor("pgrep" + its_run));
+    EXPECT_EQ(Listed()[0]["last"]["running"], true);
+    run.Signal(SIGKILL);
+    run.Wait();
+    ASSERT_TRUE(box.WaitFor("! pgrep" + its_run)) << "it ends with what started it";
+    EXPECT_EQ(Listed()[0]["last"]["running"], false);
+    EXPECT_NE(box.Genflow({"schedule", "ls"}).out.find(", interrupted"), std::string::npos);
+  }
+  EXPECT_EQ(json::parse(box.Genflow({"schedule", "run", "pipeline", "--json"}).out)["started"], false);
 }
 
 TEST_F(ScheduleTest, AnAnswerInTheFutureIsNone) {
@@ -308,8 +350,7 @@ TEST_F(ScheduleTest, OnATerminalItSaysHowItWent) {
 }
 
 TEST_F(ScheduleTest, SignalsReachTheRun) {
-  box.Write("pipeline.yaml",
-            "name: p\nstages:\n  a:\n    uses: test.count\n    with: { steps: 100000, pause: 0.01 }\n");
+  box.Write("pipeline.yaml", kEndless);
   ASSERT_EQ(Add({}).code, 0);
   auto run = box.Start({"schedule", "run", "--now", "pipeline"});
   ASSERT_TRUE(box.WaitFor("grep -qs . .genflow/state/*/steps"));

@@ -1,6 +1,7 @@
 // Secrets reach the stages that name them, and nothing that is shown or kept.
 #include <gtest/gtest.h>
 
+#include "cli/hook_server.h"
 #include "cli/sandbox.h"
 
 namespace genflow {
@@ -68,6 +69,62 @@ TEST_F(Secrets, AreMaskedWhereverTheyAreSaid) {
   EXPECT_NE(log.out.find("output ***"), std::string::npos) << log.out;
   EXPECT_NE(log.out.find("log ***"), std::string::npos) << log.out;
   EXPECT_NE(box.Genflow({"logs", "shell"}).out.find("err ***"), std::string::npos);
+}
+
+TEST_F(Secrets, AreInNoReportMessageOrExport) {
+  box.Write("pipeline.yaml", kTalkative);
+  box.SetEnv("GENFLOW_SECRET_TOKEN", kCanary);
+  box.SetEnv("GITHUB_STEP_SUMMARY", (box.dir() / "page.md").string());
+  HookServer server({"200 OK", "200 OK"});
+  const std::vector<std::string> reports = {"run",
+                                            "-k",
+                                            "--junit",
+                                            "out/junit.xml",
+                                            "--summary",
+                                            "out/s.md",
+                                            "--code-quality",
+                                            "out/q.json",
+                                            "--notify",
+                                            server.Url() + "/hook"};
+  std::string said;
+  for (const char* system : {"GITHUB_ACTIONS", "GITLAB_CI"}) {
+    box.SetEnv(system, "true");
+    const auto run = box.Genflow(reports);
+    EXPECT_EQ(run.code, 1);
+    said += run.out + run.err;
+    box.SetEnv(system, "");
+  }
+  EXPECT_NE(said.find("::error"), std::string::npos) << said;
+  EXPECT_NE(said.find("section_start:"), std::string::npos) << said;
+  for (const auto& request : server.Requests()) said += request.body;
+  EXPECT_NE(said.find("message ***"), std::string::npos) << said;
+  ExpectNoCanary(said);
+  const std::vector<std::vector<std::string>> commands = {
+      {"report", "latest", "-o", "out/run.html"},
+      {"status", "--json"},
+      {"status", "--prometheus", "out/genflow.prom"},
+      {"runs", "export", "latest", "-o", "out/run.tar"},
+      {"runs", "diff", "latest", "latest", "--json"},
+      {"runs", "compare", "--json"},
+      {"runs", "metrics"},
+      {"explain", "plugin", "--json"},
+      {"graph", "--format", "svg"},
+      {"artifacts", "ls", "--json"},
+      {"schedule", "add", "pipeline.yaml", "0 3 * * *", "--backend", "systemd"},
+      {"schedule", "ls", "--json"},
+      {"schedule", "run", "--now", "pipeline"}};
+  for (const auto& command : commands) {
+    const auto shown = box.Genflow(command);
+    EXPECT_EQ(shown.code, command[1] == "run" ? 1 : 0) << command[0] << " " << command[1] << shown.err;
+    ExpectNoCanary(shown.out + shown.err);
+  }
+  for (const char* file : {"out/junit.xml", "out/s.md", "out/q.json", "page.md", "out/run.html",
+                           "out/genflow.prom", "out/run.tar", ".local/state/genflow/schedules/pipeline.log",
+                           ".config/genflow/schedules/pipeline.json"})
+    EXPECT_TRUE(box.Exists(file)) << file;
+  const auto grep =
+      box.Shell("! grep -r -a -l -e canary-4d1f7 -e Y2FuYXJ5 . --exclude=stdout --exclude=stderr");
+  EXPECT_EQ(grep.code, 0) << grep.out;
 }
 
 TEST_F(Secrets, StayOutOfTheEnvironmentOfOtherStages) {

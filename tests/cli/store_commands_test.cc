@@ -5,6 +5,7 @@
 #include <regex>
 
 #include "cli/sandbox.h"
+#include "cli/terminal_session.h"
 
 namespace genflow {
 namespace {
@@ -87,6 +88,19 @@ TEST_F(StoreCommands, RemovedRunsFreeTheirArtifacts) {
   EXPECT_EQ(gc.code, 0);
   EXPECT_NE(gc.out.find("freed "), std::string::npos);
   EXPECT_EQ(Json({"artifacts", "ls", "--json"}).size(), 2u);
+}
+
+TEST_F(StoreCommands, ATerminalShowsHowFarTheyAre) {
+  TerminalSession fsck(box, {"fsck"}, 80, 10);
+  EXPECT_EQ(fsck.Wait(), 0);
+  EXPECT_NE(fsck.raw().find("checking"), std::string::npos) << fsck.raw();
+  EXPECT_TRUE(fsck.Screen().starts_with("clean: ")) << "the line is gone at the end: " << fsck.Screen();
+  ASSERT_EQ(box.Genflow({"runs", "rm", Json({"runs", "ls", "--json"})[1]["id"]}).code, 0);
+  TerminalSession gc(box, {"gc"}, 80, 10);
+  EXPECT_EQ(gc.Wait(), 0);
+  for (const char* doing : {"forgetting  0 of 2 objects", "setting aside  0 of 2 ", "deleting  0 of 2 "})
+    EXPECT_NE(gc.raw().find(doing), std::string::npos) << gc.raw();
+  EXPECT_EQ(gc.Screen().find("deleting"), std::string::npos) << gc.Screen();
 }
 
 // Digests by DIGEST, and what is set aside without its time.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "faults/storm.h"
@@ -66,6 +67,7 @@ TEST(ConcurrentRuns, OfTheSameAndOfDifferentPipelinesComputeEachKeyOnce) {
         ran += stage.at("status") == "ran" ? 1 : 0;
       }
     }
+    std::printf("%d runs at once: %d stages ended, %d of them computed\n", kCommands, stages, ran);
     EXPECT_EQ(stages, kCommands / 2 * (5 + 6));
     // Shared: three exec stages, the count, the last one of the even ones; two stages of each odd one.
     EXPECT_EQ(ran, 5 + kCommands / 2 * 2);
@@ -97,6 +99,7 @@ TEST(ConcurrentRuns, OfTheSameFileRunOnceAndTellTheOthersWhoRunsIt) {
         << result.err;
     ++refused;
   }
+  std::printf("%d runs of one file at once: %d done, %d refused\n", kCommands, done, refused);
   EXPECT_GE(done, 1);
   EXPECT_EQ(done + refused, kCommands);
   EXPECT_EQ(Lines(box.Read("tally/shared-1")), 1u);

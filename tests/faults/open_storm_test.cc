@@ -1,6 +1,7 @@
 // Processes that open, upgrade, rebuild, collect and check one store at the same moment.
 #include <sys/wait.h>
 
+#include <cstdio>
 #include <functional>
 
 #include "unit/store/store_testing.h"
@@ -83,6 +84,7 @@ class OpenStormTest : public StoreTest {
   }
 
   void ExpectWhole(size_t runs) {
+    std::printf("%d processes at once opened it: %zu runs\n", kProcesses, runs);
     Store store = Open();
     EXPECT_TRUE(Must(store.Fsck()).problems.empty());
     EXPECT_THAT(Leftovers(), testing::IsEmpty());

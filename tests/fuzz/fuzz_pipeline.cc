@@ -23,6 +23,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   };
   options.secret_salt = "salt";
   const std::string text(reinterpret_cast<const char*>(data), size);
+  // A file that has them is read with a profile in force, and as one that others use.
+  if (text.find("profiles:") != std::string::npos) options.profiles = {"ci"};
+  options.inputs_allowed = text.find("inputs:") != std::string::npos;
   const LoadResult result = ParsePipeline(text, "flows/pipeline.yaml", options);
   const std::string shown = RenderDiagnostics(result.diagnostics);
   if (!result.pipeline && shown.empty()) std::abort();

@@ -84,13 +84,19 @@ TEST(Ci, WhatStagesSayIsNoCommand) {
             "error: x\n| ::set-env name=A::b\n|   ##[group]y\nsection-start:1:a\nend");
 }
 
+RunOutcome With(std::vector<Diagnostic> diagnostics) {
+  RunOutcome out;
+  out.diagnostics = std::move(diagnostics);
+  return out;
+}
+
 TEST(Ci, CodeQuality) {
   const SourceText source("flows/a.yaml", "a\nb\n");
   const auto issue = [&](int line, Severity severity) {
     return source.Report({line, 1, 1}, "bad", "fix", severity);
   };
   const auto report = nlohmann::json::parse(
-      RenderCodeQuality({issue(1, Severity::kError), issue(2, Severity::kWarning)}, {}));
+      RenderCodeQuality(With({issue(1, Severity::kError), issue(2, Severity::kWarning)}), {}));
   ASSERT_EQ(report.size(), 2u);
   EXPECT_EQ(report[0]["description"], "bad\nhint: fix");
   EXPECT_EQ(report[0]["severity"], "major");
@@ -98,9 +104,26 @@ TEST(Ci, CodeQuality) {
   EXPECT_EQ(report[0]["check_name"], "genflow-pipeline");
   EXPECT_EQ(report[1]["location"], nlohmann::json({{"path", "flows/a.yaml"}, {"lines", {{"begin", 2}}}}));
   EXPECT_NE(report[0]["fingerprint"], report[1]["fingerprint"]);
-  const auto moved = nlohmann::json::parse(RenderCodeQuality({issue(2, Severity::kError)}, {}));
+  const auto moved = nlohmann::json::parse(RenderCodeQuality(With({issue(2, Severity::kError)}), {}));
   EXPECT_EQ(moved[0]["fingerprint"], report[0]["fingerprint"]) << "the same issue in another line";
   EXPECT_EQ(RenderCodeQuality({}, {}), "[]\n");
+}
+
+TEST(Ci, CodeQualityOfARun) {
+  const auto report = nlohmann::json::parse(RenderCodeQuality(MixedOutcome(), {}));
+  ASSERT_EQ(report.size(), 1u) << "what was cached, has run or was skipped is no issue";
+  EXPECT_EQ(report[0]["check_name"], "genflow-stage");
+  EXPECT_EQ(report[0]["severity"], "critical");
+  EXPECT_EQ(report[0]["description"], "tune failed: no rows in <data>\nsecond line\nhint: add \"some\"");
+  EXPECT_EQ(report[0]["location"], nlohmann::json({{"path", "flows/demo.yaml"}, {"lines", {{"begin", 7}}}}));
+  RunOutcome gated;
+  gated.file = "a.yaml";
+  StageResult gate = Stage("gate", StageStatus::kGated);
+  gate.error = MakeError(Code::kGate, "too low");
+  gated.report.emplace().stages = {gate};
+  const auto refused = nlohmann::json::parse(RenderCodeQuality(gated, {}));
+  EXPECT_EQ(refused[0]["description"], "gate said no: too low");
+  EXPECT_EQ(refused[0]["location"]["lines"]["begin"], 1) << "where the place is not known";
 }
 
 }  // namespace

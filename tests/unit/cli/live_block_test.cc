@@ -38,6 +38,23 @@ TEST(LiveBlock, AMatrixIsALineWithItsRunningChildrenBelow) {
                    "  0/6 done, 3 running, 0 s"}));
 }
 
+TEST(LiveBlock, AMatrixOverAUsedFileAndOneInIt) {
+  LiveBlock block(kPlain);
+  block.Begin({"part[w=a]/copy", "part[w=a]/tune[r=4]", "part[w=a]/tune[r=8]", "part[w=b]/copy",
+               "part[w=b]/tune[r=4]", "part[w=b]/tune[r=8]", "once/tune[r=1]", "once/tune[r=2]"},
+              0);
+  block.Start("part[w=a]/copy", 0);
+  block.Start("part[w=b]/tune[r=8]", 0);
+  block.Start("once/tune[r=2]", 0);
+  EXPECT_EQ(block.Lines(0, 60, 10),
+            (Lines{"| part               0/6 done, 2 running", "|   [w=a]/copy       0 s",
+                   "|   [w=b]/tune[r=8]  0 s", "| once/tune          0/2 done, 1 running",
+                   "|   [r=2]            0 s", "  0/8 done, 3 running, 0 s"}));
+  EXPECT_EQ(block.Lines(0, 60, 3),
+            (Lines{"| part               0/6 done, 2 running", "| once/tune          0/2 done, 1 running",
+                   "  0/8 done, 3 running, 0 s"}));
+}
+
 TEST(LiveBlock, ChildrenAreShownAsFarAsTheScreenGoes) {
   LiveBlock block(kPlain);
   block.Begin({"prepare-everything", "tune[r=4]", "tune[r=8]", "tune[r=16]", "other"}, 0);

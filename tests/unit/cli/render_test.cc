@@ -47,10 +47,10 @@ TEST(Table, FitsByLeavingOutWhatMattersLeast) {
   narrow.Fit(41, {"none", "tags"});
   EXPECT_EQ(narrow.Render(),
             "run  status  summary\na        \x1b[32mok\x1b[0m  a summary of many words\nb    failed\n");
-  narrower.Fit(24, {"tags"}, "summary");
+  narrower.Fit(24, {"tags"}, {"summary"});
   EXPECT_EQ(narrower.Render(),
             "run  status  summary\na        \x1b[32mok\x1b[0m  a summary …\nb    failed\n");
-  least.Fit(5, {"tags", "status"}, "summary");
+  least.Fit(5, {"tags", "status"}, {"summary"});
   EXPECT_EQ(least.Render(), "run  summary\na    a summ…\nb\n");
 }
 

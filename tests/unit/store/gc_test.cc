@@ -43,11 +43,13 @@ TEST_F(GcTest, RemovedRunFreesItsObjectsAndCacheRows) {
   EXPECT_TRUE(fs::exists(object));
   EXPECT_TRUE(Must(store.Lookup("k")).hit.has_value());
 
-  std::vector<std::pair<uint64_t, uint64_t>> told;
+  std::vector<std::string> told;
   options.dry_run = false;
-  options.progress = [&](uint64_t done, uint64_t total) { told.emplace_back(done, total); };
+  options.progress = [&](const char* doing, uint64_t done, uint64_t total) {
+    told.push_back(std::string(doing) + " " + std::to_string(done) + "/" + std::to_string(total));
+  };
   report = Must(store.Gc(options));
-  EXPECT_THAT(told, testing::ElementsAre(testing::Pair(1, 1)));
+  EXPECT_THAT(told, testing::ElementsAre("forgetting 0/1", "setting aside 0/1", "deleting 0/1"));
   ASSERT_EQ(report.objects.size(), 1u);
   EXPECT_FALSE(fs::exists(object));
   EXPECT_FALSE(Must(store.Lookup("k")).hit.has_value());
