@@ -6,6 +6,7 @@
 
 #include "base/files.h"
 #include "base/strings.h"
+#include "engine/report_lines.h"
 
 namespace genflow::cli {
 
@@ -25,24 +26,6 @@ size_t CharacterAt(std::string_view text, size_t at) {
   if (first < 0x20 && first != '\n' && first != '\t') return 0;
   if (rest.starts_with("\xEF\xBF\xBE") || rest.starts_with("\xEF\xBF\xBF")) return 0;  // U+FFFE, U+FFFF
   return Utf8CharLength(rest);
-}
-
-// Length of the escape sequence at `at`: "ESC [ ... letter", "ESC ] ... BEL", "ESC character"; at least 1.
-size_t EscapeAt(std::string_view text, size_t at) {
-  size_t end = at + 1;
-  if (end == text.size()) return 1;
-  const char kind = text[end++];
-  if (kind == '[') {
-    while (end < text.size() && static_cast<unsigned char>(text[end]) >= 0x20 && text[end] < 0x40) ++end;
-    return std::min(text.size(), end + 1) - at;
-  }
-  if (kind == ']') {
-    while (end < text.size() && text[end] != '\a' && text[end] != '\n' && text[end] != '\x1b') ++end;
-    const bool bell = end < text.size() && text[end] == '\a';
-    const bool st = end + 1 < text.size() && text[end] == '\x1b' && text[end + 1] == '\\';
-    return end + (bell ? 1 : st ? 2 : 0) - at;
-  }
-  return 2;
 }
 
 json TableCalled(const json& report, const std::string& title) {
@@ -97,8 +80,8 @@ std::string CleanReportText(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
-    if (text[at] == '\x1b') {
-      at += EscapeAt(text, at);
+    if (const size_t escape = EscapeLength(text.substr(at)); escape > 0) {
+      at += escape;
     } else if (text[at] == '\r') {
       if (at + 1 == text.size() || text[at + 1] != '\n') out += '\n';
       ++at;

@@ -50,26 +50,6 @@ ParamsFile CallersParams(LoadState* state, const YamlNode& with) {
   return out;
 }
 
-void ReadDeclaredOutputs(LoadState* sub, const YamlNode& root, Include* include) {
-  const YamlNode* outputs = root.Find("outputs");
-  if (outputs == nullptr || outputs->kind == YamlNode::Kind::kNull || !sub->ExpectMap(*outputs, "outputs"))
-    return;
-  for (const auto& entry : outputs->entries) {
-    const std::string& port = entry.key->text;
-    if (!IsIdentifier(port, false)) {
-      sub->Error(*entry.key, "'" + port + "' cannot name a port",
-                 "use letters, digits and _, a letter first");
-      continue;
-    }
-    std::vector<InputRef> refs = ReadReference(sub, *entry.value, port, "any", "outputs");
-    PortInfo declared;
-    declared.name = port;
-    declared.type = refs.empty() || refs.front().type.empty() ? "any" : refs.front().type;
-    include->info.outputs.push_back(std::move(declared));
-    include->outputs[port] = std::move(refs);
-  }
-}
-
 // The profiles in force are the pipeline's alone.
 void WarnOfProfiles(LoadState* sub, const YamlNode& root) {
   const YamlNode* profiles = root.Find("profiles");
@@ -98,6 +78,23 @@ void Adopt(LoadState* state, const StageHead& head, Include* include) {
 }
 
 }  // namespace
+
+std::vector<std::pair<std::string, std::vector<InputRef>>> ReadDeclaredOutputs(LoadState* state,
+                                                                               const YamlNode& root) {
+  std::vector<std::pair<std::string, std::vector<InputRef>>> out;
+  const YamlNode* outputs = root.Find("outputs");
+  if (outputs == nullptr || outputs->kind == YamlNode::Kind::kNull || !state->ExpectMap(*outputs, "outputs"))
+    return out;
+  for (const auto& entry : outputs->entries) {
+    const std::string& port = entry.key->text;
+    if (IsIdentifier(port, false))
+      out.emplace_back(port, ReadReference(state, *entry.value, port, "any", "outputs"));
+    else
+      state->Error(*entry.key, "'" + port + "' cannot name a port",
+                   "use letters, digits and _, a letter first");
+  }
+  return out;
+}
 
 void ReadDeclaredInputs(LoadState* sub, const YamlNode& root, StageInfo* info) {
   const YamlNode* inputs = root.Find("inputs");
@@ -197,7 +194,13 @@ void OpenInclude(LoadState* state, StageHead* head) {
   if (include.root != nullptr) {
     WarnOfProfiles(sub, *include.root);
     ReadDeclaredInputs(sub, *include.root, &include.info);
-    ReadDeclaredOutputs(sub, *include.root, &include);
+    for (auto& [port, refs] : ReadDeclaredOutputs(sub, *include.root)) {
+      PortInfo declared;
+      declared.name = port;
+      declared.type = refs.empty() || refs.front().type.empty() ? "any" : refs.front().type;
+      include.info.outputs.push_back(std::move(declared));
+      include.outputs[port] = std::move(refs);
+    }
     head->info = &include.info;
   }
   Adopt(state, *head, &include);

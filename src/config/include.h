@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/load_state.h"
@@ -21,7 +22,10 @@ struct Include {
 
 // Reads `inputs` of a file whose heads are read, into `sub->inputs` and `info`.
 void ReadDeclaredInputs(LoadState* sub, const YamlNode& root, StageInfo* info);
-// Reports those that nothing in the file has named; once its stages are read.
+// Reads `outputs` of a file: each port with what it names, in file order.
+std::vector<std::pair<std::string, std::vector<InputRef>>> ReadDeclaredOutputs(LoadState* state,
+                                                                               const YamlNode& root);
+// Reports inputs that nothing in the file has named; once its stages are read.
 void ReportUnusedInputs(LoadState* sub);
 // Reports values in profiles that are not in force, as far as they are written out, that have not the type of
 // the parameter.

@@ -125,11 +125,7 @@ void ReadPipeline(LoadState* state, const YamlNode& root, Pipeline* out) {
       state->Error(*inputs, "a pipeline with inputs runs only where another one uses it",
                    "in that one: uses: ./" + state->file.filename().string());
   }
-  if (const YamlNode* outputs = root.Find("outputs");
-      outputs != nullptr && outputs->kind == YamlNode::Kind::kMap) {
-    for (const auto& entry : outputs->entries)
-      ReadReference(state, *entry.value, entry.key->text, "any", "outputs");
-  }
+  ReadDeclaredOutputs(state, root);
   out->stages.reserve(state->heads.size());
   ReadBodies(state, root, {}, out);
   if (state->options.inputs_allowed) ReportUnusedInputs(state);

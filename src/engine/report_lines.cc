@@ -10,32 +10,6 @@ namespace {
 
 using nlohmann::json;
 
-// Length of the terminal's command at the start of `text`, as ECMA-48 has them: "ESC [ 31 m", "ESC ] 8 ; ;
-// URL ESC \\", "ESC c". 0: there is none. One that does not end is as long as what can belong to it.
-size_t EscapeLength(std::string_view text) {
-  const auto skip = [&](size_t at, unsigned char from, unsigned char to) {
-    while (at < text.size() && static_cast<unsigned char>(text[at]) >= from &&
-           static_cast<unsigned char>(text[at]) <= to)
-      ++at;
-    return at;
-  };
-  const auto final_byte = [&](size_t at, unsigned char from) {
-    return at < text.size() && static_cast<unsigned char>(text[at]) >= from &&
-                   static_cast<unsigned char>(text[at]) <= 0x7E
-               ? at + 1
-               : at;
-  };
-  const size_t introducer = text.starts_with("\x1b[") || text.starts_with("\xC2\x9B") ? 2 : 0;
-  if (introducer > 0) return final_byte(skip(skip(introducer, 0x30, 0x3F), 0x20, 0x2F), 0x40);
-  if (!text.starts_with('\x1b')) return 0;
-  if (text.starts_with("\x1b]")) {
-    const size_t bell = text.find_first_of("\x07\n", 2), st = text.find("\x1b\\", 2);
-    if (st < bell) return st + 2;
-    return bell != std::string_view::npos && text[bell] == '\x07' ? bell + 1 : 2;
-  }
-  return final_byte(skip(1, 0x20, 0x2F), 0x30);
-}
-
 std::string Member(const json& line, const char* name) {
   const auto it = line.find(name);
   return it != line.end() && it->is_string() ? it->get<std::string>() : std::string();
@@ -118,6 +92,30 @@ std::optional<Event> ParseReportLine(int job, std::string_view text, std::option
     return std::nullopt;
   }
   return broken();
+}
+
+size_t EscapeLength(std::string_view text) {
+  const auto skip = [&](size_t at, unsigned char from, unsigned char to) {
+    while (at < text.size() && static_cast<unsigned char>(text[at]) >= from &&
+           static_cast<unsigned char>(text[at]) <= to)
+      ++at;
+    return at;
+  };
+  const auto final_byte = [&](size_t at, unsigned char from) {
+    return at < text.size() && static_cast<unsigned char>(text[at]) >= from &&
+                   static_cast<unsigned char>(text[at]) <= 0x7E
+               ? at + 1
+               : at;
+  };
+  const size_t introducer = text.starts_with("\x1b[") || text.starts_with("\xC2\x9B") ? 2 : 0;
+  if (introducer > 0) return final_byte(skip(skip(introducer, 0x30, 0x3F), 0x20, 0x2F), 0x40);
+  if (!text.starts_with('\x1b')) return 0;
+  if (text.starts_with("\x1b]")) {
+    const size_t bell = text.find_first_of("\x07\n", 2), st = text.find("\x1b\\", 2);
+    if (st < bell) return st + 2;
+    return bell != std::string_view::npos && text[bell] == '\x07' ? bell + 1 : 2;
+  }
+  return final_byte(skip(1, 0x20, 0x2F), 0x30);
 }
 
 std::string CleanText(std::string_view text) {

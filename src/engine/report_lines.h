@@ -33,6 +33,9 @@ class LineBuffer {
 // does not know give event::Broken.
 std::optional<Event> ParseReportLine(int job, std::string_view line, std::optional<int>* outcome);
 
+// Length of the terminal's command at the start of `text`, as ECMA-48 has them: "ESC [ 31 m", "ESC ] 8 ; ;
+// URL ESC \\", "ESC c". 0: there is none. One that does not end is as long as what can belong to it.
+size_t EscapeLength(std::string_view text);
 // Text without control characters and a terminal's commands, with invalid UTF-8 replaced: safe for terminals,
 // logs and JSON. Of a line that was written over with carriage returns the last piece stays.
 std::string CleanText(std::string_view text);

@@ -310,6 +310,13 @@ parts/part.yaml:3:23: error: the input 'more' is never used
 
 1 error
 )x");
+  part = kPart;
+  part.replace(part.find("outputs: {"), 10, "outputs: { a-b: copy.o,");
+  box.Write("parts/part.yaml", part);
+  EXPECT_EQ(box.Genflow({"validate", "parts/part.yaml"})
+                .err.find("parts/part.yaml:4:12: error: 'a-b' cannot name a port\n"),
+            0u)
+      << box.Genflow({"validate", "parts/part.yaml"}).err;
 }
 
 TEST_F(Include, NoStageIsCalledInputsWhereTheFileHasSome) {
