@@ -4,7 +4,7 @@
 Usage: scale.py [--genflow PATH] [--plugins FOLDER] [--artifacts N] [--gigabytes N] [--json FILE]
 
 - 10,000 stages in 100 layers: validate, a cold run of `true`, a run with nothing to do, memory; ninja the same.
-- A store of N artifacts (default 100,000): how long its questions take.
+- A store of N artifacts (default 100,000), and of a fifth: how long its questions, fsck and gc take.
 - A stage's own cost: a chain of stages of a small plugin (the tests' own) and of `exec: "true"`.
 - One large artifact handed from stage to stage: hashing, beside `openssl speed sha256`.
 """
@@ -89,10 +89,17 @@ def measure_store(genflow, count, results):
             results[title] = min(timed([genflow, *arguments], folder)[0] for _ in range(5))
         results["gc --dry-run"], _ = timed([genflow, "gc", "--dry-run"], folder)
         results["fsck"], _ = timed([genflow, "fsck"], folder)
+        runs = json.loads(subprocess.run([genflow, "runs", "ls", "--json"], cwd=folder, capture_output=True, text=True,
+                                         check=True).stdout)
+        many = next(run["id"] for run in runs if run["pipeline"] == "many")
+        timed([genflow, "runs", "rm", many], folder)
+        results["gc"], _ = timed([genflow, "gc"], folder)
     print(f"\nA store of {count:,} artifacts (made in {results['made']:.0f} s)")
     for title in list(commands):
         print(f"  {title}: {results[title] * 1000:.0f} ms")
-    print(f"  gc --dry-run: {results['gc --dry-run']:.1f} s; fsck: {results['fsck']:.1f} s")
+    print(f"  gc --dry-run: {results['gc --dry-run']:.1f} s")
+    for title in ("fsck", "gc"):
+        print(f"  {title} of all of it: {results[title]:.1f} s, {results[title] / count * 1e6:.0f} us an artifact")
 
 
 def measure_stage(genflow, plugins, results):
@@ -159,10 +166,11 @@ def main():
     parser.add_argument("--gigabytes", type=int, default=4)
     parser.add_argument("--json", type=pathlib.Path)
     args = parser.parse_args()
-    results = {"layers": {}, "store": {}, "stage": {}, "large": {}}
+    results = {"layers": {}, "small_store": {}, "store": {}, "stage": {}, "large": {}}
     measure_layers(args.genflow, results["layers"])
     measure_stage(args.genflow, args.plugins, results["stage"])
     measure_hash(args.genflow, args.gigabytes, results["large"])
+    measure_store(args.genflow, args.artifacts // 5, results["small_store"])
     measure_store(args.genflow, args.artifacts, results["store"])
     if args.json:
         args.json.write_text(json.dumps(results, indent=2))

@@ -72,6 +72,12 @@ std::string WhatHappened(const StageResult& stage) {
   return stage.stage + (stage.status == StageStatus::kGated ? " said no" : " failed");
 }
 
+// Line 0 of the pipeline file where nothing more is known.
+StagePlace PlaceOf(const RunOutcome& outcome, const StageResult& stage) {
+  const auto at = outcome.stage_places.find(stage.stage);
+  return at == outcome.stage_places.end() ? StagePlace{outcome.file.string(), {}} : at->second;
+}
+
 std::string GitHubAnnotations(const RunOutcome& outcome, const CiEnvironment& environment) {
   std::string out;
   for (const auto& d : outcome.diagnostics) {
@@ -86,8 +92,8 @@ std::string GitHubAnnotations(const RunOutcome& outcome, const CiEnvironment& en
   if (!outcome.report) return out;
   for (const auto& stage : outcome.report->stages) {
     if (!stage.error) continue;
-    const auto at = outcome.stage_positions.find(stage.stage);
-    out += Annotation("error", file, at == outcome.stage_positions.end() ? Position{} : at->second,
+    const StagePlace place = PlaceOf(outcome, stage);
+    out += Annotation("error", place.file.empty() ? "" : CiPath(place.file, environment), place.at,
                       WhatHappened(stage), Full(stage.error->message, stage.error->hint));
   }
   return out;
@@ -202,10 +208,10 @@ std::string RenderCodeQuality(const RunOutcome& outcome, const CiEnvironment& en
   if (!outcome.report) return DumpPretty(out);
   for (const auto& stage : outcome.report->stages) {
     if (!stage.error) continue;
-    const auto at = outcome.stage_positions.find(stage.stage);
+    const StagePlace place = PlaceOf(outcome, stage);
     const std::string what = WhatHappened(stage);
-    add(outcome.file.string(), at == outcome.stage_positions.end() ? 1 : at->second.line, "genflow-stage",
-        "critical", what, what + ": " + Full(stage.error->message, stage.error->hint));
+    add(place.file, place.at.line, "genflow-stage", "critical", what,
+        what + ": " + Full(stage.error->message, stage.error->hint));
   }
   return DumpPretty(out);
 }

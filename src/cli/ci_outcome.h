@@ -14,6 +14,12 @@
 
 namespace genflow::cli {
 
+// Where a stage is written: in the pipeline file, or in one that it uses.
+struct StagePlace {
+  std::string file;
+  Position at;
+};
+
 struct RunOutcome {
   std::filesystem::path file;           // of the pipeline, as given; empty: none was found
   std::string pipeline;                 // its name; empty: it could not be read
@@ -23,7 +29,7 @@ struct RunOutcome {
   std::optional<Error> error;           // why the run could not start, or what stopped it from outside
   // The run, where there is one. After an `error` it holds the stages that had ended, and no exit code.
   std::optional<RunReport> report;
-  std::map<std::string, Position> stage_positions;  // in `file`, by stage id
+  std::map<std::string, StagePlace> stage_places;  // by stage id
 
   // The pipeline's name, or else its file's.
   std::string Title() const;

@@ -131,7 +131,8 @@ int Execute(const Options& options, const fs::path& file, const Catalog& catalog
     outcome.diagnostics = loaded->diagnostics;
     if (!ShowDiagnostics(*loaded, options.json)) return unattended.Invalid(*loaded);
   }
-  for (const auto& stage : loaded->pipeline->stages) outcome.stage_positions[stage.id] = stage.position;
+  for (const auto& stage : loaded->pipeline->stages)
+    outcome.stage_places[stage.id] = {SourceOf(*loaded->pipeline, stage).name(), stage.position};
   run.lock = &**lock;
   auto unchanged = unattended.Unchanged(*loaded->pipeline, *store, run);
   if (!unchanged.ok()) return refuse(unchanged.error());

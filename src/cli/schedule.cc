@@ -16,6 +16,7 @@
 #include "cli/notification.h"
 #include "cli/pipeline_options.h"
 #include "cli/schedule_run.h"
+#include "cli/schedule_state.h"
 #include "cli/schedule_triggers.h"
 #include "cli/schedules.h"
 #include "cli/table.h"
@@ -196,8 +197,9 @@ int Add(const Options& options) {
     if (auto removed = RemoveTriggers(schedule->name, schedule->backend); !removed.ok())
       return Report(removed.error());
   }
-  auto written = ChangeState(*schedule, [](ScheduleState* state) {
+  auto written = ChangeState(*schedule, [](ScheduleState* state) -> Result<bool> {
     state->slot = static_cast<double>(std::time(nullptr));
+    state->repeated = true;
     return true;
   });
   if (!written.ok()) return Report(written.error());

@@ -4,24 +4,18 @@
 
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <filesystem>
-#include <random>
-#include <thread>
 
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/subprocess.h"
 #include "cli/notification.h"
 #include "cli/rotating_log.h"
+#include "cli/schedule_state.h"
 #include "engine/log_file.h"
-#include "store/locks.h"
 
 namespace genflow::cli {
-
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -46,10 +40,6 @@ void PassSignalsOn(pid_t pid) {
   }
 }
 
-double WallNow() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 // Everything from the pipe, in whole lines where they are not longer than a buffer.
 Status Copy(int from, RotatingLog& log) {
   std::string pending;
@@ -67,57 +57,16 @@ Status Copy(int from, RotatingLog& log) {
   return pending.empty() ? Ok() : log.Write(pending + "\n");
 }
 
-// A start that has begun. The lock says so for as long as it is held.
-struct Begun {
-  SharedLock running;
-  double started = 0;
-};
-
-// Says in the state that a start has begun, after its delay by chance: until then nothing has been answered.
-// Nothing where there is nothing to start.
-Result<std::optional<Begun>> Begin(const Schedule& schedule, bool now) {
-  std::optional<SharedLock> starting;
-  if (!now) {
-    GF_TRY(starting, SharedLock::Wait(StartLock(schedule), SharedLock::Mode::kExclusive));
-    GF_TRY(const auto due, DueSlot(schedule, ReadState(schedule), WallNow()));
-    if (!due) return std::optional<Begun>();
-    if (schedule.jitter > 0) {
-      std::random_device seed;
-      const double delay = std::uniform_real_distribution<double>(0, schedule.jitter)(seed);
-      std::this_thread::sleep_for(std::chrono::duration<double>(delay));
-      std::error_code ec;
-      if (!fs::exists(StartLock(schedule), ec)) return std::optional<Begun>();  // removed meanwhile
-    }
-  }
-  const double started = WallNow();
-  Status failed = Ok();
-  GF_TRY(const bool ours, ChangeState(schedule, [&](ScheduleState* state) {
-           const auto due = DueSlot(schedule, *state, started);
-           if (!due.ok()) failed = due.error();
-           if (!now && (!due.ok() || !due->has_value())) return false;
-           // Who started it by hand sees to it by hand.
-           state->repeated = now || **due <= state->slot;
-           state->slot = now ? std::max(state->slot, started) : **due;
-           state->started = started;
-           state->finished = 0;
-           return true;
-         }));
-  GF_CHECK_OK(failed);
-  if (!ours) return std::optional<Begun>();
-  GF_TRY(auto running, SharedLock::Wait(RunningLock(schedule), SharedLock::Mode::kShared));
-  return std::optional(Begun{std::move(running), started});
-}
-
 }  // namespace
 
 Result<std::optional<int>> RunSchedule(const Schedule& schedule, bool now) {
-  GF_TRY(const auto begun, Begin(schedule, now));
-  if (!begun) return std::optional<int>();
+  GF_TRY(auto start, ScheduleStart::Begin(schedule, now));
+  if (!start) return std::optional<int>();
   GF_TRY(auto log, RotatingLog::Open(schedule.log));
   const auto say = [&](double time, const std::string& text) {
     return log.Write("=== " + FormatUtc(time) + " " + schedule.name + ": " + text + "\n");
   };
-  GF_CHECK_OK(say(begun->started, "genflow " + Join(HideUrls(schedule.argv), " ")));
+  GF_CHECK_OK(say(start->started(), "genflow " + Join(HideUrls(schedule.argv), " ")));
 
   GF_TRY(auto pipe, MakePipe());
   ProcessOptions options;
@@ -134,16 +83,10 @@ Result<std::optional<int>> RunSchedule(const Schedule& schedule, bool now) {
   if (!copied.ok()) (void)ReadToEnd(pipe.first.get());
   const ExitStatus status = process.Wait();
   run_pid = 0;
-  const double finished = WallNow();
   const int code = status.signal != 0 ? 128 + status.signal : status.code;
-  GF_CHECK_OK(ChangeState(schedule, [&](ScheduleState* state) {
-    if (state->started != begun->started) return false;  // another start has begun since: the state is its
-    state->finished = finished;
-    state->exit_code = code;
-    return true;
-  }));
+  GF_TRY(const double finished, start->End(code));
   GF_CHECK_OK(copied);
-  GF_CHECK_OK(say(finished, status.ToString() + " after " + HumanDuration(finished - begun->started)));
+  GF_CHECK_OK(say(finished, status.ToString() + " after " + HumanDuration(finished - start->started())));
   return std::optional<int>(code);
 }
 

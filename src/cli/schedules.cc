@@ -16,8 +16,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr double kClockSteps = 60;  // seconds by which clocks are set back as a matter of course
-
 // A folder of the user's own, by the XDG base directory specification.
 Result<fs::path> UserFolder(const char* variable, const char* below_home) {
   const char* given = std::getenv(variable);
@@ -101,59 +99,6 @@ Result<ScheduleList> ListSchedules() {
       out.broken.push_back({file.stem().string(), schedule.error()});
   }
   return out;
-}
-
-ScheduleState ReadState(const Schedule& schedule) {
-  ScheduleState out;
-  const auto text = ReadFile(schedule.state, 1 << 20);
-  if (!text.ok()) return out;
-  const auto all = json::parse(*text, nullptr, false);
-  if (!all.is_object()) return out;
-  try {
-    out.slot = all.value("slot", 0.0);
-    out.started = all.value("started", 0.0);
-    out.finished = all.value("finished", 0.0);
-    out.exit_code = all.value("exit_code", 0);
-    out.repeated = all.value("repeated", false);
-  } catch (const json::exception&) {
-    return {};
-  }
-  return out;
-}
-
-Result<bool> ChangeState(const Schedule& schedule, const std::function<bool(ScheduleState*)>& change) {
-  GF_CHECK_OK(MakeDirectories(fs::path(schedule.state).parent_path()));
-  GF_TRY(const auto lock, SharedLock::Wait(schedule.state + ".lock", SharedLock::Mode::kExclusive));
-  ScheduleState state = ReadState(schedule);
-  if (!change(&state)) return false;
-  GF_CHECK_OK(WriteFileAtomic(schedule.state, DumpPretty({{"slot", state.slot},
-                                                          {"started", state.started},
-                                                          {"finished", state.finished},
-                                                          {"exit_code", state.exit_code},
-                                                          {"repeated", state.repeated}})));
-  return true;
-}
-
-fs::path StartLock(const Schedule& schedule) { return schedule.state + ".starting"; }
-fs::path RunningLock(const Schedule& schedule) { return schedule.state + ".running"; }
-
-std::vector<fs::path> StateFiles(const std::string& state) {
-  return {state, state + ".lock", state + ".starting", state + ".running"};
-}
-
-bool IsRunning(const Schedule& schedule) {
-  const auto lock = SharedLock::Try(RunningLock(schedule), SharedLock::Mode::kExclusive);
-  return lock.ok() && !lock->has_value();
-}
-
-Result<std::optional<double>> DueSlot(const Schedule& schedule, const ScheduleState& state, double now) {
-  GF_TRY(const auto cron, CronExpression::Parse(schedule.cron));
-  const auto due = cron.Previous(static_cast<std::time_t>(now));
-  // Answered in the future: the clock was ahead. What is due by today's clock is due.
-  const double answered = state.slot > now + kClockSteps ? 0 : state.slot;
-  if (due && static_cast<double>(*due) > answered) return std::optional(static_cast<double>(*due));
-  const bool interrupted = state.started > 0 && state.finished <= 0 && !IsRunning(schedule);
-  return interrupted && !state.repeated ? std::optional(answered) : std::optional<double>();
 }
 
 void AddNextStarts(StoreStatus& status) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -24,15 +23,7 @@ struct Schedule {
   std::string cwd, program;                // absolute
   std::map<std::string, std::string> env;  // set for the run
   double jitter = 0;                       // seconds; a start is late by up to that
-  std::string log, state;                  // absolute; state: ScheduleState's file
-};
-
-// What has become of a schedule's starts. Times are seconds since the Unix epoch; 0: not yet.
-struct ScheduleState {
-  double slot = 0;  // the last due time that was answered by a start, or let pass when it was added
-  double started = 0, finished = 0;
-  int exit_code = 0;
-  bool repeated = false;  // the last start is not to be caught up again, should it be interrupted too
+  std::string log, state;                  // absolute; state: that of schedule_state.h
 };
 
 // $XDG_CONFIG_HOME/genflow/schedules, and where logs and states go: $XDG_STATE_HOME/genflow/schedules.
@@ -58,22 +49,6 @@ struct ScheduleList {
   std::vector<BrokenSchedule> broken;  // their files cannot be read; by name
 };
 Result<ScheduleList> ListSchedules();
-
-ScheduleState ReadState(const Schedule& schedule);
-// Reads the state, has it changed, and writes it where `change` returns true: one process at a time. What
-// `change` returned.
-Result<bool> ChangeState(const Schedule& schedule, const std::function<bool(ScheduleState*)>& change);
-// Whether a start is under way.
-bool IsRunning(const Schedule& schedule);
-// What is to be answered by a start at `now`: the last due time, unless that was answered; or once that of a
-// start that a power cut or a kill ended. Nothing: nothing is due.
-Result<std::optional<double>> DueSlot(const Schedule& schedule, const ScheduleState& state, double now);
-// Files that are locked: by who is about to start, also while it waits for its chance delay, and by who runs
-// (shared).
-std::filesystem::path StartLock(const Schedule& schedule);
-std::filesystem::path RunningLock(const Schedule& schedule);
-// Everything that a schedule keeps beside its definition and its log.
-std::vector<std::filesystem::path> StateFiles(const std::string& state);
 
 // Fills in the next starts of the pipelines. Schedules that cannot be read are left out.
 void AddNextStarts(StoreStatus& status);

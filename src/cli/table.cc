@@ -42,8 +42,10 @@ size_t Table::Fit(size_t cells, const std::vector<std::string>& least,
   const size_t before = columns_.size();
   for (const auto& heading : least) {
     if (cells == 0 || Width() <= cells) return before - columns_.size();
-    const size_t at = find(heading);
-    if (at == columns_.size()) continue;
+    // The last of that name, and never the first column, which says what a row is.
+    size_t at = columns_.size();
+    while (at > 1 && columns_[at - 1] != heading) --at;
+    if (at-- <= 1) continue;
     const auto drop = [at](auto& row) {
       if (at < row.size()) row.erase(row.begin() + static_cast<std::ptrdiff_t>(at));
     };

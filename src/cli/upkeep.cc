@@ -1,4 +1,5 @@
 // `genflow fsck` and `genflow gc`.
+#include <poll.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -20,12 +21,12 @@ namespace genflow::cli {
 
 namespace {
 
-// A line on the terminal with a bar, drawn at its first call, and ten times a second.
+// A line on the terminal with a bar, drawn at its first call and ten times a second. Never blocks.
 class ProgressLine {
  public:
   void Show(const std::string& doing, uint64_t done, uint64_t total, const std::string& counts) {
     const auto now = std::chrono::steady_clock::now();
-    if (doing == doing_ && now < next_) return;
+    if ((doing == doing_ && now < next_) || !WouldNotBlock()) return;
     doing_ = doing;
     next_ = now + std::chrono::milliseconds(100);
     const double fraction = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 1;
@@ -40,6 +41,14 @@ class ProgressLine {
   }
 
  private:
+  // A stopped terminal (Ctrl-S) takes nothing, and one whose foreground is another job's may stop us: the
+  // store's locks may be held here.
+  static bool WouldNotBlock() {
+    struct pollfd terminal = {STDERR_FILENO, POLLOUT, 0};
+    return ::tcgetpgrp(STDERR_FILENO) == ::getpgrp() && ::poll(&terminal, 1, 0) == 1 &&
+           (terminal.revents & POLLOUT) != 0;
+  }
+
   static constexpr size_t kBarCells = 24;
   std::string doing_;
   std::chrono::steady_clock::time_point next_;

@@ -111,8 +111,8 @@ size_t EscapeLength(std::string_view text) {
   if (introducer > 0) return final_byte(skip(skip(introducer, 0x30, 0x3F), 0x20, 0x2F), 0x40);
   if (!text.starts_with('\x1b')) return 0;
   if (text.starts_with("\x1b]")) {
-    const size_t bell = text.find_first_of("\x07\n", 2), st = text.find("\x1b\\", 2);
-    if (st < bell) return st + 2;
+    const size_t bell = text.find_first_of("\x07\n", 2), st = text.substr(0, bell).find("\x1b\\", 2);
+    if (st != std::string_view::npos) return st + 2;
     return bell != std::string_view::npos && text[bell] == '\x07' ? bell + 1 : 2;
   }
   return final_byte(skip(1, 0x20, 0x2F), 0x30);

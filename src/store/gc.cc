@@ -76,7 +76,8 @@ Status RemoveUnreached(StoreImpl& store, const GcOptions& options, GcReport& rep
   }
   uint64_t done = 0;
   for (const GcItem& object : report.objects) {
-    if (options.progress) options.progress("forgetting", done++, report.objects.size());
+    if (options.progress)
+      options.progress(options.dry_run ? "looking at" : "forgetting", done++, report.objects.size());
     GF_CHECK_OK(db.Do("DELETE FROM cache WHERE key IN (SELECT key FROM cache_outputs WHERE digest = ?)",
                       object.name));
     GF_CHECK_OK(db.Do("DELETE FROM artifacts WHERE digest = ?", object.name));

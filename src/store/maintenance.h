@@ -18,8 +18,8 @@ struct GcOptions {
   // Checkpoint folders and quarantined objects stay at least this long.
   double state_max_age = 7 * 86400.0;
   double quarantine_max_age = 7 * 86400.0;
-  // Called from this thread before each object of a pass over `total` of them: "forgetting", "setting aside",
-  // "deleting".
+  // Called from this thread before each object of a pass over `total` of them: "forgetting" ("looking at"
+  // in a dry run), "setting aside", "deleting". It must not block: locks are held.
   std::function<void(const char* doing, uint64_t done, uint64_t total)> progress;
 };
 

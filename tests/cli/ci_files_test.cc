@@ -169,11 +169,12 @@ class Checkout : public testing::Test {
     const auto broken = job();
     EXPECT_EQ(broken.code, 1);
     broken_ = broken.out + broken.err;
+    issues_ = box_.Exists("reports/code-quality.json") ? box_.Read("reports/code-quality.json") : "";
     Change("socre: 0.8, broken: false");
     EXPECT_EQ(job().code, 2) << "what does not validate is not run";
   }
   Sandbox box_;
-  std::string broken_;  // what the broken commit's job said
+  std::string broken_, issues_;  // what the broken commit's job said, and its code quality report
 };
 
 TEST_F(Checkout, OnGitHub) {
@@ -202,6 +203,7 @@ TEST_F(Checkout, OnGitLab) {
     return Job("bash -eo pipefail", {scripts[0], scripts[1]}, {scripts[2], scripts[3]});
   });
   EXPECT_NE(broken_.find("section_start:"), std::string::npos) << broken_;
+  EXPECT_NE(issues_.find("measure failed"), std::string::npos) << issues_;
   EXPECT_NE(box_.Read("reports/code-quality.json").find("socre"), std::string::npos);
 }
 

@@ -58,6 +58,10 @@ class ScheduleTest : public testing::Test {
     text = std::regex_replace(box.Normal(text), std::regex("[0-9]{4}-[0-9]{2}-[0-9]{2}"), "DAY");
     return std::regex_replace(text, std::regex("DAYT[0-9:.]+Z"), "NOW");
   }
+  // Succeeds while a process runs the pipeline.
+  std::string ItsRun() const {
+    return "grep -qsaP '[r]un\\x00" + (box.dir() / "pipeline.yaml").string() + "' /proc/[0-9]*/cmdline";
+  }
   json Listed() { return json::parse(box.Genflow({"schedule", "ls", "--json"}).out); }
   // As if the schedule had been added long ago.
   void Age(const std::string& name) {
@@ -263,18 +267,46 @@ TEST_F(ScheduleTest, AnInterruptedStartIsCaughtUpOnce) {
   box.Write("pipeline.yaml", kEndless);
   ASSERT_EQ(Add({"--", "--if-locked", "wait"}, "0 0 1 1 *").code, 0);
   Age("pipeline");
-  const std::string its_run = " -f '[r]un " + (box.dir() / "pipeline.yaml").string() + "'";
   for (int starts = 1; starts <= 2; ++starts) {
     auto run = box.Start({"schedule", "run", "pipeline"});
-    ASSERT_TRUE(box.WaitFor("pgrep" + its_run));
+    ASSERT_TRUE(box.WaitFor(ItsRun()));
     EXPECT_EQ(Listed()[0]["last"]["running"], true);
     run.Signal(SIGKILL);
     run.Wait();
-    ASSERT_TRUE(box.WaitFor("! pgrep" + its_run)) << "it ends with what started it";
+    ASSERT_TRUE(box.WaitFor("! " + ItsRun())) << "it ends with what started it";
     EXPECT_EQ(Listed()[0]["last"]["running"], false);
     EXPECT_NE(box.Genflow({"schedule", "ls"}).out.find(", interrupted"), std::string::npos);
   }
-  EXPECT_EQ(json::parse(box.Genflow({"schedule", "run", "pipeline", "--json"}).out)["started"], false);
+  const auto started = [&] {
+    return json::parse(box.Genflow({"schedule", "run", "pipeline", "--json"}).out)["started"];
+  };
+  EXPECT_EQ(started(), false);
+  // Added anew, what was interrupted before is let pass.
+  box.Write(".local/state/genflow/schedules/pipeline.state.json", "{\"slot\": 1000, \"started\": 1000}");
+  ASSERT_EQ(Add({"--replace"}, "0 0 1 1 *").code, 0);
+  EXPECT_EQ(started(), false);
+}
+
+TEST_F(ScheduleTest, OfTwoStartsTheLastToEndSaysHowItWent) {
+  box.Write("pipeline.yaml", kEndless);
+  ASSERT_EQ(Add({}).code, 0);
+  auto first = box.Start({"schedule", "run", "--now", "pipeline"});
+  ASSERT_TRUE(box.WaitFor("grep -qs . .genflow/state/*/steps"));
+  EXPECT_EQ(box.Genflow({"schedule", "run", "--now", "pipeline"}).code, 0) << "the run is locked: skipped";
+  EXPECT_EQ(Listed()[0]["last"]["running"], true);
+  EXPECT_EQ(Listed()[0]["last"]["exit_code"], nullptr);
+  first.Signal(SIGTERM);
+  EXPECT_EQ(first.Wait().code, 75);
+  EXPECT_EQ(Listed()[0]["last"]["running"], false);
+  EXPECT_EQ(Listed()[0]["last"]["exit_code"], 75);
+}
+
+TEST_F(ScheduleTest, AStartThatFailsIsNotAnInterruptedOne) {
+  ASSERT_EQ(Add({}, "0 0 1 1 *").code, 0);
+  Age("pipeline");
+  ASSERT_EQ(box.Shell("mkdir .local/state/genflow/schedules/pipeline.log").code, 0);
+  EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 1);
+  EXPECT_EQ(Listed()[0]["last"]["exit_code"], 1);
 }
 
 TEST_F(ScheduleTest, AnAnswerInTheFutureIsNone) {

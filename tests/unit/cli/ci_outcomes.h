@@ -42,7 +42,7 @@ inline RunOutcome MixedOutcome() {
   StageResult ran = Stage("clean", StageStatus::kRan);
   ran.summary = "Kept **10** rows";
   report.stages = {cached, ran, failed, skipped};
-  out.stage_positions = {{"tune", {7, 3, 4}}};
+  out.stage_places = {{"tune", {"flows/demo.yaml", {7, 3, 4}}}};
   return out;
 }
 

@@ -54,6 +54,13 @@ TEST(Table, FitsByLeavingOutWhatMattersLeast) {
   EXPECT_EQ(least.Render(), "run  summary\na    a summ…\nb\n");
 }
 
+TEST(Table, FitLeavesOutTheLastOfANameAndNeverTheFirstColumn) {
+  Table table({"run", "a", "run"});
+  table.Add({"one", "x", "two"});
+  EXPECT_EQ(table.Fit(4, {"run", "run"}), 1u);
+  EXPECT_EQ(table.Render(), "run  a\none  x\n");
+}
+
 TEST(Markdown, HeadingsTablesListsAndCode) {
   EXPECT_EQ(RenderMarkdown(
                 "# Result\n\nIt is **better** by `2 %`.\n\n| metric | base | tuned |\n|---|--:|--:|\n"
