@@ -142,9 +142,11 @@ TEST(Layout, TheBinaryLinksNoTorchArrowOrCuda) {
   const auto ldd = box.Shell(std::string("ldd ") + GENFLOW_BINARY);
   ASSERT_EQ(ldd.code, 0) << ldd.err;
   EXPECT_NE(ldd.out.find("libc.so"), std::string::npos);
+  // Addresses are any digits: "c10" stands in some of them.
+  const std::string libraries = std::regex_replace(ldd.out, std::regex("\\(0x[0-9a-f]+\\)"), "");
   for (const char* name :
        {"torch", "c10", "arrow", "parquet", "cuda", "cudart", "nvrtc", "curl", "ggml", "icu"}) {
-    EXPECT_EQ(ldd.out.find(name), std::string::npos) << ldd.out;
+    EXPECT_EQ(libraries.find(name), std::string::npos) << libraries;
   }
 }
 

@@ -114,11 +114,14 @@ TEST(Logs, FollowGoesOnWithTheNextAttemptAndEndsWithTheLast) {
   box.Write("pipeline.yaml",
             "name: f\nstages:\n"
             "  s:\n    uses: exec\n    retries: { max: 1, backoff: 300ms }\n"
-            "    with: { run: 'echo trying; sleep 0.5; exit 3' }\n"
+            "    with: { run: 'echo trying; until [[ -e go ]]; do sleep 0.02; done; exit 3' }\n"
             "  long:\n    uses: test.act\n    with: { do: sleep, seconds: 60 }\n");
   auto run = box.Start({"run"});
   ASSERT_TRUE(run.WaitForError("s: started"));
-  const auto log = box.Genflow({"logs", "-f", "s"});
+  auto follower = box.Start({"logs", "-f", "s"});
+  ASSERT_TRUE(box.WaitFor("ls -l /proc/" + std::to_string(follower.pid()) + "/fd | grep -q s.1.log"));
+  box.Write("go", "");
+  const auto log = follower.Wait();
   EXPECT_EQ(log.code, 0) << log.err;
   const std::string state = box.Genflow({"runs", "show"}).out;
   EXPECT_NE(state.find("long   test.act  running"), std::string::npos) << state;

@@ -116,6 +116,14 @@ TEST(Ci, CodeQualityOfARun) {
   EXPECT_EQ(report[0]["severity"], "critical");
   EXPECT_EQ(report[0]["description"], "tune failed: no rows in <data>\nsecond line\nhint: add \"some\"");
   EXPECT_EQ(report[0]["location"], nlohmann::json({{"path", "flows/demo.yaml"}, {"lines", {{"begin", 7}}}}));
+  RunOutcome used = MixedOutcome();
+  used.stage_places["tune"] = {"flows/parts/tune.yaml", {3, 3, 4}};
+  EXPECT_EQ(nlohmann::json::parse(RenderCodeQuality(used, {}))[0]["location"]["path"],
+            "flows/parts/tune.yaml");
+  const CiEnvironment github{CiSystem::kGitHub, "", ""};
+  EXPECT_NE(RenderCiConsole(used, github, 0).find("::error file=flows/parts/tune.yaml,line=3,"),
+            std::string::npos)
+      << RenderCiConsole(used, github, 0);
   RunOutcome gated;
   gated.file = "a.yaml";
   StageResult gate = Stage("gate", StageStatus::kGated);
