@@ -78,14 +78,17 @@ StagePlace PlaceOf(const RunOutcome& outcome, const StageResult& stage) {
   return at == outcome.stage_places.end() ? StagePlace{outcome.file.string(), {}} : at->second;
 }
 
+std::string ShownPath(const fs::path& file, const CiEnvironment& environment) {
+  return file.empty() ? "" : CiPath(file, environment);
+}
+
 std::string GitHubAnnotations(const RunOutcome& outcome, const CiEnvironment& environment) {
   std::string out;
   for (const auto& d : outcome.diagnostics) {
-    out += Annotation(d.severity == Severity::kError ? "error" : "warning",
-                      d.file.empty() ? "" : CiPath(d.file, environment), {d.line, d.column, d.length},
-                      outcome.Title(), Full(d.message, d.hint));
+    out += Annotation(d.severity == Severity::kError ? "error" : "warning", ShownPath(d.file, environment),
+                      {d.line, d.column, d.length}, outcome.Title(), Full(d.message, d.hint));
   }
-  const std::string file = outcome.file.empty() ? "" : CiPath(outcome.file, environment);
+  const std::string file = ShownPath(outcome.file, environment);
   if (outcome.error) {
     out += Annotation("error", file, {}, outcome.Title(), Full(outcome.error->message, outcome.error->hint));
   }
@@ -93,8 +96,8 @@ std::string GitHubAnnotations(const RunOutcome& outcome, const CiEnvironment& en
   for (const auto& stage : outcome.report->stages) {
     if (!stage.error) continue;
     const StagePlace place = PlaceOf(outcome, stage);
-    out += Annotation("error", place.file.empty() ? "" : CiPath(place.file, environment), place.at,
-                      WhatHappened(stage), Full(stage.error->message, stage.error->hint));
+    out += Annotation("error", ShownPath(place.file, environment), place.at, WhatHappened(stage),
+                      Full(stage.error->message, stage.error->hint));
   }
   return out;
 }

@@ -94,10 +94,6 @@ std::string Wrapped(const std::string& text, size_t indent, size_t columns) {
   return out + "\n";
 }
 
-std::string Count(int64_t count, const char* noun) {
-  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
-}
-
 std::string Render(const Findings& findings) {
   const TerminalTraits traits = DetectTerminal(STDOUT_FILENO);
   const size_t columns =
@@ -119,8 +115,8 @@ std::string Render(const Findings& findings) {
   out += "\n";
   if (failed == 0 && warned == 0) return out + "all is well\n";
   std::vector<std::string> parts;
-  if (failed > 0) parts.push_back(Count(failed, "failure"));
-  if (warned > 0) parts.push_back(Count(warned, "warning"));
+  if (failed > 0) parts.push_back(Counted(static_cast<uint64_t>(failed), "failure"));
+  if (warned > 0) parts.push_back(Counted(static_cast<uint64_t>(warned), "warning"));
   return out + Join(parts, ", ") + "\n";
 }
 

@@ -30,10 +30,6 @@ struct Options {
   bool json = false;
 };
 
-std::string Counted(uint64_t count, const std::string& noun) {
-  return WithCommas(static_cast<int64_t>(count)) + " " + noun + (count == 1 ? "" : "s");
-}
-
 // A file beside the target that takes its place whole, or goes.
 class NewFile {
  public:

@@ -27,10 +27,10 @@ double WallNow() {
 
 // Locked by who changes the state; by who is about to start, also while it waits for its delay; by who runs,
 // shared; by who asks whether somebody runs.
-fs::path StateLock(const Schedule& schedule) { return schedule.state + ".lock"; }
-fs::path StartLock(const Schedule& schedule) { return schedule.state + ".starting"; }
-fs::path RunningLock(const Schedule& schedule) { return schedule.state + ".running"; }
-fs::path AskingLock(const Schedule& schedule) { return schedule.state + ".asking"; }
+fs::path StateLock(const std::string& state) { return state + ".lock"; }
+fs::path StartLock(const std::string& state) { return state + ".starting"; }
+fs::path RunningLock(const std::string& state) { return state + ".running"; }
+fs::path AskingLock(const std::string& state) { return state + ".asking"; }
 
 void SleepByChance(double most) {
   std::random_device seed;
@@ -61,7 +61,7 @@ ScheduleState ReadState(const Schedule& schedule) {
 Result<bool> ChangeState(const Schedule& schedule,
                          const std::function<Result<bool>(ScheduleState*)>& change) {
   GF_CHECK_OK(MakeDirectories(fs::path(schedule.state).parent_path()));
-  GF_TRY(const auto lock, SharedLock::Wait(StateLock(schedule), SharedLock::Mode::kExclusive));
+  GF_TRY(const auto lock, SharedLock::Wait(StateLock(schedule.state), SharedLock::Mode::kExclusive));
   ScheduleState state = ReadState(schedule);
   GF_TRY(const bool changed, change(&state));
   if (!changed) return false;
@@ -74,13 +74,13 @@ Result<bool> ChangeState(const Schedule& schedule,
 }
 
 std::vector<fs::path> StateFiles(const std::string& state) {
-  return {state, state + ".lock", state + ".starting", state + ".running", state + ".asking"};
+  return {state, StateLock(state), StartLock(state), RunningLock(state), AskingLock(state)};
 }
 
 bool IsRunning(const Schedule& schedule) {
   // Who asks takes the lock for a moment: two at once would each take the other for a run.
-  const auto asking = SharedLock::Wait(AskingLock(schedule), SharedLock::Mode::kExclusive);
-  const auto lock = SharedLock::Try(RunningLock(schedule), SharedLock::Mode::kExclusive);
+  const auto asking = SharedLock::Wait(AskingLock(schedule.state), SharedLock::Mode::kExclusive);
+  const auto lock = SharedLock::Try(RunningLock(schedule.state), SharedLock::Mode::kExclusive);
   return !asking.ok() || !lock.ok() || !lock->has_value();
 }
 
@@ -98,15 +98,14 @@ Result<std::optional<Due>> DueAt(const Schedule& schedule, const ScheduleState& 
 
 Result<std::optional<ScheduleStart>> ScheduleStart::Begin(const Schedule& schedule, bool now) {
   std::optional<SharedLock> starting, running;
-  if (!now) {
-    GF_TRY(starting, SharedLock::Wait(StartLock(schedule), SharedLock::Mode::kExclusive));
+  if (!now && schedule.jitter > 0) {
+    GF_TRY(starting, SharedLock::Wait(StartLock(schedule.state), SharedLock::Mode::kExclusive));
     GF_TRY(const auto due, DueAt(schedule, ReadState(schedule), WallNow()));
     if (!due) return std::optional<ScheduleStart>();
-    if (schedule.jitter > 0) {
-      SleepByChance(schedule.jitter);
-      std::error_code ec;
-      if (!fs::exists(StartLock(schedule), ec)) return std::optional<ScheduleStart>();  // removed meanwhile
-    }
+    SleepByChance(schedule.jitter);
+    std::error_code ec;
+    if (!fs::exists(StartLock(schedule.state), ec))
+      return std::optional<ScheduleStart>();  // removed meanwhile
   }
   const double started = WallNow();
   GF_TRY(const bool begun, ChangeState(schedule, [&](ScheduleState* state) -> Result<bool> {
@@ -116,7 +115,7 @@ Result<std::optional<ScheduleStart>> ScheduleStart::Begin(const Schedule& schedu
              if (!found) return false;
              due = *found;
            }
-           GF_TRY(running, SharedLock::Wait(RunningLock(schedule), SharedLock::Mode::kShared));
+           GF_TRY(running, SharedLock::Wait(RunningLock(schedule.state), SharedLock::Mode::kShared));
            state->slot = due.slot;
            state->repeated = due.again;
            state->started = started;

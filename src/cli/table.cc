@@ -36,9 +36,6 @@ size_t Table::Width() const {
 
 size_t Table::Fit(size_t cells, const std::vector<std::string>& least,
                   const std::vector<std::string>& shorten) {
-  const auto find = [&](const std::string& heading) {
-    return static_cast<size_t>(std::find(columns_.begin(), columns_.end(), heading) - columns_.begin());
-  };
   const size_t before = columns_.size();
   for (const auto& heading : least) {
     if (cells == 0 || Width() <= cells) return before - columns_.size();
@@ -56,12 +53,16 @@ size_t Table::Fit(size_t cells, const std::vector<std::string>& least,
   const size_t left_out = before - columns_.size();
   const size_t width = Width();
   if (cells == 0 || width <= cells) return left_out;
+  std::vector<size_t> places;  // of the columns to shorten
+  for (const auto& heading : shorten) {
+    const auto at = std::find(columns_.begin(), columns_.end(), heading);
+    if (at != columns_.end()) places.push_back(static_cast<size_t>(at - columns_.begin()));
+  }
   std::vector<size_t> widths = Widths();
   for (size_t excess = width - cells; excess > 0; --excess) {
     std::optional<size_t> widest;
-    for (const auto& heading : shorten) {
-      const size_t at = find(heading);
-      if (at == columns_.size() || widths[at] <= std::max(kLeastCells, DisplayWidth(heading))) continue;
+    for (const size_t at : places) {
+      if (widths[at] <= std::max(kLeastCells, DisplayWidth(columns_[at]))) continue;
       if (!widest || widths[at] > widths[*widest]) widest = at;
     }
     if (!widest) break;
@@ -69,10 +70,8 @@ size_t Table::Fit(size_t cells, const std::vector<std::string>& least,
   }
   const bool unicode = DetectTerminal(STDOUT_FILENO).unicode;
   for (auto& row : rows_) {
-    for (const auto& heading : shorten) {
-      const size_t at = find(heading);
-      if (at >= row.size()) continue;
-      row[at] = (at == 0 ? ShortenMiddle : Shorten)(row[at], widths[at], unicode);
+    for (const size_t at : places) {
+      if (at < row.size()) row[at] = (at == 0 ? ShortenMiddle : Shorten)(row[at], widths[at], unicode);
     }
   }
   return left_out;

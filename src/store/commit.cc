@@ -165,8 +165,8 @@ Result<std::optional<CommitLocks>> TakeLocks(StoreImpl& store, bool durable, std
   return std::optional(CommitLocks{*std::move(objects), *std::move(transaction)});
 }
 
-// Steps 3 to 6 for all of them together. An error is that of every item without one
-// of its own. False: the locks cannot be had now, and nothing has been done.
+// Steps 3 to 6 for all of them together. An error is that of every item without one of its own. False: the
+// locks cannot be had now, and nothing has been done.
 Result<bool> CommitPrepared(StoreImpl& store, std::vector<Committing>* items,
                             std::optional<int> patience_ms) {
   std::vector<fs::path> to_sync;
