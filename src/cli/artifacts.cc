@@ -122,8 +122,7 @@ std::string Render(const Shown& shown) {
   Facts facts;
   facts.Add("digest", "sha256:" + artifact.digest);
   facts.Add("type", artifact.type);
-  facts.Add("size", HumanBytes(artifact.bytes) + " in " + std::to_string(artifact.files) +
-                        (artifact.files == 1 ? " file" : " files"));
+  facts.Add("size", HumanBytes(artifact.bytes) + " in " + Counted(artifact.files, "file"));
   facts.Add("made", LocalTime(artifact.created));
   facts.Add("path",
             artifact.lost ? "lost: its object was damaged; run its stage again" : artifact.path.string());

@@ -114,8 +114,7 @@ std::string SectionName(const std::string& stage) {
 std::string FoldedLog(const StageResult& stage, CiSystem system, double now) {
   const auto lines = LastLogLines(stage, kLogLines);
   if (lines.empty()) return "";
-  const std::string head = "log of " + stage.stage + " (the last " + std::to_string(lines.size()) +
-                           (lines.size() == 1 ? " line)" : " lines)");
+  const std::string head = "log of " + stage.stage + " (the last " + Counted(lines.size(), "line") + ")";
   std::string body;
   for (const auto& line : lines) body += "| " + line + "\n";
   if (system == CiSystem::kGitHub) return "::group::" + EscapeData(head) + "\n" + body + "::endgroup::\n";

@@ -214,9 +214,8 @@ Result<CronExpression> CronExpression::Parse(const std::string& text) {
     if (!field.empty()) fields.push_back(field);
   }
   if (fields.size() != kFields) {
-    return InvalidError("schedule \"" + out.text_ + "\" has " + std::to_string(fields.size()) + " field" +
-                            (fields.size() == 1 ? "" : "s") + " instead of 5",
-                        kHint);
+    return InvalidError(
+        "schedule \"" + out.text_ + "\" has " + Counted(fields.size(), "field") + " instead of 5", kHint);
   }
   Reader reader(out.text_);
   for (size_t i = 0; i < kFields; ++i) GF_CHECK_OK(reader.Read(i, fields[i], out.sets_[i], out.normal_[i]));

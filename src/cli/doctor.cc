@@ -115,8 +115,8 @@ std::string Render(const Findings& findings) {
   out += "\n";
   if (failed == 0 && warned == 0) return out + "all is well\n";
   std::vector<std::string> parts;
-  if (failed > 0) parts.push_back(Counted(static_cast<uint64_t>(failed), "failure"));
-  if (warned > 0) parts.push_back(Counted(static_cast<uint64_t>(warned), "warning"));
+  if (failed > 0) parts.push_back(Counted(failed, "failure"));
+  if (warned > 0) parts.push_back(Counted(warned, "warning"));
   return out + Join(parts, ", ") + "\n";
 }
 

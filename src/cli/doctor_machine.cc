@@ -54,7 +54,7 @@ Finding Cpu() {
   const int64_t online = ::sysconf(_SC_NPROCESSORS_ONLN), usable = DetectPools().cpus;
   std::string model = Field(info, "model name");
   Finding out{"cpu", Health::kOk, model.empty() ? "unknown processor" : model, "", {}};
-  out.text += "; " + std::to_string(usable) + (usable == 1 ? " core" : " cores");
+  out.text += "; " + Counted(usable, "core");
   if (usable < online) out.text += " of " + std::to_string(online) + " (affinity or cgroup limit)";
   out.text += found.empty() ? "; no vector extensions" : "; " + Join(found, ", ");
   out.facts = {{"model", model}, {"cores", usable}, {"online", online}, {"features", found}};
@@ -104,7 +104,7 @@ Finding Gpus() {
   }
   std::sort(names.begin(), names.end());
   out.facts = {{"gpus", gpus}, {"models", names}};
-  out.text = std::to_string(gpus.size()) + (gpus.size() == 1 ? " GPU" : " GPUs");
+  out.text = Counted(gpus.size(), "GPU");
   if (!names.empty()) out.text += ": " + Join(names, ", ");
   const fs::path cuda =
       ExecutablePath().parent_path().parent_path() / "lib/genflow/libraries/torch/torch/lib/libtorch_cuda.so";

@@ -87,8 +87,7 @@ Finding Finish(Loading loading) {
     return out;
   }
   const size_t stages = plugin->stages.size();
-  out.text =
-      plugin->version + ", " + std::to_string(stages) + (stages == 1 ? " stage" : " stages") + ", loads";
+  out.text = plugin->version + ", " + Counted(stages, "stage") + ", loads";
   out.facts.update({{"version", plugin->version}, {"stages", stages}, {"digest", plugin->digest}});
   // The manifest beside it is what validation and cache keys go by.
   fs::path manifest = loading.file;

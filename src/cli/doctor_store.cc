@@ -145,8 +145,7 @@ Finding Contents(Store& store) {
   }
   int damaged = 0, leftovers = 0;
   for (const auto& problem : report->problems) (problem.harmless() ? leftovers : damaged)++;
-  out.text = WithCommas(static_cast<int64_t>(report->objects)) +
-             (report->objects == 1 ? " object, " : " objects, ") + HumanBytes(report->bytes);
+  out.text = Counted(report->objects, "object") + ", " + HumanBytes(report->bytes);
   out.facts = {
       {"objects", report->objects}, {"bytes", report->bytes}, {"damaged", damaged}, {"leftovers", leftovers}};
   if (damaged > 0) {
@@ -155,7 +154,7 @@ Finding Contents(Store& store) {
     out.hint = "`genflow fsck` names them, `genflow fsck --repair` sets them aside";
   } else if (leftovers > 0) {
     out.health = Health::kWarn;
-    out.text += "; " + std::to_string(leftovers) + (leftovers == 1 ? " thing" : " things") + " left behind";
+    out.text += "; " + Counted(leftovers, "thing") + " left behind";
     out.hint = "what stopped processes left does no harm; `genflow gc` frees it";
   }
   return out;

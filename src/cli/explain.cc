@@ -13,6 +13,7 @@
 #include "cli/open_pipeline.h"
 #include "cli/pipeline_options.h"
 #include "cli/plan_view.h"
+#include "cli/table.h"
 #include "cli/terminal.h"
 
 namespace genflow::cli {
@@ -48,7 +49,7 @@ int Explain(Options options) {
       all.push_back(ExplanationToJson(*explanation, pipeline));
     else
       text += (text.empty() ? "" : "\n\n") +
-              RenderExplanation(*explanation, pipeline, AnswerWidth(), DetectTerminal(STDOUT_FILENO).color);
+              RenderExplanation(*explanation, pipeline, DetectTerminal(STDOUT_FILENO), RoomForTables());
   }
   if (options.json) text = DumpPretty(all.size() == 1 ? all.front() : all);
   std::fputs(text.c_str(), stdout);

@@ -260,9 +260,9 @@ std::string RenderStatus(const StoreStatus& status, bool color) {
     out += facts.Render() + "\n";
   }
   if (status.pipelines.empty()) out += "no pipeline has run here\n\n";
-  out += "store " + status.root.string() + ": " + WithCommas(static_cast<int64_t>(status.usage.objects)) +
-         " object" + (status.usage.objects == 1 ? "" : "s") + ", " + HumanBytes(status.usage.bytes) + "; " +
-         HumanBytes(status.free_bytes) + " of the disk's " + HumanBytes(status.disk_bytes) + " free\n";
+  out += "store " + status.root.string() + ": " + Counted(status.usage.objects, "object") + ", " +
+         HumanBytes(status.usage.bytes) + "; " + HumanBytes(status.free_bytes) + " of the disk's " +
+         HumanBytes(status.disk_bytes) + " free\n";
   return out;
 }
 

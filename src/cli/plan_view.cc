@@ -195,15 +195,14 @@ std::string ActionText(const PlannedStage& stage) {
   return "";
 }
 
+size_t WidthIn(size_t room) { return room == 0 ? 80 : std::max<size_t>(40, room); }
+
 }  // namespace
 
-size_t AnswerWidth() {
-  if (!DetectTerminal(STDOUT_FILENO).interactive) return 80;
-  return static_cast<size_t>(std::max(40, SizeOfTerminal(STDOUT_FILENO).columns));
-}
-
-std::string RenderPlan(const std::vector<PlannedStage>& stages, const Pipeline& pipeline, size_t width,
-                       bool color) {
+std::string RenderPlan(const std::vector<PlannedStage>& stages, const Pipeline& pipeline,
+                       TerminalTraits traits, size_t room) {
+  const bool color = traits.color;
+  const size_t width = WidthIn(room);
   Table table({"stage", "action", "why"});
   size_t runs = 0, names = 5;
   double seconds = 0;
@@ -213,9 +212,7 @@ std::string RenderPlan(const std::vector<PlannedStage>& stages, const Pipeline& 
     if (!stage.compared_run.empty()) compared.insert(stage.compared_run);
   }
   // The rest of a terminal is for what is said of them.
-  const size_t room = RoomForTables();
   if (room > 0) names = std::min(names, std::max<size_t>(room, 57) - 45);
-  const bool unicode = DetectTerminal(STDOUT_FILENO).unicode;
   const size_t indent = names + 2 + std::string_view("missing").size() + 2;
   for (const auto& stage : stages) {
     runs += WouldRun(stage) ? 1 : 0;
@@ -225,7 +222,7 @@ std::string RenderPlan(const std::vector<PlannedStage>& stages, const Pipeline& 
       lines.push_back(std::move(line));
     if (compared.size() > 1 && !stage.compared_run.empty())
       lines.push_back(Styled("since run " + stage.compared_run, Style::kDim, color));
-    table.Add({ShortenMiddle(stage.stage, names, unicode),
+    table.Add({ShortenMiddle(stage.stage, names, traits.unicode),
                Styled(PlannedActionName(stage.action), StyleOf(stage), color),
                lines.empty() ? "" : lines.front()});
     for (size_t i = 1; i < lines.size(); ++i) table.Add({"", "", lines[i]});
@@ -250,7 +247,10 @@ json PlanToJson(const std::vector<PlannedStage>& stages, const Pipeline& pipelin
   return {{"pipeline", pipeline.name}, {"stages", std::move(out)}, {"totals", std::move(totals)}};
 }
 
-std::string RenderExplanation(const StageExplanation& e, const Pipeline& pipeline, size_t width, bool color) {
+std::string RenderExplanation(const StageExplanation& e, const Pipeline& pipeline, TerminalTraits traits,
+                              size_t room) {
+  const bool color = traits.color;
+  const size_t width = WidthIn(room);
   const PlannedStage& stage = e.planned;
   const StageSpec& spec = *pipeline.Find(stage.stage);
   Facts facts;

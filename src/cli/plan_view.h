@@ -5,21 +5,20 @@
 #include <string>
 #include <vector>
 
+#include "cli/terminal.h"
 #include "engine/engine.h"
 #include "engine/explain.h"
 
 namespace genflow::cli {
 
-// Columns to fill on standard output: the terminal's, or 80.
-size_t AnswerWidth();
-
-// A table of the stages, with what changed, and a line of totals.
-std::string RenderPlan(const std::vector<PlannedStage>& stages, const Pipeline& pipeline, size_t width,
-                       bool color);
+// A table of the stages, with what changed, and a line of totals. `room` columns; 0: names stand whole, texts
+// are wrapped as for 80.
+std::string RenderPlan(const std::vector<PlannedStage>& stages, const Pipeline& pipeline,
+                       TerminalTraits traits, size_t room);
 nlohmann::json PlanToJson(const std::vector<PlannedStage>& stages, const Pipeline& pipeline);
 
-std::string RenderExplanation(const StageExplanation& explanation, const Pipeline& pipeline, size_t width,
-                              bool color);
+std::string RenderExplanation(const StageExplanation& explanation, const Pipeline& pipeline,
+                              TerminalTraits traits, size_t room);
 nlohmann::json ExplanationToJson(const StageExplanation& explanation, const Pipeline& pipeline);
 
 }  // namespace genflow::cli

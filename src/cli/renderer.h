@@ -60,8 +60,9 @@ std::string StoppingPhrase(bool forced, double grace);
 // "ran in 2.1 s", "cached", "skipped: needs 'clean', which failed": what both views say of an end.
 std::string EndPhrase(const StageResult& result);
 
-// The end of a run: table, summaries and packages to `out`; or one line when nothing had to be done.
-std::string RenderReport(const RunReport& report, TerminalTraits traits);
+// The end of a run: table, summaries and packages; or one line when nothing had to be done. The table takes
+// at most `room` columns; 0: as many as it wants.
+std::string RenderReport(const RunReport& report, TerminalTraits traits, size_t room);
 // What went wrong, with the last lines of each log, for `stderr`; empty when nothing did.
 std::string RenderFailures(const RunReport& report, TerminalTraits traits);
 

@@ -42,14 +42,13 @@ std::string NoteOf(const StageResult& result) {
 
 }  // namespace
 
-std::string RenderReport(const RunReport& report, TerminalTraits traits) {
+std::string RenderReport(const RunReport& report, TerminalTraits traits, size_t room) {
   const auto cached = std::count_if(report.stages.begin(), report.stages.end(),
                                     [](const StageResult& s) { return s.status == StageStatus::kCached; });
   if (cached == static_cast<std::ptrdiff_t>(report.stages.size())) {
-    char line[96];
-    std::snprintf(line, sizeof line, ": nothing to do (%td stage%s cached, %.2f s)\n", cached,
-                  cached == 1 ? "" : "s", report.seconds);
-    return report.pipeline + line;
+    char seconds[40];
+    std::snprintf(seconds, sizeof seconds, "%.2f", report.seconds);
+    return report.pipeline + ": nothing to do (" + Counted(cached, "stage") + " cached, " + seconds + " s)\n";
   }
   Table table({"stage", "status", "time", "note"}, {Align::kLeft, Align::kLeft, Align::kRight, Align::kLeft});
   for (const auto& stage : report.stages) {
@@ -57,7 +56,7 @@ std::string RenderReport(const RunReport& report, TerminalTraits traits) {
     table.Add({stage.stage, Styled(StageStatusName(stage.status), StyleOf(stage.status), traits.color),
                timed ? HumanDuration(stage.seconds) : "-", NoteOf(stage)});
   }
-  table.Fit(RoomForTables(), {}, {"stage", "note"});
+  table.Fit(room, {}, {"stage", "note"});
   std::string out = table.Render("", traits.color);
   for (const auto& stage : report.stages) {
     const bool finished = stage.status == StageStatus::kRan || stage.status == StageStatus::kCached ||

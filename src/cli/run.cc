@@ -15,6 +15,7 @@
 #include "cli/plan_view.h"
 #include "cli/progress_file.h"
 #include "cli/renderer.h"
+#include "cli/table.h"
 #include "cli/unattended.h"
 #include "engine/engine.h"
 #include "engine/process_executor.h"
@@ -94,7 +95,7 @@ int ShowPlan(const Options& options, const fs::path& file, const Catalog& catalo
   if (!plan.ok()) return Report(plan.error());
   const std::string text =
       options.json ? DumpPretty(PlanToJson(*plan, *loaded->pipeline))
-                   : RenderPlan(*plan, *loaded->pipeline, AnswerWidth(), DetectTerminal(STDOUT_FILENO).color);
+                   : RenderPlan(*plan, *loaded->pipeline, DetectTerminal(STDOUT_FILENO), RoomForTables());
   std::fputs(text.c_str(), stdout);
   return kExitOk;
 }
@@ -153,7 +154,8 @@ int Execute(const Options& options, const fs::path& file, const Catalog& catalog
   if (!report.ok()) return refuse(report.error());
   if (!options.json) {
     if (!options.quiet)
-      std::fputs(WithoutCiCommands(RenderReport(*report, answer), ci.system).c_str(), stdout);
+      std::fputs(WithoutCiCommands(RenderReport(*report, answer, RoomForTables()), ci.system).c_str(),
+                 stdout);
     std::fflush(stdout);
     std::fputs(WithoutCiCommands(RenderFailures(*report, progress), ci.system).c_str(), stderr);
   }

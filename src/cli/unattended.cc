@@ -144,8 +144,7 @@ Result<bool> UnattendedRun::Unchanged(const Pipeline& pipeline, Store& store, co
     if (stage.action != Action::kCached && stage.action != Action::kSkip) return false;
     cached += stage.action == Action::kCached ? 1 : 0;
   }
-  const std::string what =
-      "nothing changed (" + std::to_string(cached) + " stage" + (cached == 1 ? "" : "s") + " cached)";
+  const std::string what = "nothing changed (" + Counted(cached, "stage") + " cached)";
   Note("unchanged", what);
   Say("unchanged", pipeline.name + ": " + what + "; no run recorded");
   return true;
@@ -219,8 +218,8 @@ Status UnattendedRun::CollectGarbage() {
   gc.keep_age = 86400.0 * options_.keep_days;
   GF_TRY(const auto report, store.Gc(gc));
   if (!quiet_ && !report.runs.empty()) {
-    std::fprintf(stderr, "gc: removed %zu run%s, freed %s\n", report.runs.size(),
-                 report.runs.size() == 1 ? "" : "s", HumanBytes(report.TotalBytes()).c_str());
+    std::fprintf(stderr, "gc: removed %s, freed %s\n", Counted(report.runs.size(), "run").c_str(),
+                 HumanBytes(report.TotalBytes()).c_str());
   }
   return Ok();
 }

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/strings.h"
 #include "cli/ci_reports.h"
 #include "cli/commands.h"
 #include "cli/errors.h"
@@ -42,8 +43,7 @@ int Validate(const PipelineOptions& options, bool json, const std::string& code_
     std::fputs(RenderDiagnostics(loaded->diagnostics, {DetectTerminal(STDERR_FILENO).color}).c_str(), stderr);
   }
   if (valid) {
-    const size_t stages = loaded->pipeline->stages.size();
-    std::printf("%s: valid (%zu stage%s)\n", file->c_str(), stages, stages == 1 ? "" : "s");
+    std::printf("%s: valid (%s)\n", file->c_str(), Counted(loaded->pipeline->stages.size(), "stage").c_str());
   }
   return end();
 }

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <tuple>
 
+#include "base/strings.h"
+
 namespace genflow {
 
 namespace {
@@ -73,10 +75,6 @@ struct Colors {
 Colors ColorsFor(const RenderOptions& options) {
   if (!options.color) return {};
   return {"\x1b[1m", "\x1b[1;31m", "\x1b[1;33m", "\x1b[1;32m", "\x1b[36m", "\x1b[0m"};
-}
-
-std::string Plural(size_t n, const char* noun) {
-  return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
 }
 
 }  // namespace
@@ -210,9 +208,9 @@ std::string RenderDiagnostics(const std::vector<Diagnostic>& diagnostics, Render
   }
   if (diagnostics.empty()) return out;
   const size_t warnings = diagnostics.size() - errors;
-  if (errors > 0) out += Plural(errors, "error");
+  if (errors > 0) out += Counted(errors, "error");
   if (errors > 0 && warnings > 0) out += ", ";
-  if (warnings > 0) out += Plural(warnings, "warning");
+  if (warnings > 0) out += Counted(warnings, "warning");
   return out + "\n";
 }
 

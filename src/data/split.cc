@@ -132,10 +132,8 @@ Result<SplitStats> SplitDataset(const std::filesystem::path& from, const std::ve
     stats.unused -= stats.part_rows[i];
     if (stats.part_rows[i] == 0) {
       return InvalidError("the part '" + parts[i].name + "' would be empty: the dataset has " +
-                              WithCommas(static_cast<int64_t>(rows)) +
-                              (rows == 1 ? " row in " : " rows in ") +
-                              WithCommas(static_cast<int64_t>(groups.size())) +
-                              (groups.size() == 1 ? " group" : " groups") + " of " + options.group_by,
+                              Counted(rows, "row") + " in " + Counted(groups.size(), "group") + " of " +
+                              options.group_by,
                           "give it a larger size, more data, or group by another field");
     }
   }

@@ -85,7 +85,7 @@ std::string ShownJson(KeyPartKind kind, const json& value) {
   if (kind == KeyPartKind::kRun && value.is_string()) {
     const auto lines = Split(Trim(value.get_ref<const std::string&>()), '\n');
     const std::string first = ForPeople(lines.front());
-    return lines.size() == 1 ? first : first + " ... (" + std::to_string(lines.size()) + " lines)";
+    return lines.size() == 1 ? first : first + " ... (" + Counted(lines.size(), "line") + ")";
   }
   return ForPeople(value.dump(-1, ' ', false, json::error_handler_t::replace));
 }

@@ -6,24 +6,16 @@
 
 namespace genflow {
 
-namespace {
-
-std::string Count(int64_t n, const char* noun) {
-  return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
-}
-
-}  // namespace
-
 std::optional<std::string> WhyUnfit(const Demand& demand, const Pools& pools) {
   const auto gpus = static_cast<int64_t>(pools.gpus.size());
   if (demand.cpus_min > pools.cpus) {
-    return "needs " + Count(demand.cpus_min, "CPU") + ", but the pool has " + std::to_string(pools.cpus);
+    return "needs " + Counted(demand.cpus_min, "CPU") + ", but the pool has " + std::to_string(pools.cpus);
   }
   if (demand.gpus_min > gpus) {
-    return "needs " + Count(demand.gpus_min, "GPU") + ", but the pool has " + std::to_string(gpus);
+    return "needs " + Counted(demand.gpus_min, "GPU") + ", but the pool has " + std::to_string(gpus);
   }
   if (demand.gpu && *demand.gpu >= pools.gpus.size()) {
-    return "needs GPU " + std::to_string(*demand.gpu) + ", but the pool has " + Count(gpus, "GPU") +
+    return "needs GPU " + std::to_string(*demand.gpu) + ", but the pool has " + Counted(gpus, "GPU") +
            (gpus > 0 ? ", from 0 up" : "");
   }
   if (demand.memory > pools.memory) {

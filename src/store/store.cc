@@ -12,6 +12,7 @@
 
 #include "base/files.h"
 #include "base/sha256.h"
+#include "base/strings.h"
 #include "store/impl.h"
 #include "store/objects.h"
 #include "store/schema.h"
@@ -102,7 +103,7 @@ Status Initialize(StoreImpl& store) {
     std::vector<std::string> problems;
     GF_TRY(const int64_t registered, RegisterFromSidecars(store, objects, &problems));
     store.notices.push_back(store.DbPath().string() + " was not there: a new one was made from " +
-                            std::to_string(registered) + (registered == 1 ? " object" : " objects") +
+                            Counted(registered, "object") +
                             "; logs are there, the history of runs and their metrics is not");
     for (std::string& problem : problems) store.notices.push_back(std::move(problem));
   }

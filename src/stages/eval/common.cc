@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "base/strings.h"
 #include "eval/report_samples.h"
 
 namespace genflow::stages {
@@ -52,7 +53,7 @@ std::function<bool(size_t done, size_t total)> ProgressOf(const Context& context
 void ReportTooLong(const std::vector<std::string>& ids, eval::Report* report, const Context& context) {
   report->Set({.name = "too_long", .value = static_cast<double>(ids.size())});
   if (ids.empty()) return;
-  context.Warn(std::to_string(ids.size()) + (ids.size() == 1 ? " example is" : " examples are") +
+  context.Warn(Counted(ids.size(), "example") + (ids.size() == 1 ? " is" : " are") +
                " longer than the model's context and left out, the first is '" + ids[0] + "'");
 }
 

@@ -154,7 +154,7 @@ RunReport Report() {
 }
 
 TEST(Report, TableSummariesAndPackage) {
-  EXPECT_EQ(RenderReport(Report(), {}),
+  EXPECT_EQ(RenderReport(Report(), {}, 0),
             "stage  status   time  note\n"
             "a      cached      -  saved 1m 05s\n"
             "train  ran     3.2 s  attempt 2\n"
@@ -173,7 +173,7 @@ TEST(Report, NothingToDo) {
   RunReport report = Report();
   report.stages.resize(1);
   report.seconds = 0.041;
-  EXPECT_EQ(RenderReport(report, {}), "demo: nothing to do (1 stage cached, 0.04 s)\n");
+  EXPECT_EQ(RenderReport(report, {}, 0), "demo: nothing to do (1 stage cached, 0.04 s)\n");
 }
 
 TEST(Report, Failures) {
