@@ -10,6 +10,7 @@
 
 #include "formats/model_source.h"
 #include "nn/device.h"
+#include "nn/page_arena.h"
 #include "nn/train/random.h"
 #include "nn/train/sft.h"
 
@@ -43,6 +44,7 @@ int main(int argc, char** argv) {
   }
   const int64_t steps = std::atoll(argv[4]), batch = std::atoll(argv[5]), length = std::atoll(argv[6]);
   SetThreads(std::atoi(argv[3]));
+  UsePageArena();
   const auto source = Must(genflow::formats::ModelSource::Open(argv[1]));
   const auto device = Must(ResolveDevice("auto"));
   const auto model =

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "nn/linear.h"
@@ -11,6 +12,7 @@
 
 namespace genflow::nn {
 
+class AdaptedGroup;
 class KvCache;
 
 // A run of equally long sequences that stand one behind the other in the flat token axis: attention
@@ -25,6 +27,7 @@ struct SegmentGroup {
 struct AttentionContext {
   Rope::Angles angles;               // at each token's position
   std::vector<SegmentGroup> groups;  // cover the N tokens in order; tokens see only their own sequence
+  std::vector<int64_t> bounds;       // where sequences begin: 0 ... N
   // With a cache, sequence i is its row first_cache_row + i.
   KvCache* cache = nullptr;
   int64_t first_cache_row = 0;
@@ -42,6 +45,8 @@ struct Attention {
   int64_t num_heads = 0;
   int64_t num_kv_heads = 0;
   int64_t head_dim = 0;
+  // q, k, v and o with the updates that are being trained; null without any.
+  std::shared_ptr<AdaptedGroup> qkv_group, o_group;
 
   // x [N, hidden] -> [N, hidden]. `layer` is the index in the cache.
   at::Tensor Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const;

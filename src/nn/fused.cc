@@ -1,10 +1,13 @@
 #include "nn/fused.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include "nn/kernels.h"
 
@@ -16,10 +19,6 @@ using torch::autograd::variable_list;
 
 // Elements that one thread takes at least.
 constexpr int64_t kGrain = 16384;
-
-bool HasKernel(const at::Tensor& x) {
-  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
-}
 
 bool NeedsGrad(const at::Tensor& x) { return at::GradMode::is_enabled() && x.requires_grad(); }
 
@@ -33,139 +32,178 @@ void ForType(const at::Tensor& x, const Work& work) {
   }
 }
 
-int64_t RowsPerThread(int64_t columns) {
-  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, columns));
+// Calls work(i) for each of `rows` rows of `columns` elements, on all threads.
+template <class Work>
+void ForRows(int64_t rows, int64_t columns, const Work& work) {
+  const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, columns));
+  at::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) work(i);
+  });
 }
 
-// y, and the reciprocal root of each row [N] fp32.
-std::pair<at::Tensor, at::Tensor> NormForward(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  const int64_t n = x.size(-1);
-  const at::Tensor input = x.contiguous();
-  const at::Tensor y = at::empty_like(input);
-  const at::Tensor roots = at::empty({input.numel() / n}, input.options().dtype(at::kFloat));
-  ForType(x, [&](auto type) {
-    using T = decltype(type);
-    const T* const in = input.const_data_ptr<T>();
-    const T* const w = weight.const_data_ptr<T>();
-    T* const out = y.mutable_data_ptr<T>();
-    float* const root = roots.mutable_data_ptr<float>();
-    at::parallel_for(0, roots.numel(), RowsPerThread(n), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        root[i] = kernels::NormRow(in + i * n, w, out + i * n, n, static_cast<float>(eps));
-      }
-    });
-  });
-  return {y, roots};
-}
+// Row i of x.
+template <class T>
+struct RowsOf {
+  explicit RowsOf(const at::Tensor& x) : data(static_cast<T*>(x.data_ptr())), stride(x.stride(0)) {}
+  T* operator[](int64_t i) const { return data + i * stride; }
+  T* data;
+  int64_t stride;
+};
+
+at::Tensor AsRows(const at::Tensor& x) { return x.contiguous().view({-1, x.size(-1)}); }
 
 struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             double eps) {
-    const auto [y, roots] = NormForward(x, weight, eps);
+    const at::Tensor y = at::empty(x.sizes(), x.options());
+    const at::Tensor roots = NormInto(AsRows(x), weight, eps, AsRows(y));
     context->save_for_backward({x, weight, roots});
     return y;
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor x = saved[0].contiguous();
-    const at::Tensor dy = grads[0].contiguous();
-    const at::Tensor dx = at::empty_like(x);
-    const int64_t n = x.size(-1);
-    ForType(x, [&](auto type) {
-      using T = decltype(type);
-      const T* const in = x.const_data_ptr<T>();
-      const T* const w = saved[1].const_data_ptr<T>();
-      const T* const d = dy.const_data_ptr<T>();
-      const float* const root = saved[2].const_data_ptr<float>();
-      T* const out = dx.mutable_data_ptr<T>();
-      at::parallel_for(0, x.numel() / n, RowsPerThread(n), [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          kernels::NormBackwardRow(in + i * n, w, d + i * n, root[i], out + i * n, n);
-        }
-      });
-    });
+    const at::Tensor dx = at::empty(saved[0].sizes(), saved[0].options());
+    NormBackwardInto(AsRows(saved[0]), saved[1], saved[2], AsRows(grads[0]), {}, AsRows(dx));
     return {dx, at::Tensor(), at::Tensor()};
   }
 };
 
-at::Tensor SwiGluForward(const at::Tensor& gate, const at::Tensor& up) {
-  const at::Tensor g = gate.contiguous(), u = up.contiguous();
-  const at::Tensor y = at::empty_like(g);
-  ForType(g, [&](auto type) {
-    using T = decltype(type);
-    const T* const gates = g.const_data_ptr<T>();
-    const T* const ups = u.const_data_ptr<T>();
-    T* const out = y.mutable_data_ptr<T>();
-    at::parallel_for(0, y.numel(), kGrain, [&](int64_t begin, int64_t end) {
-      kernels::SwiGlu(gates + begin, ups + begin, out + begin, end - begin);
-    });
-  });
-  return y;
-}
-
 struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& gate, const at::Tensor& up) {
+    const at::Tensor y = at::empty(gate.sizes(), gate.options());
+    SwiGluInto(AsRows(gate), AsRows(up), AsRows(y));
     context->save_for_backward({gate, up});
-    return SwiGluForward(gate, up);
+    return y;
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor g = saved[0].contiguous(), u = saved[1].contiguous(), dy = grads[0].contiguous();
-    const at::Tensor dgate = at::empty_like(g), dup = at::empty_like(u);
-    ForType(g, [&](auto type) {
-      using T = decltype(type);
-      const T* const gates = g.const_data_ptr<T>();
-      const T* const ups = u.const_data_ptr<T>();
-      const T* const d = dy.const_data_ptr<T>();
-      T* const out_gate = dgate.mutable_data_ptr<T>();
-      T* const out_up = dup.mutable_data_ptr<T>();
-      at::parallel_for(0, g.numel(), kGrain, [&](int64_t begin, int64_t end) {
-        kernels::SwiGluBackward(gates + begin, ups + begin, d + begin, out_gate + begin, out_up + begin,
-                                end - begin);
-      });
-    });
+    const at::Tensor &gate = saved[0], &up = saved[1];
+    const at::Tensor dgate = at::empty(gate.sizes(), gate.options());
+    const at::Tensor dup = at::empty(up.sizes(), up.options());
+    SwiGluBackwardInto(AsRows(gate), AsRows(up), AsRows(grads[0]), AsRows(dgate), AsRows(dup));
     return {dgate, dup};
   }
 };
-
-// sign 1 turns x by the angles, -1 turns it back.
-at::Tensor Rotate(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, float sign) {
-  const at::Tensor input = x.contiguous();
-  const at::Tensor y = at::empty_like(input);
-  const int64_t heads = input.size(1), dim = input.size(2);
-  const float* const c = cos.const_data_ptr<float>();
-  const float* const s = sin.const_data_ptr<float>();
-  ForType(input, [&](auto type) {
-    using T = decltype(type);
-    const T* const in = input.const_data_ptr<T>();
-    T* const out = y.mutable_data_ptr<T>();
-    at::parallel_for(0, input.size(0), RowsPerThread(heads * dim), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin * heads; i < end * heads; ++i) {
-        const int64_t angle = i / heads * dim;
-        kernels::RotateHead(in + i * dim, c + angle, s + angle, sign, out + i * dim, dim / 2);
-      }
-    });
-  });
-  return y;
-}
 
 struct RopeFunction : torch::autograd::Function<RopeFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& cos,
                             const at::Tensor& sin) {
     context->save_for_backward({cos, sin});
-    return Rotate(x, cos, sin, 1.0f);
+    const at::Tensor y = at::empty(x.sizes(), x.options());
+    RotateInto(x.contiguous(), cos, sin, /*back=*/false, y);
+    return y;
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
-    return {Rotate(grads[0], saved[0], saved[1], -1.0f), at::Tensor(), at::Tensor()};
+    const at::Tensor dx = at::empty(grads[0].sizes(), grads[0].options());
+    RotateInto(grads[0].contiguous(), saved[0], saved[1], /*back=*/true, dx);
+    return {dx, at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
+bool HasFusedKernels(const at::Tensor& x) {
+  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+}
+
+at::Tensor NormInto(const at::Tensor& x, const at::Tensor& weight, double eps, const at::Tensor& y) {
+  const int64_t n = x.size(1);
+  const at::Tensor roots = at::empty({x.size(0)}, x.options().dtype(at::kFloat));
+  float* const root = roots.mutable_data_ptr<float>();
+  ForType(x, [&](auto type) {
+    using T = decltype(type);
+    const RowsOf<const T> from(x);
+    const RowsOf<T> to(y);
+    const T* const w = weight.const_data_ptr<T>();
+    ForRows(x.size(0), n,
+            [&](int64_t i) { root[i] = kernels::NormRow(from[i], w, to[i], n, static_cast<float>(eps)); });
+  });
+  return roots;
+}
+
+void NormBackwardInto(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& roots,
+                      const at::Tensor& dy, const at::Tensor& residual, const at::Tensor& dx) {
+  const int64_t n = x.size(1);
+  const float* const root = roots.const_data_ptr<float>();
+  ForType(x, [&](auto type) {
+    using T = decltype(type);
+    const RowsOf<const T> from(x), gradient(dy), beside(residual.defined() ? residual : dy);
+    const RowsOf<T> to(dx);
+    const T* const w = weight.const_data_ptr<T>();
+    ForRows(x.size(0), n, [&](int64_t i) {
+      kernels::NormBackwardRow(from[i], w, gradient[i], root[i], residual.defined() ? beside[i] : nullptr,
+                               to[i], n);
+    });
+  });
+}
+
+void SwiGluInto(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& y) {
+  const int64_t n = gate.size(1);
+  ForType(gate, [&](auto type) {
+    using T = decltype(type);
+    const RowsOf<const T> gates(gate), ups(up);
+    const RowsOf<T> to(y);
+    ForRows(gate.size(0), n, [&](int64_t i) { kernels::SwiGlu(gates[i], ups[i], to[i], n); });
+  });
+}
+
+void SwiGluBackwardInto(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& dy,
+                        const at::Tensor& dgate, const at::Tensor& dup) {
+  const int64_t n = gate.size(1);
+  ForType(gate, [&](auto type) {
+    using T = decltype(type);
+    const RowsOf<const T> gates(gate), ups(up), d(dy);
+    const RowsOf<T> to_gate(dgate), to_up(dup);
+    ForRows(gate.size(0), n,
+            [&](int64_t i) { kernels::SwiGluBackward(gates[i], ups[i], d[i], to_gate[i], to_up[i], n); });
+  });
+}
+
+double CrossEntropyInto(const at::Tensor& logits, const at::Tensor& targets, bool differentiate,
+                        double scale) {
+  const int64_t rows = logits.size(0), n = logits.size(1);
+  const int64_t* const target = targets.const_data_ptr<int64_t>();
+  std::vector<float> losses(static_cast<size_t>(rows));
+  ForType(logits, [&](auto type) {
+    using T = decltype(type);
+    const RowsOf<T> all(logits);
+    at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
+      std::vector<float> scratch(static_cast<size_t>(n));
+      for (int64_t i = begin; i < end; ++i) {
+        losses[static_cast<size_t>(i)] =
+            kernels::CrossEntropyRow(all[i], n, target[i], static_cast<float>(scale),
+                                     differentiate ? all[i] : nullptr, scratch.data());
+      }
+    });
+  });
+  return std::accumulate(losses.begin(), losses.end(), 0.0);
+}
+
+void RotateInto(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, bool back,
+                const at::Tensor& y) {
+  const int64_t heads = x.size(1), dim = x.size(2);
+  const float sign = back ? -1.0f : 1.0f;
+  const float* const c = cos.const_data_ptr<float>();
+  const float* const s = sin.const_data_ptr<float>();
+  ForType(x, [&](auto type) {
+    using T = decltype(type);
+    const RowsOf<const T> from(x);
+    const RowsOf<T> to(y);
+    ForRows(x.size(0), heads * dim, [&](int64_t i) {
+      for (int64_t h = 0; h < heads; ++h) {
+        kernels::RotateHead(from[i] + h * dim, c + i * dim, s + i * dim, sign, to[i] + h * dim, dim / 2);
+      }
+    });
+  });
+}
+
 at::Tensor FusedRmsNorm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  if (HasKernel(x) && weight.scalar_type() == x.scalar_type() && !weight.requires_grad()) {
-    return NeedsGrad(x) ? RmsNormFunction::apply(x, weight, eps) : NormForward(x, weight, eps).first;
+  if (HasFusedKernels(x) && weight.scalar_type() == x.scalar_type() && !weight.requires_grad()) {
+    if (NeedsGrad(x)) return RmsNormFunction::apply(x, weight, eps);
+    const at::Tensor y = at::empty(x.sizes(), x.options());
+    NormInto(AsRows(x), weight, eps, AsRows(y));
+    return y;
   }
   const at::ScalarType wide_type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   const at::Tensor wide = x.to(wide_type);
@@ -174,14 +212,20 @@ at::Tensor FusedRmsNorm(const at::Tensor& x, const at::Tensor& weight, double ep
 }
 
 at::Tensor FusedSwiGlu(const at::Tensor& gate, const at::Tensor& up) {
-  if (HasKernel(gate) && up.scalar_type() == gate.scalar_type()) {
-    return NeedsGrad(gate) || NeedsGrad(up) ? SwiGluFunction::apply(gate, up) : SwiGluForward(gate, up);
-  }
-  return at::silu(gate) * up;
+  if (!HasFusedKernels(gate) || up.scalar_type() != gate.scalar_type()) return at::silu(gate) * up;
+  if (NeedsGrad(gate) || NeedsGrad(up)) return SwiGluFunction::apply(gate, up);
+  const at::Tensor y = at::empty(gate.sizes(), gate.options());
+  SwiGluInto(AsRows(gate), AsRows(up), AsRows(y));
+  return y;
 }
 
 at::Tensor FusedRope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
-  if (HasKernel(x)) return NeedsGrad(x) ? RopeFunction::apply(x, cos, sin) : Rotate(x, cos, sin, 1.0f);
+  if (HasFusedKernels(x)) {
+    if (NeedsGrad(x)) return RopeFunction::apply(x, cos, sin);
+    const at::Tensor y = at::empty(x.sizes(), x.options());
+    RotateInto(x.contiguous(), cos, sin, /*back=*/false, y);
+    return y;
+  }
   const at::Tensor c = cos.to(x.scalar_type()).unsqueeze(1);  // [N, 1, head_dim]
   const at::Tensor s = sin.to(x.scalar_type()).unsqueeze(1);
   const int64_t half = x.size(-1) / 2;

@@ -1,39 +1,14 @@
 #include "nn/kernels.h"
 
-#include <bit>
+#include <algorithm>
 #include <cmath>
 
-// Each function below exists once per level of the x86-64 ABI; the loader picks the best that the CPU has.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define GENFLOW_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define GENFLOW_CLONES
-#endif
-#define GENFLOW_INLINE inline __attribute__((always_inline))
+#include "nn/vector_math.h"
 
 namespace genflow::nn::kernels {
 namespace {
 
 using c10::BFloat16;
-
-// exp(x) to about two units in the last place, branch-free so that it vectorises (Cephes' expf).
-GENFLOW_INLINE float Exp(float x) {
-  x = x < -87.0f ? -87.0f : x;
-  x = x > 88.0f ? 88.0f : x;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  const float shifted = x * 1.44269504088896341f + kRound;
-  const float n = shifted - kRound;
-  const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  const auto exponent = static_cast<uint32_t>(std::bit_cast<int32_t>(shifted) + 127) << 23;
-  return p * std::bit_cast<float>(exponent);
-}
 
 GENFLOW_INLINE float Sigmoid(float x) { return 1.0f / (1.0f + Exp(-x)); }
 
@@ -42,30 +17,34 @@ GENFLOW_INLINE float NormRowOf(const T* x, const T* w, T* y, int64_t n, float ep
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < n; ++i) {
-    const auto value = static_cast<float>(x[i]);
+    const auto value = Wide(x[i]);
     sum += value * value;
   }
   const float r = 1.0f / std::sqrt(sum / static_cast<float>(n) + eps);
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
-    const T normal = static_cast<T>(static_cast<float>(x[i]) * r);
-    y[i] = static_cast<T>(static_cast<float>(w[i]) * static_cast<float>(normal));
+    const T normal = Narrow<T>(Wide(x[i]) * r);
+    y[i] = Narrow<T>(Wide(w[i]) * Wide(normal));
   }
   return r;
 }
 
 template <class T>
-GENFLOW_INLINE void NormBackwardRowOf(const T* x, const T* w, const T* dy, float r, T* dx, int64_t n) {
+GENFLOW_INLINE void NormBackwardRowOf(const T* x, const T* w, const T* dy, float r, const T* residual, T* dx,
+                                      int64_t n) {
   float dot = 0;
 #pragma omp simd reduction(+ : dot)
   for (int64_t i = 0; i < n; ++i) {
-    dot += static_cast<float>(w[i]) * static_cast<float>(dy[i]) * static_cast<float>(x[i]);
+    dot += Wide(w[i]) * Wide(dy[i]) * Wide(x[i]);
   }
   const float scale = dot * r * r / static_cast<float>(n);
+  const auto gradient = [&](int64_t i) { return r * (Wide(w[i]) * Wide(dy[i]) - Wide(x[i]) * scale); };
+  if (residual == nullptr) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    dx[i] = static_cast<T>(
-        r * (static_cast<float>(w[i]) * static_cast<float>(dy[i]) - static_cast<float>(x[i]) * scale));
+    for (int64_t i = 0; i < n; ++i) dx[i] = Narrow<T>(gradient(i));
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) dx[i] = Narrow<T>(gradient(i) + Wide(residual[i]));
   }
 }
 
@@ -73,9 +52,9 @@ template <class T>
 GENFLOW_INLINE void SwiGluOf(const T* gate, const T* up, T* y, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
-    const auto g = static_cast<float>(gate[i]);
-    const T silu = static_cast<T>(g * Sigmoid(g));
-    y[i] = static_cast<T>(static_cast<float>(silu) * static_cast<float>(up[i]));
+    const auto g = Wide(gate[i]);
+    const T silu = Narrow<T>(g * Sigmoid(g));
+    y[i] = Narrow<T>(Wide(silu) * Wide(up[i]));
   }
 }
 
@@ -83,28 +62,64 @@ template <class T>
 GENFLOW_INLINE void SwiGluBackwardOf(const T* gate, const T* up, const T* dy, T* dgate, T* dup, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
-    const auto g = static_cast<float>(gate[i]);
-    const auto d = static_cast<float>(dy[i]);
+    const auto g = Wide(gate[i]);
+    const auto d = Wide(dy[i]);
     const float sigmoid = Sigmoid(g);
-    dgate[i] = static_cast<T>(d * static_cast<float>(up[i]) * sigmoid * (1.0f + g * (1.0f - sigmoid)));
-    dup[i] = static_cast<T>(d * g * sigmoid);
+    dgate[i] = Narrow<T>(d * Wide(up[i]) * sigmoid * (1.0f + g * (1.0f - sigmoid)));
+    dup[i] = Narrow<T>(d * g * sigmoid);
   }
 }
 
 template <class T>
 GENFLOW_INLINE void RotateHeadOf(const T* x, const float* cos, const float* sin, float sign, T* y,
                                  int64_t half) {
-  const auto product = [](T a, float b) {
-    return static_cast<float>(static_cast<T>(static_cast<float>(a) * b));
-  };
+  const auto product = [](T a, float b) { return Wide(Narrow<T>(Wide(a) * b)); };
+  // y may be x: a part of the head is turned beside it.
+  constexpr int64_t kPart = 64;
+  float first[kPart], second[kPart];
+  for (int64_t begin = 0; begin < half; begin += kPart) {
+    const int64_t count = std::min(kPart, half - begin);
+    const T* const a = x + begin;
+    const T* const b = a + half;
+    for (int64_t i = 0; i < count; ++i) {
+      const float c = Wide(Narrow<T>(cos[begin + i]));
+      const float s = Wide(Narrow<T>(sin[begin + i])) * sign;
+      first[i] = product(a[i], c) - product(b[i], s);
+      second[i] = product(b[i], c) + product(a[i], s);
+    }
 #pragma omp simd
-  for (int64_t i = 0; i < half; ++i) {
-    const auto c = static_cast<float>(static_cast<T>(cos[i]));
-    const float s = static_cast<float>(static_cast<T>(sin[i])) * sign;
-    const T a = x[i], b = x[half + i];
-    y[i] = static_cast<T>(product(a, c) - product(b, s));
-    y[half + i] = static_cast<T>(product(b, c) + product(a, s));
+    for (int64_t i = 0; i < count; ++i) y[begin + i] = Narrow<T>(first[i]);
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) y[half + begin + i] = Narrow<T>(second[i]);
   }
+}
+
+template <class T>
+GENFLOW_INLINE float CrossEntropyRowOf(const T* logits, int64_t n, int64_t target, float scale, T* gradient,
+                                       float* scratch) {
+  float peak = Wide(logits[0]);
+#pragma omp simd reduction(max : peak)
+  for (int64_t i = 0; i < n; ++i) peak = Wide(logits[i]) > peak ? Wide(logits[i]) : peak;
+  // Of so many terms, in parts, so that none is lost beside their sum.
+  constexpr int64_t kPart = 4096;
+  double sum = 0;
+  for (int64_t begin = 0; begin < n; begin += kPart) {
+    const int64_t end = std::min(n, begin + kPart);
+    float part = 0;
+#pragma omp simd reduction(+ : part)
+    for (int64_t i = begin; i < end; ++i) {
+      scratch[i] = Exp(Wide(logits[i]) - peak);
+      part += scratch[i];
+    }
+    sum += part;
+  }
+  const float loss = static_cast<float>(std::log(sum)) + peak - Wide(logits[target]);
+  if (gradient == nullptr) return loss;
+  const auto share = static_cast<float>(scale / sum);
+  scratch[target] -= static_cast<float>(sum);
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) gradient[i] = Narrow<T>(scratch[i] * share);
+  return loss;
 }
 
 }  // namespace
@@ -115,13 +130,13 @@ GENFLOW_CLONES float NormRow(const float* x, const float* w, float* y, int64_t n
 GENFLOW_CLONES float NormRow(const BFloat16* x, const BFloat16* w, BFloat16* y, int64_t n, float eps) {
   return NormRowOf(x, w, y, n, eps);
 }
-GENFLOW_CLONES void NormBackwardRow(const float* x, const float* w, const float* dy, float r, float* dx,
-                                    int64_t n) {
-  NormBackwardRowOf(x, w, dy, r, dx, n);
+GENFLOW_CLONES void NormBackwardRow(const float* x, const float* w, const float* dy, float r,
+                                    const float* residual, float* dx, int64_t n) {
+  NormBackwardRowOf(x, w, dy, r, residual, dx, n);
 }
 GENFLOW_CLONES void NormBackwardRow(const BFloat16* x, const BFloat16* w, const BFloat16* dy, float r,
-                                    BFloat16* dx, int64_t n) {
-  NormBackwardRowOf(x, w, dy, r, dx, n);
+                                    const BFloat16* residual, BFloat16* dx, int64_t n) {
+  NormBackwardRowOf(x, w, dy, r, residual, dx, n);
 }
 GENFLOW_CLONES void SwiGlu(const float* gate, const float* up, float* y, int64_t n) {
   SwiGluOf(gate, up, y, n);
@@ -136,6 +151,14 @@ GENFLOW_CLONES void SwiGluBackward(const float* gate, const float* up, const flo
 GENFLOW_CLONES void SwiGluBackward(const BFloat16* gate, const BFloat16* up, const BFloat16* dy,
                                    BFloat16* dgate, BFloat16* dup, int64_t n) {
   SwiGluBackwardOf(gate, up, dy, dgate, dup, n);
+}
+GENFLOW_CLONES float CrossEntropyRow(const float* logits, int64_t n, int64_t target, float scale,
+                                     float* gradient, float* scratch) {
+  return CrossEntropyRowOf(logits, n, target, scale, gradient, scratch);
+}
+GENFLOW_CLONES float CrossEntropyRow(const BFloat16* logits, int64_t n, int64_t target, float scale,
+                                     BFloat16* gradient, float* scratch) {
+  return CrossEntropyRowOf(logits, n, target, scale, gradient, scratch);
 }
 GENFLOW_CLONES void RotateHead(const float* x, const float* cos, const float* sin, float sign, float* y,
                                int64_t half) {

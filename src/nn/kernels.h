@@ -12,10 +12,11 @@ namespace genflow::nn::kernels {
 // y = w * T(x * r), r = 1 / sqrt(mean(x^2) + eps); returns r.
 float NormRow(const float* x, const float* w, float* y, int64_t n, float eps);
 float NormRow(const c10::BFloat16* x, const c10::BFloat16* w, c10::BFloat16* y, int64_t n, float eps);
-// dx from dy: r * (w dy - x r^2 mean(w dy x)).
-void NormBackwardRow(const float* x, const float* w, const float* dy, float r, float* dx, int64_t n);
+// dx from dy: r * (w dy - x r^2 mean(w dy x)), plus `residual` unless it is null.
+void NormBackwardRow(const float* x, const float* w, const float* dy, float r, const float* residual,
+                     float* dx, int64_t n);
 void NormBackwardRow(const c10::BFloat16* x, const c10::BFloat16* w, const c10::BFloat16* dy, float r,
-                     c10::BFloat16* dx, int64_t n);
+                     const c10::BFloat16* residual, c10::BFloat16* dx, int64_t n);
 
 // y = T(silu(gate)) * up.
 void SwiGlu(const float* gate, const float* up, float* y, int64_t n);
@@ -24,6 +25,13 @@ void SwiGlu(const c10::BFloat16* gate, const c10::BFloat16* up, c10::BFloat16* y
 void SwiGluBackward(const float* gate, const float* up, const float* dy, float* dgate, float* dup, int64_t n);
 void SwiGluBackward(const c10::BFloat16* gate, const c10::BFloat16* up, const c10::BFloat16* dy,
                     c10::BFloat16* dgate, c10::BFloat16* dup, int64_t n);
+
+// -log softmax(logits)[target]. `gradient`, which may be the logits, becomes scale times its derivative,
+// unless null; `scratch` holds n numbers.
+float CrossEntropyRow(const float* logits, int64_t n, int64_t target, float scale, float* gradient,
+                      float* scratch);
+float CrossEntropyRow(const c10::BFloat16* logits, int64_t n, int64_t target, float scale,
+                      c10::BFloat16* gradient, float* scratch);
 
 // One head of 2 * half channels turned by the angles: cos and sin hold `half` values, sin times `sign`.
 void RotateHead(const float* x, const float* cos, const float* sin, float sign, float* y, int64_t half);

@@ -2,6 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include "nn/adapted_block.h"
+#include "nn/adapted_group.h"
+#include "nn/flash_attention.h"
 #include "nn/fused.h"
 
 namespace genflow::nn {
@@ -15,8 +18,20 @@ at::Tensor Mlp::Forward(const at::Tensor& x) const {
 }
 
 at::Tensor DecoderLayer::Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const {
+  if (HasAdaptedBlocks(*this, context)) return AdaptedMlp(*this, AdaptedAttention(*this, x, context));
   const at::Tensor attended = x + self_attn.Forward(input_layernorm.Forward(x), context, layer);
   return attended + mlp.Forward(post_attention_layernorm.Forward(attended));
+}
+
+void DecoderLayer::GroupProjections() {
+  if (!AdaptedGroup::Pays(self_attn.q_proj.weight) || self_attn.head_dim % 2 != 0) return;
+  const auto group = [](std::vector<Linear*> linears) {
+    return std::make_shared<AdaptedGroup>(std::move(linears));
+  };
+  self_attn.qkv_group = group({&self_attn.q_proj, &self_attn.k_proj, &self_attn.v_proj});
+  self_attn.o_group = group({&self_attn.o_proj});
+  mlp.gate_up_group = group({&mlp.gate_proj, &mlp.up_proj});
+  mlp.down_group = group({&mlp.down_proj});
 }
 
 }  // namespace genflow::nn

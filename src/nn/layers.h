@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
+
 #include "nn/attention.h"
 #include "nn/linear.h"
 
@@ -23,6 +25,8 @@ struct Mlp {
   Linear gate_proj;  // [intermediate, hidden]
   Linear up_proj;    // [intermediate, hidden]
   Linear down_proj;  // [hidden, intermediate]
+  // With the updates that are being trained; null without any.
+  std::shared_ptr<AdaptedGroup> gate_up_group, down_group;
 
   // x [N, hidden] -> [N, hidden].
   at::Tensor Forward(const at::Tensor& x) const;
@@ -37,6 +41,10 @@ struct DecoderLayer {
 
   // x [N, hidden] -> [N, hidden]. `layer` is this layer's index.
   at::Tensor Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const;
+
+  // Makes the groups of updates that are to be trained, where they pay on this machine. The layer must stay
+  // where it is from then on.
+  void GroupProjections();
 };
 
 }  // namespace genflow::nn

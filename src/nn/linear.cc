@@ -1,7 +1,12 @@
 #include "nn/linear.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/List.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
+
+#include <optional>
+#include <string_view>
 
 #include "nn/lora_linear.h"
 
@@ -19,7 +24,31 @@ bool PrefersWeightOnTheLeft(const at::Tensor& x, const at::Tensor& weight) {
          !(at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad()));
 }
 
+// oneDNN multiplies fp32 on the CPU about a tenth faster than the BLAS does, where the processor is none of
+// the BLAS's own vendor, and as fast elsewhere. Asked through its operator, because at::mm always takes the
+// BLAS for fp32.
+bool PrefersOneDnn(const at::Tensor& x, const at::Tensor& w) {
+  return x.is_cpu() && x.scalar_type() == at::kFloat && w.is_contiguous() && x.size(0) > kFewRows;
+}
+
+at::Tensor OneDnn(const at::Tensor& x, const at::Tensor& weight) {
+  using Signature =
+      at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
+                 c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
+  static const auto multiply =
+      c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "").typed<Signature>();
+  return multiply.call(x, weight, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), std::nullopt);
+}
+
 }  // namespace
+
+at::Tensor MultiplyTransposed(const at::Tensor& x, const at::Tensor& w) {
+  return PrefersOneDnn(x, w) ? OneDnn(x, w) : at::mm(x, w.t());
+}
+
+at::Tensor Multiply(const at::Tensor& x, const at::Tensor& w) {
+  return PrefersOneDnn(x, w) ? OneDnn(x, w.t()) : at::mm(x, w);
+}
 
 at::Tensor Project(const at::Tensor& x, const at::Tensor& weight) {
   if (PrefersWeightOnTheLeft(x, weight)) return at::mm(weight, x.t()).t().contiguous();

@@ -21,6 +21,11 @@ struct LoraSlot {
 // x [..., in] times the transpose of weight [out, in] -> [..., out].
 at::Tensor Project(const at::Tensor& x, const at::Tensor& weight);
 
+// x [N, K] times the transpose of w [M, K], and times w [K, M]: by whichever of libtorch's libraries does it
+// fastest on this machine for many rows. Rows of x may stand apart; w is contiguous. Nothing is recorded.
+at::Tensor MultiplyTransposed(const at::Tensor& x, const at::Tensor& w);
+at::Tensor Multiply(const at::Tensor& x, const at::Tensor& w);
+
 struct Linear {
   at::Tensor weight;  // [out, in]
   at::Tensor bias;    // [out], undefined without one

@@ -72,6 +72,8 @@ AttentionContext CausalLM::MakeContext(const Batch& batch, KvCache* cache) const
   const std::vector<int64_t> lengths = SequenceLengths(batch);
   AttentionContext context;
   context.groups = GroupByLength(lengths);
+  context.bounds.push_back(0);
+  for (const int64_t length : lengths) context.bounds.push_back(context.bounds.back() + length);
   context.cache = cache;
   context.first_cache_row = batch.first_cache_row;
 

@@ -149,6 +149,9 @@ Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool train
       module.b = leaf(module.linear->out_features(), ranks[i]);
     }
     lora.SetEnabled(true);
+    if (trainable) {
+      for (DecoderLayer& layer : model.layers) layer.GroupProjections();
+    }
     return std::move(lora);
   });
 }

@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "nn/device.h"
+#include "nn/fused.h"
+#include "nn/linear.h"
 
 namespace genflow::nn::train {
 namespace {
@@ -28,12 +30,12 @@ void ForHeadSlices(const at::Tensor& head, const Work& work) {
   }
 }
 
-// x [size, H] -> its logits [size, V] in fp32.
+// x [size, H] -> its logits [size, V], in the type in which they were multiplied.
 at::Tensor Logits(const at::Tensor& x, const at::Tensor& head) {
   at::Tensor logits;
   ForHeadSlices(head, [&](int64_t begin, const at::Tensor& slice) {
     if (slice.size(0) == head.size(0)) {
-      logits = at::mm(x.to(slice.scalar_type()), slice.t()).to(at::kFloat);
+      logits = MultiplyTransposed(x.to(slice.scalar_type()), slice);
       return;
     }
     if (begin == 0) logits = at::empty({x.size(0), head.size(0)}, x.options().dtype(at::kFloat));
@@ -49,12 +51,32 @@ at::Tensor LogitsBackward(const at::Tensor& gradient, const at::Tensor& head) {
   ForHeadSlices(head, [&](int64_t begin, const at::Tensor& slice) {
     const at::Tensor part = gradient.narrow(1, begin, slice.size(0)).to(slice.scalar_type());
     if (begin == 0) {
-      out = at::mm(part, slice);
+      out = Multiply(part, slice);
     } else {
       out.addmm_(part, slice);
     }
   });
   return out.to(head.scalar_type());
+}
+
+// The summed loss of logits [size, V], which then are `scale` times its derivative if `wants_gradient`:
+// softmax less one at the target.
+at::Tensor LossOfLogits(at::Tensor& logits, const at::Tensor& targets, bool wants_gradient, double scale) {
+  if (HasFusedKernels(logits)) {
+    return at::scalar_tensor(CrossEntropyInto(logits, targets, wants_gradient, scale),
+                             logits.options().dtype(at::kDouble));
+  }
+  const at::Tensor target = targets.unsqueeze(1);  // [size, 1]
+  logits = logits.to(at::kFloat);
+  const at::Tensor at_target = logits.gather(1, target);
+  if (!wants_gradient) return (logits.logsumexp(1, /*keepdim=*/true) - at_target).sum(at::kDouble);
+  const at::Tensor peak = logits.amax(1, /*keepdim=*/true);
+  logits.sub_(peak).exp_();
+  const at::Tensor sum = logits.sum(1, /*keepdim=*/true);
+  const at::Tensor total = (sum.log() + peak - at_target).sum(at::kDouble);
+  logits.mul_(scale / sum);
+  logits.scatter_add_(1, target, at::full_like(at_target, -scale));
+  return total;
 }
 
 struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
@@ -70,22 +92,10 @@ struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
     for (int64_t begin = 0; begin < count; begin += chunk) {
       const int64_t size = std::min(chunk, count - begin);
       const at::Tensor index = rows.narrow(0, begin, size);
-      const at::Tensor target = targets.narrow(0, begin, size).unsqueeze(1);  // [size, 1]
-      const at::Tensor inputs = hidden.index_select(0, index);                // [size, H]
-      at::Tensor logits = Logits(inputs, head);                               // [size, V]
-      const at::Tensor at_target = logits.gather(1, target);                  // [size, 1]
-      if (!wants_gradient) {
-        total += (logits.logsumexp(1, /*keepdim=*/true) - at_target).sum(at::kDouble);
-        continue;
-      }
-      // d loss / d logits = softmax - one-hot, made where the logits stand.
-      const at::Tensor peak = logits.amax(1, /*keepdim=*/true);
-      logits.sub_(peak).exp_();
-      const at::Tensor sum = logits.sum(1, /*keepdim=*/true);
-      total += (sum.log() + peak - at_target).sum(at::kDouble);
-      logits.mul_(scale / sum);
-      logits.scatter_add_(1, target, at::full({size, 1}, -scale, logits.options()));
-      gradient.index_copy_(0, index, LogitsBackward(logits, head));
+      const at::Tensor inputs = hidden.index_select(0, index);  // [size, H]
+      at::Tensor logits = Logits(inputs, head);                 // [size, V]
+      total += LossOfLogits(logits, targets.narrow(0, begin, size), wants_gradient, scale);
+      if (wants_gradient) gradient.index_copy_(0, index, LogitsBackward(logits, head));
     }
     if (wants_gradient) ctx->save_for_backward({gradient});
     return (total * scale).to(at::kFloat);

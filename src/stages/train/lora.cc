@@ -9,6 +9,7 @@
 #include "formats/model_source.h"
 #include "formats/training_record.h"
 #include "nn/device.h"
+#include "nn/page_arena.h"
 #include "nn/train/adapter.h"
 #include "nn/train/sft.h"
 #include "stages/stage_status.h"
@@ -23,11 +24,6 @@ std::string Fixed(double value, int digits) {
   char text[40];
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
-}
-
-// "1 example", "2,000 examples"
-std::string CountOf(int64_t examples) {
-  return WithCommas(examples) + (examples == 1 ? " example" : " examples");
 }
 
 // Everything that decides the run: a checkpoint made with anything else is not continued.
@@ -51,17 +47,17 @@ std::string Summary(const nn::train::SftResult& result, const SftExamples& train
   text += "; " + WithCommas(result.tokens) + " tokens in " + HumanDuration(result.seconds) + ", " +
           WithCommas(static_cast<int64_t>(result.tokens_per_second)) + " tokens/s";
   if (result.packing_efficiency < 1) text += ", rows " + Fixed(result.packing_efficiency * 100, 1) + "% full";
-  if (train.dropped() > 0) text += "; " + CountOf(train.dropped()) + " dropped as too long";
-  if (train.truncated() > 0) text += "; " + CountOf(train.truncated()) + " truncated";
+  if (train.dropped() > 0) text += "; " + Counted(train.dropped(), "example") + " dropped as too long";
+  if (train.truncated() > 0) text += "; " + Counted(train.truncated(), "example") + " truncated";
   return text;
 }
 
 void WarnOfTooLong(const Context& context, const SftExamples& examples, const std::string& prefix) {
   if (examples.dropped() > 0) {
-    context.Warn(prefix + CountOf(examples.dropped()) + " dropped: more than max_length tokens");
+    context.Warn(prefix + Counted(examples.dropped(), "example") + " dropped: more than max_length tokens");
   }
   if (examples.truncated() > 0)
-    context.Warn(prefix + CountOf(examples.truncated()) + " truncated to max_length tokens");
+    context.Warn(prefix + Counted(examples.truncated(), "example") + " truncated to max_length tokens");
 }
 
 // What the adapter's folder says of how it was trained.
@@ -216,6 +212,7 @@ std::string TrainLora::Check() const {
 Outcome TrainLora::Run(Context& context) {
   return Interruptible([&]() -> Outcome {
     nn::SetThreads(context.Threads());
+    nn::UsePageArena();
     std::string why_not_cuda;
     const at::Device at_device = ValueOf(nn::ResolveDevice(device, &why_not_cuda));
     if (!why_not_cuda.empty()) context.Warn(why_not_cuda);

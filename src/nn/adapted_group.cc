@@ -1,0 +1,138 @@
+#include "nn/adapted_group.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <utility>
+
+#include "nn/device.h"
+
+namespace genflow::nn {
+namespace {
+
+// [rows, columns] whose rows begin on cache lines.
+at::Tensor EmptyRows(int64_t rows, int64_t columns, const at::TensorOptions& options) {
+  const int64_t line = 64 / static_cast<int64_t>(options.dtype().itemsize());
+  return at::empty({rows, (columns + line - 1) / line * line}, options).narrow(1, 0, columns);
+}
+
+// grad += a b, rounded to the type of a where that is narrower.
+void Accumulate(const at::Tensor& grad, const at::Tensor& a, const at::Tensor& b, double scaling) {
+  if (a.scalar_type() == at::kFloat) {
+    grad.addmm_(a, b, /*beta=*/1, scaling);
+  } else {
+    grad.add_(at::mm(a, b), scaling);
+  }
+}
+
+}  // namespace
+
+bool AdaptedGroup::Pays(const at::Tensor& weight) {
+  return weight.is_cpu() &&
+         (weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && MultipliesBf16()));
+}
+
+AdaptedGroup::AdaptedGroup(std::vector<Linear*> linears) {
+  const c10::NoGradGuard no_grad;
+  in_ = linears.front()->in_features();
+  for (Linear* linear : linears) {
+    Part part{linear, out_, linear->out_features(), rank_, 0, {}, {}, 0, 0, 0};
+    if (linear->lora) {
+      part.a = linear->lora->a;
+      part.b = linear->lora->b;
+      part.scaling = linear->lora->scaling;
+      part.rank = part.a.size(0);
+      part.a_version = part.a._version() - 1;
+    }
+    out_ += part.out;
+    rank_ += part.rank;
+    parts_.push_back(std::move(part));
+  }
+  matrix_ = at::empty({out_ + rank_, in_ + rank_}, linears.front()->weight.options());
+  matrix_.narrow(1, in_, rank_)
+      .zero_();  // the corner too: it is multiplied, and its products are not looked at
+  for (const Part& part : parts_) {
+    const at::Tensor place = matrix_.narrow(0, part.row, part.out).narrow(1, 0, in_);
+    place.copy_(part.linear->weight);
+    part.linear->weight = place;
+  }
+}
+
+bool AdaptedGroup::Holds() const {
+  for (const Part& part : parts_) {
+    const Linear& linear = *part.linear;
+    if (linear.weight.storage().unsafeGetStorageImpl() != matrix_.storage().unsafeGetStorageImpl())
+      return false;
+    if (linear.weight.requires_grad() || linear.lora.has_value() != part.a.defined()) return false;
+    if (!linear.lora) continue;
+    const LoraSlot& lora = *linear.lora;
+    if (!lora.a.is_same(part.a) || !lora.b.is_same(part.b)) return false;
+    if (lora.training && lora.dropout > 0) return false;
+  }
+  return true;
+}
+
+void AdaptedGroup::Refresh() {
+  const c10::NoGradGuard no_grad;
+  for (Part& part : parts_) {
+    if (!part.a.defined()) continue;
+    const uint32_t a_version = part.a._version(), b_version = part.b._version();
+    if (a_version == part.a_version && b_version == part.b_version &&
+        part.scaling == part.linear->lora->scaling)
+      continue;
+    part.scaling = part.linear->lora->scaling;
+    matrix_.narrow(0, out_ + part.column, part.rank).narrow(1, 0, in_).copy_(part.a);
+    matrix_.narrow(0, part.row, part.out)
+        .narrow(1, in_ + part.column, part.rank)
+        .copy_(part.b * part.scaling);
+    part.a_version = a_version;
+    part.b_version = b_version;
+  }
+}
+
+at::Tensor AdaptedGroup::MakeInput(int64_t tokens) const {
+  return EmptyRows(tokens, in_ + rank_, matrix_.options());
+}
+
+at::Tensor AdaptedGroup::Forward(const at::Tensor& input) {
+  Refresh();
+  if (rank_ > 0) {
+    at::Tensor margin = Margin(input);
+    at::mm_out(margin, input.narrow(1, 0, in_), matrix_.narrow(0, out_, rank_).narrow(1, 0, in_).t());
+  }
+  at::Tensor y = MultiplyTransposed(input, matrix_.narrow(0, 0, out_));
+  for (const Part& part : parts_) {
+    if (part.linear->bias.defined()) y.narrow(1, part.row, part.out).add_(part.linear->bias);
+  }
+  return y;
+}
+
+at::Tensor AdaptedGroup::MakeGradient(int64_t tokens) const {
+  return EmptyRows(tokens, out_ + rank_, matrix_.options());
+}
+
+at::Tensor AdaptedGroup::Backward(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& margin,
+                                  bool wants_dx) {
+  for (const Part& part : parts_) {
+    if (!part.a.defined()) continue;
+    const at::Tensor dy = gradient.narrow(1, part.row, part.out);       // [N, part.out]
+    at::Tensor de = gradient.narrow(1, out_ + part.column, part.rank);  // [N, part.rank]
+    at::mm_out(de, dy, matrix_.narrow(0, part.row, part.out).narrow(1, in_ + part.column, part.rank));
+    if (!part.a.requires_grad()) continue;
+    Accumulate(part.b.grad(), dy.t(), margin.narrow(1, part.column, part.rank), part.scaling);
+    Accumulate(part.a.grad(), de.t(), x, 1);
+  }
+  if (!wants_dx) return {};
+  if (matrix_.scalar_type() != at::kFloat) return at::mm(gradient, matrix_.narrow(1, 0, in_));
+  // A few columns too many: what multiplies fp32 best wants the whole matrix.
+  return Multiply(gradient, matrix_).narrow(1, 0, in_);
+}
+
+at::Tensor AdaptedGroup::Anchor() const {
+  for (const Part& part : parts_) {
+    if (part.a.defined() && part.a.requires_grad()) return part.a;
+  }
+  return {};
+}
+
+}  // namespace genflow::nn

@@ -1,0 +1,70 @@
+// Projections that read one input, with the low-rank updates that ride on them, as one matrix:
+//
+//             in      rank
+//        [    W       s B   ]  out     W: the weights, one below the other
+//        [    A        0    ]  rank    A: those of the updates likewise; s B: block by block on the diagonal
+//
+// so that a forward pass is one product, [x | x A^T] times the upper rows transposed, and the gradient of the
+// input is another, [dy | dy s B] times the columns on the left: no update is added in a pass of its own.
+// Both accumulate in fp32. A and B stand in it in the type of W, rounded from the fp32 tensors that are
+// trained, as mixed-precision training multiplies them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "nn/linear.h"
+
+namespace genflow::nn {
+
+class AdaptedGroup {
+ public:
+  // Whether such groups pay on this machine for weights like `weight`: fp32, and bf16 where it is multiplied.
+  static bool Pays(const at::Tensor& weight);
+
+  // Moves the weights of `linears` into one matrix, which their `weight` views from then on. They must
+  // outlive it.
+  explicit AdaptedGroup(std::vector<Linear*> linears);
+
+  // Whether the projections are what this was made for: nothing merged, taken off, or dropped out.
+  bool Holds() const;
+
+  // For `tokens` rows: [N, in + rank], whose first columns are to be filled with x.
+  at::Tensor MakeInput(int64_t tokens) const;
+  // Fills the columns on the right, and gives the projections side by side, [N, out], with their biases.
+  at::Tensor Forward(const at::Tensor& input);
+  // x A^T of an input after Forward, [N, rank]: what Backward needs of it besides x.
+  at::Tensor Margin(const at::Tensor& input) const { return input.narrow(1, in_, rank_); }
+
+  // For `tokens` rows: [N, out + rank], whose first columns are to be filled with dy.
+  at::Tensor MakeGradient(int64_t tokens) const;
+  // Adds the gradients of the updates to A.grad and B.grad. Gives that of x, [N, in], or nothing.
+  at::Tensor Backward(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& margin,
+                      bool wants_dx);
+
+  int64_t in() const { return in_; }
+  int64_t out() const { return out_; }
+  int64_t rank() const { return rank_; }
+  // A tensor that requires a gradient, or an undefined one.
+  at::Tensor Anchor() const;
+
+ private:
+  struct Part {
+    Linear* linear;
+    int64_t row, out;      // its rows of W
+    int64_t column, rank;  // its rows of A and columns of B, counted from 0
+    at::Tensor a, b;       // the update's tensors
+    double scaling;
+    uint32_t a_version, b_version;  // what the matrix holds of them
+  };
+  // Brings A and B in the matrix up to date.
+  void Refresh();
+
+  std::vector<Part> parts_;
+  int64_t in_ = 0, out_ = 0, rank_ = 0;
+  at::Tensor matrix_;  // [out + rank, in + rank], the corner is 0
+};
+
+}  // namespace genflow::nn

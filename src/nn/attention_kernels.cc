@@ -1,0 +1,234 @@
+#include "nn/attention_kernels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "nn/vector_math.h"
+
+namespace genflow::nn::kernels {
+namespace {
+
+using c10::BFloat16;
+
+template <class To, class From>
+GENFLOW_INLINE To Convert(From x) {
+  if constexpr (std::is_same_v<To, From>) {
+    return x;
+  } else {
+    return Narrow<To>(Wide(x));
+  }
+}
+
+// Below any score; its exponential is 0.
+constexpr float kHidden = -1e30f;
+
+template <class T>
+GENFLOW_INLINE void SoftmaxBlockOf(float* scores, int64_t rows, int64_t columns, int64_t offset, float scale,
+                                   float* max, float* sum, float* out, int64_t dim, T* p) {
+  for (int64_t r = 0; r < rows; ++r) {
+    float* const s = scores + r * kBlock;
+    for (int64_t c = std::max<int64_t>(0, offset + r + 1); c < columns; ++c) s[c] = kHidden;
+    float peak = kHidden;
+#pragma omp simd reduction(max : peak)
+    for (int64_t c = 0; c < columns; ++c) peak = s[c] > peak ? s[c] : peak;
+    const float new_max = std::max(max[r], peak * scale);
+    const float shrink = max[r] <= kHidden ? 0.0f : std::exp(max[r] - new_max);
+    float total = 0;
+    T* const to = p + r * kBlock;
+#pragma omp simd reduction(+ : total)
+    for (int64_t c = 0; c < columns; ++c) {
+      const float e = s[c] <= kHidden ? 0.0f : Exp(s[c] * scale - new_max);
+      total += e;
+      to[c] = Narrow<T>(e);
+    }
+    sum[r] = sum[r] * shrink + total;
+    max[r] = new_max;
+    if (shrink == 1.0f) continue;
+    float* const o = out + r * dim;
+#pragma omp simd
+    for (int64_t i = 0; i < dim; ++i) o[i] *= shrink;
+  }
+}
+
+template <class T>
+GENFLOW_INLINE void GradientBlockOf(const float* scores, const float* dp, int64_t keys, int64_t queries,
+                                    int64_t offset, float scale, const float* lse, const float* delta, T* p,
+                                    T* ds, T* ds_pairs) {
+  for (int64_t c = 0; c < keys; ++c) {
+    const float* const s = scores + c * kBlock;
+    const float* const d = dp + c * kBlock;
+    T* const to_p = p + c * kBlock;
+    T* const to_ds = ds + c * kBlock;
+    const auto first = static_cast<int32_t>(c - offset);  // the first query that sees this key
+    const auto count = static_cast<int32_t>(queries);
+#pragma omp simd
+    for (int32_t r = 0; r < count; ++r) {
+      const float exponent = s[r] * scale - lse[r];
+      const float weight = r < first || exponent <= -80.0f ? 0.0f : Exp(exponent);
+      to_ds[r] = Narrow<T>(scale * weight * (d[r] - delta[r]));
+      to_p[r] = Narrow<T>(weight);
+    }
+  }
+  if (ds_pairs == nullptr) return;
+  for (int64_t c = 0; c < keys; c += 2) {
+    const T* const a = ds + c * kBlock;
+    const T* const b = a + kBlock;
+    T* const to = ds_pairs + c * kBlock;
+#pragma omp simd
+    for (int64_t r = 0; r < queries; ++r) {
+      to[2 * r] = a[r];
+      to[2 * r + 1] = b[r];
+    }
+  }
+}
+
+template <class T>
+GENFLOW_INLINE void FinishRowsOf(const float* out, const float* max, const float* sum, int64_t rows,
+                                 int64_t dim, T* y, int64_t stride, float* lse) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float share = 1.0f / sum[r];
+    const float* const from = out + r * dim;
+    T* const to = y + r * stride;
+#pragma omp simd
+    for (int64_t i = 0; i < dim; ++i) to[i] = Narrow<T>(from[i] * share);
+    if (lse != nullptr) lse[r] = max[r] + std::log(sum[r]);
+  }
+}
+
+template <class T>
+GENFLOW_INLINE void RowProductsOf(const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t rows,
+                                  int64_t dim, float* delta) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* const x = a + r * a_stride;
+    const T* const y = b + r * b_stride;
+    float dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int64_t i = 0; i < dim; ++i) dot += Wide(x[i]) * Wide(y[i]);
+    delta[r] = dot;
+  }
+}
+
+template <class T>
+GENFLOW_INLINE void UnpackTransposedOf(const float* x, int64_t rows, int64_t dim, T* y, int64_t stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    T* const to = y + r * stride;
+    for (int64_t i = 0; i < dim; ++i) to[i] = Narrow<T>(x[i * kBlock + r]);
+  }
+}
+
+template <class From, class To>
+GENFLOW_INLINE void PackRowsOf(const From* x, int64_t stride, int64_t rows, int64_t padded, int64_t dim,
+                               To* out) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const From* const from = x + r * stride;
+    To* const to = out + r * dim;
+#pragma omp simd
+    for (int64_t i = 0; i < dim; ++i) to[i] = Convert<To>(from[i]);
+  }
+  std::fill(out + rows * dim, out + padded * dim, To(0.0f));
+}
+
+template <class From, class To>
+GENFLOW_INLINE void PackTransposedOf(const From* x, int64_t stride, int64_t rows, int64_t padded, int64_t dim,
+                                     To* out) {
+  for (int64_t i = 0; i < dim; ++i) {
+    To* const to = out + i * kBlock;
+    for (int64_t r = 0; r < rows; ++r) to[r] = Convert<To>(x[r * stride + i]);
+    std::fill(to + rows, to + padded, To(0.0f));
+  }
+}
+
+template <class From, class To>
+GENFLOW_INLINE void PackRightOf(const From* x, int64_t stride, int64_t rows, int64_t padded, int64_t dim,
+                                To* out) {
+  if constexpr (std::is_same_v<To, float>) {
+    PackRowsOf(x, stride, rows, padded, dim, out);
+  } else {
+    for (int64_t r = 0; r < padded; r += 2) {
+      To* const to = out + r * dim;
+      const From* const a = x + r * stride;
+      if (r + 1 < rows) {
+        const From* const b = a + stride;
+#pragma omp simd
+        for (int64_t i = 0; i < dim; ++i) {
+          to[2 * i] = a[i];
+          to[2 * i + 1] = b[i];
+        }
+      } else {
+        for (int64_t i = 0; i < dim; ++i) {
+          to[2 * i] = r < rows ? a[i] : To(0.0f);
+          to[2 * i + 1] = To(0.0f);
+        }
+      }
+    }
+  }
+}
+
+template <class From, class To>
+GENFLOW_INLINE void PackRightTransposedOf(const From* x, int64_t stride, int64_t rows, int64_t padded,
+                                          int64_t dim, To* out) {
+  if constexpr (std::is_same_v<To, float>) {
+    PackTransposedOf(x, stride, rows, padded, dim, out);
+  } else {
+    // Two neighbours of a row stay neighbours: a transposition of units of 32 bits.
+    for (int64_t i = 0; i < dim; i += 2) {
+      To* const to = out + i * kBlock;
+      for (int64_t r = 0; r < rows; ++r) std::memcpy(to + 2 * r, x + r * stride + i, 2 * sizeof(To));
+      std::fill(to + 2 * rows, to + 2 * padded, To(0.0f));
+    }
+  }
+}
+
+}  // namespace
+
+#define GENFLOW_BLOCKS(T)                                                                                    \
+  template <>                                                                                                \
+  GENFLOW_CLONES void SoftmaxBlock<T>(float* scores, int64_t rows, int64_t columns, int64_t offset,          \
+                                      float scale, float* max, float* sum, float* out, int64_t dim, T* p) {  \
+    SoftmaxBlockOf(scores, rows, columns, offset, scale, max, sum, out, dim, p);                             \
+  }                                                                                                          \
+  template <>                                                                                                \
+  GENFLOW_CLONES void GradientBlock<T>(const float* scores, const float* dp, int64_t keys, int64_t queries,  \
+                                       int64_t offset, float scale, const float* lse, const float* delta,    \
+                                       T* p, T* ds, T* ds_pairs) {                                           \
+    GradientBlockOf(scores, dp, keys, queries, offset, scale, lse, delta, p, ds, ds_pairs);                  \
+  }                                                                                                          \
+  template <>                                                                                                \
+  GENFLOW_CLONES void FinishRows<T>(const float* out, const float* max, const float* sum, int64_t rows,      \
+                                    int64_t dim, T* y, int64_t stride, float* lse) {                         \
+    FinishRowsOf(out, max, sum, rows, dim, y, stride, lse);                                                  \
+  }                                                                                                          \
+  template <>                                                                                                \
+  GENFLOW_CLONES void RowProducts<T>(const T* a, int64_t a_stride, const T* b, int64_t b_stride,             \
+                                     int64_t rows, int64_t dim, float* delta) {                              \
+    RowProductsOf(a, a_stride, b, b_stride, rows, dim, delta);                                               \
+  }                                                                                                          \
+  template <>                                                                                                \
+  GENFLOW_CLONES void UnpackTransposed<T>(const float* x, int64_t rows, int64_t dim, T* y, int64_t stride) { \
+    UnpackTransposedOf(x, rows, dim, y, stride);                                                             \
+  }
+GENFLOW_BLOCKS(float)
+GENFLOW_BLOCKS(BFloat16)
+#undef GENFLOW_BLOCKS
+
+#define GENFLOW_PACK(Name, From, To)                                                              \
+  template <>                                                                                     \
+  GENFLOW_CLONES void Name<From, To>(const From* x, int64_t stride, int64_t rows, int64_t padded, \
+                                     int64_t dim, To* out) {                                      \
+    Name##Of(x, stride, rows, padded, dim, out);                                                  \
+  }
+#define GENFLOW_PACKS(From, To)          \
+  GENFLOW_PACK(PackRows, From, To)       \
+  GENFLOW_PACK(PackTransposed, From, To) \
+  GENFLOW_PACK(PackRight, From, To)      \
+  GENFLOW_PACK(PackRightTransposed, From, To)
+GENFLOW_PACKS(float, float)
+GENFLOW_PACKS(BFloat16, float)
+GENFLOW_PACKS(BFloat16, BFloat16)
+#undef GENFLOW_PACKS
+#undef GENFLOW_PACK
+
+}  // namespace genflow::nn::kernels

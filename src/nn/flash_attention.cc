@@ -1,0 +1,295 @@
+#include "nn/flash_attention.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/native/CPUBlas.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <type_traits>
+#include <vector>
+
+#include "nn/attention_kernels.h"
+#include "nn/device.h"
+
+namespace genflow::nn {
+namespace {
+
+using c10::BFloat16;
+using kernels::kBlock;
+
+constexpr float kLowest = -1e30f;
+
+// Rows of one head: token t's head_dim values stand at data + t * stride.
+template <class T>
+struct Rows {
+  T* data;
+  int64_t stride;
+  Rows From(int64_t token) const { return {data + token * stride, stride}; }
+};
+
+template <class T>
+Rows<T> HeadOf(const at::Tensor& x, int64_t head) {
+  return {static_cast<T*>(x.data_ptr()) + head * x.stride(1), x.stride(0)};
+}
+
+int64_t Blocks(int64_t length) { return (length + kBlock - 1) / kBlock; }
+int64_t RowsIn(int64_t length, int64_t block) { return std::min(kBlock, length - block * kBlock); }
+int64_t Padded(int64_t rows) { return (rows + 15) / 16 * 16; }
+
+// c [m, n] (+)= a [m, k] b [k, n]; b of bf16 with each two rows interleaved.
+template <class T>
+void Multiply(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, float* c,
+              int64_t ldc, bool add) {
+  at::native::cpublas::brgemm(m, n, k, lda, ldb, ldc, add, a, b, c,
+                              /*is_vnni=*/std::is_same_v<T, BFloat16>);
+}
+
+// Memory of one thread, kept from one head to the next.
+template <class T>
+class Buffer {
+ public:
+  T* At(size_t size) {
+    if (values_.size() < size) values_.resize(size);
+    return values_.data();
+  }
+
+ private:
+  std::vector<T> values_;
+};
+
+// S is what tensors hold, C what is multiplied.
+template <class S, class C>
+class Worker {
+ public:
+  explicit Worker(int64_t dim)
+      : dim_(dim), scale_(static_cast<float>(1 / std::sqrt(static_cast<double>(dim)))) {}
+
+  void Forward(Rows<const S> q, Rows<const S> k, Rows<const S> v, Rows<S> out, float* lse, int64_t length) {
+    const int64_t blocks = Blocks(length), tile = kBlock * dim_;
+    C* const keys = a_.At(static_cast<size_t>(blocks * tile));    // [dim, kBlock] each
+    C* const values = b_.At(static_cast<size_t>(blocks * tile));  // [kBlock, dim] each
+    for (int64_t j = 0; j < blocks; ++j) {
+      const int64_t rows = RowsIn(length, j);
+      kernels::PackRightTransposed(k.From(j * kBlock).data, k.stride, rows, Padded(rows), dim_,
+                                   keys + j * tile);
+      kernels::PackRight(v.From(j * kBlock).data, v.stride, rows, Padded(rows), dim_, values + j * tile);
+    }
+    C* const query = c_.At(static_cast<size_t>(tile));
+    float* const sums = f_.At(static_cast<size_t>(tile));
+    float* const scores = s_.At(kBlock * kBlock);
+    C* const weights = p_.At(kBlock * kBlock);
+    float max[kBlock], sum[kBlock];
+    for (int64_t i = 0; i < blocks; ++i) {
+      const int64_t rows = RowsIn(length, i), padded = Padded(rows);
+      kernels::PackRows(q.From(i * kBlock).data, q.stride, rows, padded, dim_, query);
+      std::fill(max, max + padded, kLowest);
+      std::fill(sum, sum + padded, 0.0f);
+      for (int64_t j = 0; j <= i; ++j) {
+        const int64_t columns = Padded(RowsIn(length, j));
+        Multiply(padded, columns, dim_, query, dim_, keys + j * tile, kBlock, scores, kBlock, false);
+        kernels::SoftmaxBlock(scores, padded, columns, (i - j) * kBlock, scale_, max, sum, sums, dim_,
+                              weights);
+        Multiply(padded, dim_, columns, weights, kBlock, values + j * tile, dim_, sums, dim_, j > 0);
+      }
+      kernels::FinishRows(sums, max, sum, rows, dim_, out.From(i * kBlock).data, out.stride,
+                          lse == nullptr ? nullptr : lse + i * kBlock);
+    }
+  }
+
+  // dk and dv [length, dim] of this head alone, in fp32.
+  void Backward(Rows<const S> q, Rows<const S> k, Rows<const S> v, Rows<const S> out, const float* lse,
+                Rows<const S> dout, int64_t length, Rows<S> dq, Rows<float> dk, Rows<float> dv) {
+    const int64_t blocks = Blocks(length), tile = kBlock * dim_;
+    const auto all = static_cast<size_t>(blocks * tile);
+    C* const queries_t = a_.At(all);  // Q^T, dO^T, Q and dO, each block as a right side
+    C* const douts_t = b_.At(all);
+    C* const queries = c_.At(all);
+    C* const douts = d_.At(all);
+    float* const dqs_t = f_.At(all);  // dQ^T [dim, kBlock] each
+    std::fill(dqs_t, dqs_t + all, 0.0f);
+    float* const deltas = delta_.At(static_cast<size_t>(blocks * kBlock));
+    float* const lses = lse_.At(static_cast<size_t>(blocks * kBlock));
+    for (int64_t i = 0; i < blocks; ++i) {
+      const int64_t begin = i * kBlock, rows = RowsIn(length, i), padded = Padded(rows);
+      kernels::PackRightTransposed(q.From(begin).data, q.stride, rows, padded, dim_, queries_t + i * tile);
+      kernels::PackRightTransposed(dout.From(begin).data, dout.stride, rows, padded, dim_,
+                                   douts_t + i * tile);
+      kernels::PackRight(q.From(begin).data, q.stride, rows, padded, dim_, queries + i * tile);
+      kernels::PackRight(dout.From(begin).data, dout.stride, rows, padded, dim_, douts + i * tile);
+      kernels::RowProducts(out.From(begin).data, out.stride, dout.From(begin).data, dout.stride, rows, dim_,
+                           deltas + begin);
+      std::copy_n(lse + begin, rows, lses + begin);
+      // A padding row has no weights.
+      std::fill(deltas + begin + rows, deltas + begin + padded, 0.0f);
+      std::fill(lses + begin + rows, lses + begin + padded, -kLowest);
+    }
+    C* const key = k_.At(static_cast<size_t>(tile));
+    C* const value = v_.At(static_cast<size_t>(tile));
+    C* const key_t = kt_.At(static_cast<size_t>(tile));
+    float* const scores = s_.At(kBlock * kBlock);
+    float* const dweights = dp_.At(kBlock * kBlock);
+    for (int64_t j = 0; j < blocks; ++j) {
+      const int64_t rows = RowsIn(length, j), keys = Padded(rows);
+      kernels::PackRows(k.From(j * kBlock).data, k.stride, rows, keys, dim_, key);
+      kernels::PackRows(v.From(j * kBlock).data, v.stride, rows, keys, dim_, value);
+      kernels::PackTransposed(k.From(j * kBlock).data, k.stride, rows, keys, dim_, key_t);
+      float* const dkey = dk_.At(static_cast<size_t>(tile));
+      float* const dvalue = dv_.At(static_cast<size_t>(tile));
+      for (int64_t i = j; i < blocks; ++i) {
+        const int64_t count = Padded(RowsIn(length, i));
+        Multiply(keys, count, dim_, key, dim_, queries_t + i * tile, kBlock, scores, kBlock, false);
+        Multiply(keys, count, dim_, value, dim_, douts_t + i * tile, kBlock, dweights, kBlock, false);
+        const auto [p, ds, ds_pairs] = Weights(scores, dweights);
+        kernels::GradientBlock(scores, dweights, keys, count, (i - j) * kBlock, scale_, lses + i * kBlock,
+                               deltas + i * kBlock, p, ds, ds_pairs);
+        Multiply(keys, dim_, count, p, kBlock, douts + i * tile, dim_, dvalue, dim_, i > j);
+        Multiply(keys, dim_, count, ds, kBlock, queries + i * tile, dim_, dkey, dim_, i > j);
+        Multiply(dim_, count, keys, key_t, kBlock, ds_pairs == nullptr ? ds : ds_pairs, kBlock,
+                 dqs_t + i * tile, kBlock, true);
+      }
+      for (int64_t r = 0; r < rows; ++r) {
+        std::copy_n(dkey + r * dim_, dim_, dk.From(j * kBlock + r).data);
+        std::copy_n(dvalue + r * dim_, dim_, dv.From(j * kBlock + r).data);
+      }
+    }
+    for (int64_t i = 0; i < blocks; ++i) {
+      kernels::UnpackTransposed(dqs_t + i * tile, RowsIn(length, i), dim_, dq.From(i * kBlock).data,
+                                dq.stride);
+    }
+  }
+
+ private:
+  struct WeightBlocks {
+    C *p, *ds, *ds_pairs;
+  };
+  // Where p and ds of a block go: in place in fp32.
+  WeightBlocks Weights(float* scores, float* dweights) {
+    if constexpr (std::is_same_v<C, float>) {
+      return {scores, dweights, nullptr};
+    } else {
+      return {p_.At(kBlock * kBlock), ds_.At(kBlock * kBlock), pairs_.At(kBlock * kBlock)};
+    }
+  }
+
+  int64_t dim_;
+  float scale_;
+  Buffer<C> a_, b_, c_, d_, k_, v_, kt_, p_, ds_, pairs_;
+  Buffer<float> f_, s_, dp_, dk_, dv_, delta_, lse_;
+};
+
+// One head of one sequence.
+struct Task {
+  int64_t begin, length, head;
+};
+
+// Longest first, so that threads end together.
+std::vector<Task> Tasks(std::span<const int64_t> bounds, int64_t heads) {
+  std::vector<Task> tasks;
+  for (size_t s = 0; s + 1 < bounds.size(); ++s) {
+    for (int64_t h = 0; h < heads; ++h) tasks.push_back({bounds[s], bounds[s + 1] - bounds[s], h});
+  }
+  std::stable_sort(tasks.begin(), tasks.end(),
+                   [](const Task& a, const Task& b) { return a.length > b.length; });
+  return tasks;
+}
+
+// Calls work(worker, task) for every task, each thread with a worker of its own.
+template <class S, class C, class Work>
+void ForTasks(const std::vector<Task>& tasks, int64_t dim, const Work& work) {
+  std::atomic<size_t> next{0};
+  at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
+    Worker<S, C> worker(dim);
+    for (size_t i = next++; i < tasks.size(); i = next++) work(worker, tasks[i]);
+    at::native::cpublas::brgemm_release(std::is_same_v<C, BFloat16>);
+  });
+}
+
+// Calls work with what tensors of x's type hold and with what this machine multiplies them in.
+template <class Work>
+void ForTypes(const at::Tensor& x, const Work& work) {
+  if (x.scalar_type() == at::kFloat) {
+    work(float{}, float{});
+  } else if (MultipliesBf16()) {
+    work(BFloat16{}, BFloat16{});
+  } else {
+    work(BFloat16{}, float{});
+  }
+}
+
+// Sums [N, heads, dim] fp32 over the heads that share one of `to` [N, kv_heads, dim].
+template <class S>
+void SumGroups(const at::Tensor& from, const at::Tensor& to) {
+  const int64_t heads = from.size(1), kv_heads = to.size(1), dim = to.size(2), group = heads / kv_heads;
+  const auto* const source = from.const_data_ptr<float>();
+  auto* const target = to.mutable_data_ptr<S>();
+  const int64_t stride = to.stride(0);
+  at::parallel_for(0, to.size(0), 64, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      for (int64_t h = 0; h < kv_heads; ++h) {
+        const float* const x = source + (t * heads + h * group) * dim;
+        S* const y = target + t * stride + h * dim;
+        for (int64_t e = 0; e < dim; ++e) {
+          float sum = x[e];
+          for (int64_t g = 1; g < group; ++g) sum += x[g * dim + e];
+          y[e] = static_cast<S>(sum);
+        }
+      }
+    }
+  });
+}
+
+void CheckHeads(const at::Tensor& x) {
+  TORCH_CHECK(x.dim() == 3 && x.stride(2) == 1 && x.stride(1) == x.size(2),
+              "the heads of a token must be dense");
+}
+
+}  // namespace
+
+bool HasFlashAttention(const at::Tensor& q) {
+  return q.is_cpu() && (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16) &&
+         q.size(-1) % 2 == 0 && q.size(-1) <= 256;
+}
+
+void FlashAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    std::span<const int64_t> bounds, const at::Tensor& out, const at::Tensor& lse) {
+  for (const at::Tensor& x : {q, k, v, out}) CheckHeads(x);
+  const int64_t group = q.size(1) / k.size(1), tokens = q.size(0);
+  float* const lses = lse.defined() ? lse.mutable_data_ptr<float>() : nullptr;
+  ForTypes(q, [&](auto held, auto multiplied) {
+    using S = decltype(held);
+    ForTasks<S, decltype(multiplied)>(Tasks(bounds, q.size(1)), q.size(2), [&](auto& worker, const Task& t) {
+      worker.Forward(HeadOf<const S>(q, t.head).From(t.begin),
+                     HeadOf<const S>(k, t.head / group).From(t.begin),
+                     HeadOf<const S>(v, t.head / group).From(t.begin), HeadOf<S>(out, t.head).From(t.begin),
+                     lses == nullptr ? nullptr : lses + t.head * tokens + t.begin, t.length);
+    });
+  });
+}
+
+void FlashAttentionBackward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const at::Tensor& out, const at::Tensor& lse, const at::Tensor& dout,
+                            std::span<const int64_t> bounds, const at::Tensor& dq, const at::Tensor& dk,
+                            const at::Tensor& dv) {
+  for (const at::Tensor& x : {q, k, v, out, dout, dq, dk, dv}) CheckHeads(x);
+  const int64_t group = q.size(1) / k.size(1), tokens = q.size(0);
+  const at::Tensor dk_each = at::empty(q.sizes(), q.options().dtype(at::kFloat));  // [N, heads, head_dim]
+  const at::Tensor dv_each = at::empty_like(dk_each);
+  const float* const lses = lse.const_data_ptr<float>();
+  ForTypes(q, [&](auto held, auto multiplied) {
+    using S = decltype(held);
+    ForTasks<S, decltype(multiplied)>(Tasks(bounds, q.size(1)), q.size(2), [&](auto& worker, const Task& t) {
+      worker.Backward(
+          HeadOf<const S>(q, t.head).From(t.begin), HeadOf<const S>(k, t.head / group).From(t.begin),
+          HeadOf<const S>(v, t.head / group).From(t.begin), HeadOf<const S>(out, t.head).From(t.begin),
+          lses + t.head * tokens + t.begin, HeadOf<const S>(dout, t.head).From(t.begin), t.length,
+          HeadOf<S>(dq, t.head).From(t.begin), HeadOf<float>(dk_each, t.head).From(t.begin),
+          HeadOf<float>(dv_each, t.head).From(t.begin));
+    });
+    SumGroups<S>(dk_each, dk);
+    SumGroups<S>(dv_each, dv);
+  });
+}
+
+}  // namespace genflow::nn

@@ -1,0 +1,61 @@
+// What the loops of the kernels share: how they are compiled, and an exponential that vectorises.
+#pragma once
+
+#include <c10/util/BFloat16.h>
+
+#include <bit>
+#include <cstdint>
+#include <type_traits>
+
+// A function that exists once per level of the x86-64 ABI; the loader picks the best that the CPU has.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define GENFLOW_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define GENFLOW_CLONES
+#endif
+#define GENFLOW_INLINE inline __attribute__((always_inline))
+
+namespace genflow::nn::kernels {
+
+// Between fp32 and what tensors hold; bf16 is rounded to the nearest even, as libtorch rounds, in integers
+// alone.
+template <class T>
+GENFLOW_INLINE float Wide(T x) {
+  if constexpr (std::is_same_v<T, float>) {
+    return x;
+  } else {
+    return std::bit_cast<float>(static_cast<uint32_t>(x.x) << 16);
+  }
+}
+template <class T>
+GENFLOW_INLINE T Narrow(float x) {
+  if constexpr (std::is_same_v<T, float>) {
+    return x;
+  } else {
+    const auto bits = std::bit_cast<uint32_t>(x);
+    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    const uint32_t value = (bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded;
+    return c10::BFloat16(static_cast<uint16_t>(value), c10::BFloat16::from_bits());
+  }
+}
+
+// exp(x) to about two units in the last place, branch-free so that it vectorises (Cephes' expf).
+GENFLOW_INLINE float Exp(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 88.0f ? 88.0f : x;
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  const float shifted = x * 1.44269504088896341f + kRound;
+  const float n = shifted - kRound;
+  const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const auto exponent = static_cast<uint32_t>(std::bit_cast<int32_t>(shifted) + 127) << 23;
+  return p * std::bit_cast<float>(exponent);
+}
+
+}  // namespace genflow::nn::kernels
