@@ -167,8 +167,9 @@ def main():
     parser.add_argument("--json", type=pathlib.Path)
     args = parser.parse_args()
     results = {"layers": {}, "small_store": {}, "store": {}, "stage": {}, "large": {}}
-    measure_layers(args.genflow, results["layers"])
+    # First, before the disk has the writes of the others to catch up with.
     measure_stage(args.genflow, args.plugins, results["stage"])
+    measure_layers(args.genflow, results["layers"])
     measure_hash(args.genflow, args.gigabytes, results["large"])
     measure_store(args.genflow, args.artifacts // 5, results["small_store"])
     measure_store(args.genflow, args.artifacts, results["store"])

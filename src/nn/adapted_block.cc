@@ -18,10 +18,11 @@ using torch::autograd::variable_list;
 
 // What a half of a layer needs in both passes besides its tensors.
 struct Call : torch::CustomClassHolder {
-  explicit Call(const DecoderLayer& layer) : layer(layer) {}
+  Call(const DecoderLayer& layer, uint64_t seed) : layer(layer), seed(seed) {}
   const DecoderLayer& layer;
   Rope::Angles angles;
   std::vector<int64_t> bounds;
+  uint64_t seed;  // of dropout
 };
 
 const Call& CallOf(AutogradContext* context) {
@@ -57,7 +58,7 @@ at::Tensor ForwardAttention(const Call& call, const at::Tensor& x, AttentionStat
   const at::Tensor input = qkv.MakeInput(x.size(0));
   NormInto(x, call.layer.input_layernorm.weight, call.layer.input_layernorm.eps,
            input.narrow(1, 0, qkv.in()));
-  const at::Tensor projected = qkv.Forward(input);
+  const at::Tensor projected = qkv.Forward(input, call.seed);
   const Heads heads(projected, attention);
   RotateInto(heads.q, call.angles.cos, call.angles.sin, /*back=*/false, heads.q);
   RotateInto(heads.k, call.angles.cos, call.angles.sin, /*back=*/false, heads.k);
@@ -66,7 +67,7 @@ at::Tensor ForwardAttention(const Call& call, const at::Tensor& x, AttentionStat
   if (state != nullptr) lse = at::empty({attention.num_heads, x.size(0)}, x.options().dtype(at::kFloat));
   FlashAttention(heads.q, heads.k, heads.v, call.bounds, HeadsOf(attended.narrow(1, 0, o.in()), attention),
                  lse);
-  at::Tensor y = o.Forward(attended);
+  at::Tensor y = o.Forward(attended, call.seed);
   if (state != nullptr) *state = {projected, qkv.Margin(input).contiguous(), attended, lse};
   return y.add_(x);
 }
@@ -93,7 +94,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const at::Tensor dout = o.MakeGradient(tokens);
     dout.narrow(1, 0, o.out()).copy_(grads[0]);
     const at::Tensor out = attended.narrow(1, 0, o.in());
-    const at::Tensor dattended = o.Backward(dout, out, o.Margin(attended), /*wants_dx=*/true);
+    const at::Tensor dattended = o.Backward(dout, out, o.Margin(attended), call.seed, /*wants_dx=*/true);
 
     const at::Tensor dprojected = qkv.MakeGradient(tokens);
     const Heads heads(projected, attention), dheads(dprojected, attention);
@@ -105,7 +106,8 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const RmsNorm& norm = call.layer.input_layernorm;
     const at::Tensor input = at::empty({tokens, qkv.in()}, x.options());
     const at::Tensor roots = NormInto(x, norm.weight, norm.eps, input);
-    const at::Tensor dinput = qkv.Backward(dprojected, input, margin, context->needs_input_grad(0));
+    const at::Tensor dinput =
+        qkv.Backward(dprojected, input, margin, call.seed, context->needs_input_grad(0));
     if (!dinput.defined()) return {at::Tensor(), at::Tensor(), at::Tensor()};
     NormBackwardInto(x, norm.weight, roots, dinput, grads[0].contiguous(), dinput);
     return {dinput, at::Tensor(), at::Tensor()};
@@ -118,16 +120,17 @@ struct MlpState {
   at::Tensor margin_down;  // [N, rank of down]
 };
 
-at::Tensor ForwardMlp(const DecoderLayer& layer, const at::Tensor& x, MlpState* state) {
+at::Tensor ForwardMlp(const Call& call, const at::Tensor& x, MlpState* state) {
+  const DecoderLayer& layer = call.layer;
   AdaptedGroup &gate_up = *layer.mlp.gate_up_group, &down = *layer.mlp.down_group;
   const RmsNorm& norm = layer.post_attention_layernorm;
   const at::Tensor input = gate_up.MakeInput(x.size(0));
   NormInto(x, norm.weight, norm.eps, input.narrow(1, 0, gate_up.in()));
-  const at::Tensor gates = gate_up.Forward(input);
+  const at::Tensor gates = gate_up.Forward(input, call.seed);
   const at::Tensor active = down.MakeInput(x.size(0));
   SwiGluInto(gates.narrow(1, 0, down.in()), gates.narrow(1, down.in(), down.in()),
              active.narrow(1, 0, down.in()));
-  at::Tensor y = down.Forward(active);
+  at::Tensor y = down.Forward(active, call.seed);
   if (state != nullptr) {
     *state = {gates, gate_up.Margin(input).contiguous(), down.Margin(active).contiguous()};
   }
@@ -138,7 +141,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& /*anchor*/,
                             const c10::intrusive_ptr<Call>& call) {
     MlpState state;
-    at::Tensor y = ForwardMlp(call->layer, x, &state);
+    at::Tensor y = ForwardMlp(*call, x, &state);
     context->save_for_backward({x, state.gates, state.margin, state.margin_down});
     context->saved_data["call"] = c10::IValue::make_capsule(call);
     return y;
@@ -147,7 +150,8 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &gates = saved[1], &margin = saved[2], &margin_down = saved[3];
-    const DecoderLayer& layer = CallOf(context).layer;
+    const Call& call = CallOf(context);
+    const DecoderLayer& layer = call.layer;
     AdaptedGroup &gate_up = *layer.mlp.gate_up_group, &down = *layer.mlp.down_group;
     const int64_t tokens = x.size(0), intermediate = down.in();
 
@@ -157,14 +161,15 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     const at::Tensor dgates = gate_up.MakeGradient(tokens);
     const at::Tensor active = at::empty({tokens, intermediate}, x.options());
     SwiGluInto(gates.narrow(1, 0, intermediate), gates.narrow(1, intermediate, intermediate), active);
-    const at::Tensor dactive = down.Backward(dout, active, margin_down, /*wants_dx=*/true);
+    const at::Tensor dactive = down.Backward(dout, active, margin_down, call.seed, /*wants_dx=*/true);
     SwiGluBackwardInto(gates.narrow(1, 0, intermediate), gates.narrow(1, intermediate, intermediate), dactive,
                        dgates.narrow(1, 0, intermediate), dgates.narrow(1, intermediate, intermediate));
 
     const RmsNorm& norm = layer.post_attention_layernorm;
     const at::Tensor input = at::empty({tokens, gate_up.in()}, x.options());
     const at::Tensor roots = NormInto(x, norm.weight, norm.eps, input);
-    const at::Tensor dinput = gate_up.Backward(dgates, input, margin, context->needs_input_grad(0));
+    const at::Tensor dinput =
+        gate_up.Backward(dgates, input, margin, call.seed, context->needs_input_grad(0));
     if (!dinput.defined()) return {at::Tensor(), at::Tensor(), at::Tensor()};
     NormBackwardInto(x, norm.weight, roots, dinput, grads[0].contiguous(), dinput);
     return {dinput, at::Tensor(), at::Tensor()};
@@ -194,7 +199,7 @@ bool HasAdaptedBlocks(const DecoderLayer& layer, const AttentionContext& context
 }
 
 at::Tensor AdaptedAttention(const DecoderLayer& layer, const at::Tensor& x, const AttentionContext& context) {
-  const auto call = c10::make_intrusive<Call>(layer);
+  const auto call = c10::make_intrusive<Call>(layer, context.dropout_seed);
   call->angles = context.angles;
   call->bounds = context.bounds;
   const at::Tensor anchor = AnchorOf(*layer.self_attn.qkv_group, *layer.self_attn.o_group, x);
@@ -202,10 +207,11 @@ at::Tensor AdaptedAttention(const DecoderLayer& layer, const at::Tensor& x, cons
   return AttentionFunction::apply(x, anchor, call);
 }
 
-at::Tensor AdaptedMlp(const DecoderLayer& layer, const at::Tensor& x) {
+at::Tensor AdaptedMlp(const DecoderLayer& layer, const at::Tensor& x, const AttentionContext& context) {
+  const auto call = c10::make_intrusive<Call>(layer, context.dropout_seed);
   const at::Tensor anchor = AnchorOf(*layer.mlp.gate_up_group, *layer.mlp.down_group, x);
-  if (!Records(x, anchor)) return ForwardMlp(layer, x, nullptr);
-  return MlpFunction::apply(x, anchor, c10::make_intrusive<Call>(layer));
+  if (!Records(x, anchor)) return ForwardMlp(*call, x, nullptr);
+  return MlpFunction::apply(x, anchor, call);
 }
 
 }  // namespace genflow::nn

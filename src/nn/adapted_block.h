@@ -16,6 +16,6 @@ bool HasAdaptedBlocks(const DecoderLayer& layer, const AttentionContext& context
 // up. The rest is computed again from them. Gradients of the updates are added to theirs in place. The layer
 // must outlive the graph.
 at::Tensor AdaptedAttention(const DecoderLayer& layer, const at::Tensor& x, const AttentionContext& context);
-at::Tensor AdaptedMlp(const DecoderLayer& layer, const at::Tensor& x);
+at::Tensor AdaptedMlp(const DecoderLayer& layer, const at::Tensor& x, const AttentionContext& context);
 
 }  // namespace genflow::nn

@@ -3,9 +3,11 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "nn/device.h"
+#include "nn/fused.h"
 
 namespace genflow::nn {
 namespace {
@@ -32,7 +34,7 @@ bool AdaptedGroup::Pays(const at::Tensor& weight) {
          (weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && MultipliesBf16()));
 }
 
-AdaptedGroup::AdaptedGroup(std::vector<Linear*> linears) {
+AdaptedGroup::AdaptedGroup(std::vector<Linear*> linears, uint64_t stream) : stream_(stream) {
   const c10::NoGradGuard no_grad;
   in_ = linears.front()->in_features();
   for (Linear* linear : linears) {
@@ -67,7 +69,6 @@ bool AdaptedGroup::Holds() const {
     if (!linear.lora) continue;
     const LoraSlot& lora = *linear.lora;
     if (!lora.a.is_same(part.a) || !lora.b.is_same(part.b)) return false;
-    if (lora.training && lora.dropout > 0) return false;
   }
   return true;
 }
@@ -94,11 +95,32 @@ at::Tensor AdaptedGroup::MakeInput(int64_t tokens) const {
   return EmptyRows(tokens, in_ + rank_, matrix_.options());
 }
 
-at::Tensor AdaptedGroup::Forward(const at::Tensor& input) {
+bool AdaptedGroup::Drops(const Part& part) {
+  return part.a.defined() && part.linear->lora->training && part.linear->lora->dropout > 0;
+}
+
+uint64_t AdaptedGroup::StreamOf(const Part& part, uint64_t seed) const {
+  return seed + (stream_ + static_cast<uint64_t>(part.row)) * 0x9e3779b97f4a7c15ull;
+}
+
+at::Tensor AdaptedGroup::DownOf(const Part& part) const {
+  return matrix_.narrow(0, out_ + part.column, part.rank).narrow(1, 0, in_);
+}
+
+at::Tensor AdaptedGroup::Forward(const at::Tensor& input, uint64_t seed) {
   Refresh();
-  if (rank_ > 0) {
+  const at::Tensor x = input.narrow(1, 0, in_);
+  if (std::any_of(parts_.begin(), parts_.end(), Drops)) {
+    const at::Tensor dropped = at::empty({x.size(0), in_}, x.options());
+    for (const Part& part : parts_) {
+      if (!part.a.defined()) continue;
+      if (Drops(part)) DropInto(x, StreamOf(part, seed), part.linear->lora->dropout, /*add=*/false, dropped);
+      at::Tensor margin = input.narrow(1, in_ + part.column, part.rank);
+      at::mm_out(margin, Drops(part) ? dropped : x, DownOf(part).t());
+    }
+  } else if (rank_ > 0) {
     at::Tensor margin = Margin(input);
-    at::mm_out(margin, input.narrow(1, 0, in_), matrix_.narrow(0, out_, rank_).narrow(1, 0, in_).t());
+    at::mm_out(margin, x, matrix_.narrow(0, out_, rank_).narrow(1, 0, in_).t());
   }
   at::Tensor y = MultiplyTransposed(input, matrix_.narrow(0, 0, out_));
   for (const Part& part : parts_) {
@@ -112,20 +134,37 @@ at::Tensor AdaptedGroup::MakeGradient(int64_t tokens) const {
 }
 
 at::Tensor AdaptedGroup::Backward(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& margin,
-                                  bool wants_dx) {
+                                  uint64_t seed, bool wants_dx) {
+  at::Tensor passed;  // [N, in]: what passes to x through inputs that were dropped out
   for (const Part& part : parts_) {
     if (!part.a.defined()) continue;
     const at::Tensor dy = gradient.narrow(1, part.row, part.out);       // [N, part.out]
     at::Tensor de = gradient.narrow(1, out_ + part.column, part.rank);  // [N, part.rank]
     at::mm_out(de, dy, matrix_.narrow(0, part.row, part.out).narrow(1, in_ + part.column, part.rank));
-    if (!part.a.requires_grad()) continue;
-    Accumulate(part.b.grad(), dy.t(), margin.narrow(1, part.column, part.rank), part.scaling);
-    Accumulate(part.a.grad(), de.t(), x, 1);
+    const bool drops = Drops(part);
+    const double p = part.linear->lora->dropout;
+    if (part.a.requires_grad()) {
+      at::Tensor seen = x;
+      if (drops) {
+        seen = at::empty({x.size(0), in_}, x.options());
+        DropInto(x, StreamOf(part, seed), p, /*add=*/false, seen);
+      }
+      Accumulate(part.b.grad(), dy.t(), margin.narrow(1, part.column, part.rank), part.scaling);
+      Accumulate(part.a.grad(), de.t(), seen, 1);
+    }
+    if (!drops) continue;
+    if (wants_dx) {
+      const bool first = !passed.defined();
+      if (first) passed = at::empty({x.size(0), in_}, x.options());
+      DropInto(at::mm(de, DownOf(part)), StreamOf(part, seed), p, /*add=*/!first, passed);
+    }
+    de.zero_();
   }
   if (!wants_dx) return {};
-  if (matrix_.scalar_type() != at::kFloat) return at::mm(gradient, matrix_.narrow(1, 0, in_));
-  // A few columns too many: what multiplies fp32 best wants the whole matrix.
-  return Multiply(gradient, matrix_).narrow(1, 0, in_);
+  // A few columns too many in fp32: what multiplies that best wants the whole matrix.
+  const at::Tensor dx = matrix_.scalar_type() == at::kFloat ? Multiply(gradient, matrix_).narrow(1, 0, in_)
+                                                            : at::mm(gradient, matrix_.narrow(1, 0, in_));
+  return passed.defined() ? dx.add_(passed) : dx;
 }
 
 at::Tensor AdaptedGroup::Anchor() const {

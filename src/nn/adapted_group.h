@@ -26,23 +26,26 @@ class AdaptedGroup {
 
   // Moves the weights of `linears` into one matrix, which their `weight` views from then on. They must
   // outlive it.
-  explicit AdaptedGroup(std::vector<Linear*> linears);
+  // `stream` tells the dropout of one group from that of others; 2^32 apart.
+  AdaptedGroup(std::vector<Linear*> linears, uint64_t stream);
 
-  // Whether the projections are what this was made for: nothing merged, taken off, or dropped out.
+  // Whether the projections are what this was made for: nothing merged or taken off.
   bool Holds() const;
 
   // For `tokens` rows: [N, in + rank], whose first columns are to be filled with x.
   at::Tensor MakeInput(int64_t tokens) const;
-  // Fills the columns on the right, and gives the projections side by side, [N, out], with their biases.
-  at::Tensor Forward(const at::Tensor& input);
+  // Fills the columns on the right, and gives the projections side by side, [N, out], with their biases. Each
+  // update whose slot says so sees an input with a dropout of its own, which `seed` decides.
+  at::Tensor Forward(const at::Tensor& input, uint64_t seed);
   // x A^T of an input after Forward, [N, rank]: what Backward needs of it besides x.
   at::Tensor Margin(const at::Tensor& input) const { return input.narrow(1, in_, rank_); }
 
   // For `tokens` rows: [N, out + rank], whose first columns are to be filled with dy.
   at::Tensor MakeGradient(int64_t tokens) const;
-  // Adds the gradients of the updates to A.grad and B.grad. Gives that of x, [N, in], or nothing.
+  // Adds the gradients of the updates to A.grad and B.grad. Gives that of x, [N, in], or nothing. `seed` as
+  // in the forward pass.
   at::Tensor Backward(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& margin,
-                      bool wants_dx);
+                      uint64_t seed, bool wants_dx);
 
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
@@ -61,8 +64,14 @@ class AdaptedGroup {
   };
   // Brings A and B in the matrix up to date.
   void Refresh();
+  // Whether an input of `part` is dropped out, and the stream that is drawn from for it.
+  static bool Drops(const Part& part);
+  uint64_t StreamOf(const Part& part, uint64_t seed) const;
+  // A of a part in the matrix, [part.rank, in].
+  at::Tensor DownOf(const Part& part) const;
 
   std::vector<Part> parts_;
+  uint64_t stream_;
   int64_t in_ = 0, out_ = 0, rank_ = 0;
   at::Tensor matrix_;  // [out + rank, in + rank], the corner is 0
 };

@@ -35,6 +35,7 @@ struct AttentionContext {
   // with an additive mask [n, 1, 1, decode_length], undefined where all sequences are that long.
   int64_t decode_length = 0;
   at::Tensor decode_mask;
+  uint64_t dropout_seed = 0;
 };
 
 struct Attention {

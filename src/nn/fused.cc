@@ -160,6 +160,18 @@ void SwiGluBackwardInto(const at::Tensor& gate, const at::Tensor& up, const at::
   });
 }
 
+void DropInto(const at::Tensor& x, uint64_t seed, double p, bool add, const at::Tensor& y) {
+  const int64_t n = x.size(1);
+  ForType(x, [&](auto type) {
+    using T = decltype(type);
+    const RowsOf<const T> from(x);
+    const RowsOf<T> to(y);
+    ForRows(x.size(0), n, [&](int64_t i) {
+      kernels::Drop(from[i], n, seed, static_cast<uint64_t>(i * n), static_cast<float>(p), add, to[i]);
+    });
+  });
+}
+
 double CrossEntropyInto(const at::Tensor& logits, const at::Tensor& targets, bool differentiate,
                         double scale) {
   const int64_t rows = logits.size(0), n = logits.size(1);

@@ -34,6 +34,9 @@ void SwiGluInto(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& 
 void SwiGluBackwardInto(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& dy,
                         const at::Tensor& dgate, const at::Tensor& dup);
 
+// Dropout of x [N, n] into y, or added to it: what is drawn depends on seed, row and column alone.
+void DropInto(const at::Tensor& x, uint64_t seed, double p, bool add, const at::Tensor& y);
+
 // The sum over the rows of -log softmax(logits)[target], in one order whatever the number of threads. logits
 // [N, n], targets [N] int64. With `differentiate` the logits become `scale` times its derivative.
 double CrossEntropyInto(const at::Tensor& logits, const at::Tensor& targets, bool differentiate,

@@ -122,6 +122,37 @@ GENFLOW_INLINE float CrossEntropyRowOf(const T* logits, int64_t n, int64_t targe
   return loss;
 }
 
+// Random bits of element `index` of a stream: a multiplicative hash of 32 bits (C. Wellons, "hash
+// prospector").
+GENFLOW_INLINE uint32_t Bits(uint32_t key, uint32_t index) {
+  uint32_t h = index * 0x9e3779b1u + key;
+  h = (h ^ (h >> 16)) * 0x21f0aaadu;
+  h = (h ^ (h >> 15)) * 0x735a2d97u;
+  return h ^ (h >> 15);
+}
+
+template <class T>
+GENFLOW_INLINE void DropOf(const T* x, int64_t n, uint64_t seed, uint64_t first, float p, bool add, T* y) {
+  // Indices of 32 bits are told apart by a key for each 2^32 of them.
+  uint64_t mixed = seed ^ ((first >> 32) * 0x9e3779b97f4a7c15ull);
+  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ull;
+  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebull;
+  const auto key = static_cast<uint32_t>(mixed >> 32);
+  const auto start = static_cast<uint32_t>(first);
+  const auto limit = static_cast<uint32_t>(p * 4294967296.0);
+  const float scale = 1.0f / (1.0f - p);
+  const auto count = static_cast<uint32_t>(n);
+  if (add) {
+#pragma omp simd
+    for (uint32_t i = 0; i < count; ++i)
+      y[i] = Narrow<T>(Wide(y[i]) + (Bits(key, start + i) < limit ? 0.0f : Wide(x[i]) * scale));
+  } else {
+#pragma omp simd
+    for (uint32_t i = 0; i < count; ++i)
+      y[i] = Narrow<T>(Bits(key, start + i) < limit ? 0.0f : Wide(x[i]) * scale);
+  }
+}
+
 }  // namespace
 
 GENFLOW_CLONES float NormRow(const float* x, const float* w, float* y, int64_t n, float eps) {
@@ -159,6 +190,14 @@ GENFLOW_CLONES float CrossEntropyRow(const float* logits, int64_t n, int64_t tar
 GENFLOW_CLONES float CrossEntropyRow(const BFloat16* logits, int64_t n, int64_t target, float scale,
                                      BFloat16* gradient, float* scratch) {
   return CrossEntropyRowOf(logits, n, target, scale, gradient, scratch);
+}
+GENFLOW_CLONES void Drop(const float* x, int64_t n, uint64_t seed, uint64_t first, float p, bool add,
+                         float* y) {
+  DropOf(x, n, seed, first, p, add, y);
+}
+GENFLOW_CLONES void Drop(const BFloat16* x, int64_t n, uint64_t seed, uint64_t first, float p, bool add,
+                         BFloat16* y) {
+  DropOf(x, n, seed, first, p, add, y);
 }
 GENFLOW_CLONES void RotateHead(const float* x, const float* cos, const float* sin, float sign, float* y,
                                int64_t half) {

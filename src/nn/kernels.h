@@ -33,6 +33,12 @@ float CrossEntropyRow(const float* logits, int64_t n, int64_t target, float scal
 float CrossEntropyRow(const c10::BFloat16* logits, int64_t n, int64_t target, float scale,
                       c10::BFloat16* gradient, float* scratch);
 
+// y = x / (1 - p), or 0 with the probability p, for elements first .. first + n - 1 of a stream of random
+// numbers that `seed` names; with `add`, that is added to y.
+void Drop(const float* x, int64_t n, uint64_t seed, uint64_t first, float p, bool add, float* y);
+void Drop(const c10::BFloat16* x, int64_t n, uint64_t seed, uint64_t first, float p, bool add,
+          c10::BFloat16* y);
+
 // One head of 2 * half channels turned by the angles: cos and sin hold `half` values, sin times `sign`.
 void RotateHead(const float* x, const float* cos, const float* sin, float sign, float* y, int64_t half);
 void RotateHead(const c10::BFloat16* x, const float* cos, const float* sin, float sign, c10::BFloat16* y,

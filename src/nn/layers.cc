@@ -18,15 +18,18 @@ at::Tensor Mlp::Forward(const at::Tensor& x) const {
 }
 
 at::Tensor DecoderLayer::Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const {
-  if (HasAdaptedBlocks(*this, context)) return AdaptedMlp(*this, AdaptedAttention(*this, x, context));
+  if (HasAdaptedBlocks(*this, context)) {
+    return AdaptedMlp(*this, AdaptedAttention(*this, x, context), context);
+  }
   const at::Tensor attended = x + self_attn.Forward(input_layernorm.Forward(x), context, layer);
   return attended + mlp.Forward(post_attention_layernorm.Forward(attended));
 }
 
-void DecoderLayer::GroupProjections() {
+void DecoderLayer::GroupProjections(int64_t layer) {
   if (!AdaptedGroup::Pays(self_attn.q_proj.weight) || self_attn.head_dim % 2 != 0) return;
-  const auto group = [](std::vector<Linear*> linears) {
-    return std::make_shared<AdaptedGroup>(std::move(linears));
+  auto stream = static_cast<uint64_t>(layer) << 34;
+  const auto group = [&](std::vector<Linear*> linears) {
+    return std::make_shared<AdaptedGroup>(std::move(linears), stream += uint64_t{1} << 32);
   };
   self_attn.qkv_group = group({&self_attn.q_proj, &self_attn.k_proj, &self_attn.v_proj});
   self_attn.o_group = group({&self_attn.o_proj});

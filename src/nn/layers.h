@@ -43,8 +43,8 @@ struct DecoderLayer {
   at::Tensor Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const;
 
   // Makes the groups of updates that are to be trained, where they pay on this machine. The layer must stay
-  // where it is from then on.
-  void GroupProjections();
+  // where it is from then on. `layer` is its index.
+  void GroupProjections(int64_t layer);
 };
 
 }  // namespace genflow::nn

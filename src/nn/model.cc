@@ -75,6 +75,7 @@ AttentionContext CausalLM::MakeContext(const Batch& batch, KvCache* cache) const
   context.bounds.push_back(0);
   for (const int64_t length : lengths) context.bounds.push_back(context.bounds.back() + length);
   context.cache = cache;
+  context.dropout_seed = batch.dropout_seed;
   context.first_cache_row = batch.first_cache_row;
 
   at::Tensor positions = batch.position_ids;

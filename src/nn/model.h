@@ -35,6 +35,8 @@ struct Batch {
   std::vector<int64_t> cu_seqlens;
   // With a cache: sequence i is row first_cache_row + i.
   int64_t first_cache_row = 0;
+  // Decides what dropout draws.
+  uint64_t dropout_seed = 0;
 };
 
 // One packed row [1, N] of all sequences, none of them empty, without padding.

@@ -150,7 +150,8 @@ Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool train
     }
     lora.SetEnabled(true);
     if (trainable) {
-      for (DecoderLayer& layer : model.layers) layer.GroupProjections();
+      for (size_t i = 0; i < model.layers.size(); ++i)
+        model.layers[i].GroupProjections(static_cast<int64_t>(i));
     }
     return std::move(lora);
   });

@@ -15,19 +15,17 @@ using torch::autograd::variable_list;
 
 // What a layer needs to run again. Lives as long as the graph; the layer belongs to the model.
 struct LayerCall : torch::CustomClassHolder {
-  LayerCall(const DecoderLayer& layer, std::shared_ptr<const AttentionContext> context, int64_t index,
-            uint64_t seed)
-      : layer(layer), context(std::move(context)), index(index), seed(seed) {}
+  LayerCall(const DecoderLayer& layer, std::shared_ptr<const AttentionContext> context, int64_t index)
+      : layer(layer), context(std::move(context)), index(index) {}
 
   at::Tensor Run(const at::Tensor& x) const {
-    at::manual_seed(seed + static_cast<uint64_t>(index));
+    at::manual_seed(context->dropout_seed + static_cast<uint64_t>(index));
     return layer.Forward(x, *context, index);
   }
 
   const DecoderLayer& layer;
   std::shared_ptr<const AttentionContext> context;
   int64_t index;
-  uint64_t seed;
 };
 
 struct Recomputed : torch::autograd::Function<Recomputed> {
@@ -68,11 +66,11 @@ at::Tensor Anchor(const DecoderLayer& layer) {
 
 }  // namespace
 
-at::Tensor HiddenRecomputed(const CausalLM& model, const Batch& batch, uint64_t seed) {
+at::Tensor HiddenRecomputed(const CausalLM& model, const Batch& batch) {
   const auto context = std::make_shared<const AttentionContext>(model.MakeContext(batch));
   at::Tensor x = model.Embed(batch.input_ids);  // [N, hidden]
   for (size_t i = 0; i < model.layers.size(); ++i) {
-    const auto call = c10::make_intrusive<LayerCall>(model.layers[i], context, static_cast<int64_t>(i), seed);
+    const auto call = c10::make_intrusive<LayerCall>(model.layers[i], context, static_cast<int64_t>(i));
     const at::Tensor anchor = Anchor(model.layers[i]);
     x = anchor.defined() || x.requires_grad() ? Recomputed::apply(x, anchor.defined() ? anchor : x, call)
                                               : call->Run(x);

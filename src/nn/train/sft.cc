@@ -115,8 +115,8 @@ at::Tensor MicroLoss(const CausalLM& model, const MicroBatch& micro, double scal
   batch.input_ids = tensor(micro.ids).unsqueeze(0);           // [1, N]
   batch.position_ids = tensor(micro.positions).unsqueeze(0);  // [1, N]
   batch.cu_seqlens = micro.cu_seqlens;
-  const at::Tensor hidden =
-      recompute ? HiddenRecomputed(model, batch, seed) : model.Hidden(batch).flatten(0, 1);
+  batch.dropout_seed = seed;
+  const at::Tensor hidden = recompute ? HiddenRecomputed(model, batch) : model.Hidden(batch).flatten(0, 1);
   return LabelledCrossEntropy(hidden, model.head_weight(), tensor(micro.rows), tensor(micro.targets), scale);
 }
 

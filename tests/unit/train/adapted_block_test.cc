@@ -1,6 +1,7 @@
 // The nodes that a layer is trained through, against its operations one by one.
 #include "nn/adapted_block.h"
 
+#include <cmath>
 #include <map>
 
 #include "nn/adapted_group.h"
@@ -91,6 +92,73 @@ TEST(AdaptedBlocks, Bf16StaysNearFp32) {
   for (const auto& [name, gradient] : wide.gradients) {
     EXPECT_LE(RelativeDifference(narrow.gradients.at(name), gradient), 0.12) << name;
   }
+}
+
+// Of a group with dropout: what it drew is read off its margin, and everything else follows.
+TEST(AdaptedBlocks, DropoutIsTheDefinitionOfWhatWasDrawn) {
+  SetThreads(1);
+  at::manual_seed(8);
+  constexpr int64_t kTokens = 3000, kIn = 24, kRank = 24;
+  constexpr double kP = 0.25;
+  const c10::NoGradGuard no_grad;
+  Linear first, second;
+  first.weight = at::randn({10, kIn});
+  second.weight = at::randn({6, kIn});
+  // A is the identity: the margin is the input as the update sees it.
+  const auto slot = [&](Linear& linear) {
+    linear.lora = LoraSlot{at::eye(kIn), at::randn({linear.weight.size(0), kRank}), 2.0, kP, true};
+    for (at::Tensor* tensor : {&linear.lora->a, &linear.lora->b}) {
+      tensor->set_requires_grad(true);
+      tensor->mutable_grad() = at::zeros_like(*tensor);
+    }
+  };
+  slot(first);
+  slot(second);
+  const at::Tensor first_weight = first.weight.clone(), second_weight = second.weight.clone();
+  AdaptedGroup group({&first, &second}, 5);
+  const at::Tensor x = at::randn({kTokens, kIn}), dy = at::randn({kTokens, 16});
+  const at::Tensor input = group.MakeInput(kTokens);
+  input.narrow(1, 0, kIn).copy_(x);
+  const at::Tensor y = group.Forward(input, /*seed=*/77);
+  const at::Tensor margin = group.Margin(input).clone();
+  const at::Tensor seen[] = {margin.narrow(1, 0, kRank), margin.narrow(1, kRank, kRank)};
+  for (const at::Tensor& values : seen) {
+    const double dropped = values.eq(0).to(at::kDouble).mean().item<double>();
+    EXPECT_NEAR(dropped, kP, 5 * std::sqrt(kP * (1 - kP) / (kTokens * kIn)));
+    EXPECT_LT((at::where(values.eq(0), values, values - x / (1 - kP))).abs().max().item<double>(), 1e-5);
+  }
+  EXPECT_FALSE(at::equal(seen[0].eq(0), seen[1].eq(0))) << "each update has a dropout of its own";
+  const at::Tensor expected =
+      at::cat({at::mm(x, first_weight.t()) + 2 * at::mm(seen[0], first.lora->b.t()),
+               at::mm(x, second_weight.t()) + 2 * at::mm(seen[1], second.lora->b.t())},
+              1);
+  EXPECT_LE(RelativeDifference(y, expected), 1e-5);
+
+  const at::Tensor gradient = group.MakeGradient(kTokens);
+  gradient.narrow(1, 0, 16).copy_(dy);
+  const at::Tensor dx = group.Backward(gradient, x, margin, /*seed=*/77, /*wants_dx=*/true);
+  at::Tensor expected_dx = at::zeros_like(x);
+  int64_t row = 0, i = 0;
+  for (const Linear* linear : {&first, &second}) {
+    const at::Tensor part = dy.narrow(1, row, linear->weight.size(0));
+    row += linear->weight.size(0);
+    const at::Tensor de = at::mm(part, linear->lora->b) * 2;
+    const at::Tensor kept = seen[i].ne(0).to(at::kFloat) / (1 - kP);
+    expected_dx += at::mm(part, i == 0 ? first_weight : second_weight) + de * kept;
+    EXPECT_LE(RelativeDifference(linear->lora->a.grad(), at::mm(de.t(), seen[i])), 1e-5);
+    EXPECT_LE(RelativeDifference(linear->lora->b.grad(), at::mm(part.t(), seen[i]) * 2), 1e-5);
+    ++i;
+  }
+  EXPECT_LE(RelativeDifference(dx, expected_dx), 1e-5);
+
+  // Another seed draws anew, the same seed the same; without training nothing is dropped.
+  group.Forward(input, 78);
+  EXPECT_FALSE(at::equal(group.Margin(input), margin));
+  group.Forward(input, 77);
+  EXPECT_TRUE(at::equal(group.Margin(input), margin));
+  first.lora->training = second.lora->training = false;
+  group.Forward(input, 77);
+  EXPECT_LE(RelativeDifference(group.Margin(input), at::cat({x, x}, 1)), 1e-6);
 }
 
 TEST(AdaptedBlocks, SeeEveryChangeOfTheUpdates) {

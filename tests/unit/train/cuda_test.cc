@@ -51,7 +51,7 @@ TEST_F(CudaTraining, GradientsEqualPeftWithin1e3) {
     batch.position_ids = tensor(micro.positions).unsqueeze(0);
     batch.cu_seqlens = micro.cu_seqlens;
     const at::Tensor hidden =
-        recompute ? HiddenRecomputed(*model, batch, 1) : model->Hidden(batch).flatten(0, 1);
+        recompute ? HiddenRecomputed(*model, batch) : model->Hidden(batch).flatten(0, 1);
     LabelledCrossEntropy(hidden, model->head_weight(), tensor(micro.rows), tensor(micro.targets),
                          1.0 / static_cast<double>(examples.labelled_tokens()))
         .backward();

@@ -35,7 +35,7 @@ at::Tensor PackedLoss(const CausalLM& model, const SftExamples& examples, bool r
   batch.input_ids = at::tensor(micro.ids, at::kLong).unsqueeze(0);
   batch.position_ids = at::tensor(micro.positions, at::kLong).unsqueeze(0);
   batch.cu_seqlens = micro.cu_seqlens;
-  const at::Tensor hidden = recompute ? HiddenRecomputed(model, batch, 1) : model.Hidden(batch).flatten(0, 1);
+  const at::Tensor hidden = recompute ? HiddenRecomputed(model, batch) : model.Hidden(batch).flatten(0, 1);
   return LabelledCrossEntropy(hidden, model.head_weight(), at::tensor(micro.rows, at::kLong),
                               at::tensor(micro.targets, at::kLong),
                               1.0 / static_cast<double>(examples.labelled_tokens()));
