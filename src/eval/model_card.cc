@@ -130,13 +130,20 @@ std::string License(const ModelCard& card) {
 
 using Rows = std::vector<std::pair<std::string, std::string>>;
 
+// transformers' names, as people write them.
+std::string NameOfOptimizer(const std::string& optim) {
+  if (optim.starts_with("adamw_8bit")) return "AdamW with moments of 8 bits";
+  if (optim.starts_with("adamw")) return "AdamW";
+  return optim == "adafactor" ? "Adafactor" : optim;
+}
+
 void AddArgs(const formats::TrainingArgs& args, Rows* rows) {
   std::string schedule = args.lr_scheduler_type;
   if (args.warmup_steps > 0)
     schedule += ", warm-up over " + WithCommas(args.warmup_steps) + " steps";
   else if (args.warmup_ratio > 0)
     schedule += ", warm-up over " + text::Number(args.warmup_ratio * 100) + "% of the steps";
-  std::string optimizer = "AdamW, weight decay " + text::Number(args.weight_decay);
+  std::string optimizer = NameOfOptimizer(args.optim) + ", weight decay " + text::Number(args.weight_decay);
   if (args.max_grad_norm > 0) optimizer += ", gradients clipped to norm " + text::Number(args.max_grad_norm);
   const std::string batch =
       std::to_string(args.per_device_train_batch_size) + (args.packing ? " packed rows" : " examples") +

@@ -53,6 +53,7 @@ class SafetensorsWriter {
  public:
   void SetMetadata(std::string key, std::string value) { metadata_[std::move(key)] = std::move(value); }
   void AddTensor(std::string name, std::vector<int64_t> shape, DType type);
+  void AddBytes(std::string name, int64_t count);  // unsigned 8-bit numbers, [count]
 
   // Writes the header and returns the names in the order in which WriteTensor expects them.
   Result<std::vector<std::string>> Begin(const std::filesystem::path& path);
@@ -63,7 +64,8 @@ class SafetensorsWriter {
   struct Entry {
     std::string name;
     std::vector<int64_t> shape;
-    DType type;
+    std::string tag;  // of the element type
+    int rank;         // its place in the file
     uint64_t bytes;
   };
   std::vector<Entry> entries_;
@@ -79,6 +81,7 @@ struct TensorView {
   std::vector<int64_t> shape;
   DType type = DType::kF32;
   const void* data = nullptr;
+  bool is_bytes = false;  // unsigned 8-bit numbers in one dimension, and not of `type`
 };
 Status WriteSafetensors(const std::filesystem::path& path, const std::vector<TensorView>& tensors,
                         const std::map<std::string, std::string>& metadata = {{"format", "pt"}});

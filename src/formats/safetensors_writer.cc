@@ -14,19 +14,24 @@ namespace {
 
 // Place of a type in the file, as in Hugging Face's library.
 int Rank(DType type) { return type == DType::kF32 ? 0 : type == DType::kBF16 ? 1 : 2; }
+constexpr int kRankOfBytes = 3;
 
 }  // namespace
 
 void SafetensorsWriter::AddTensor(std::string name, std::vector<int64_t> shape, DType type) {
   uint64_t bytes = DTypeSize(type);
   for (const int64_t size : shape) bytes *= static_cast<uint64_t>(size);
-  entries_.push_back({std::move(name), std::move(shape), type, bytes});
+  entries_.push_back({std::move(name), std::move(shape), DTypeTag(type), Rank(type), bytes});
+}
+
+void SafetensorsWriter::AddBytes(std::string name, int64_t count) {
+  entries_.push_back({std::move(name), {count}, "U8", kRankOfBytes, static_cast<uint64_t>(count)});
 }
 
 Result<std::vector<std::string>> SafetensorsWriter::Begin(const std::filesystem::path& path) {
   path_ = path;
   std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
-    return Rank(a.type) != Rank(b.type) ? Rank(a.type) < Rank(b.type) : a.name < b.name;
+    return a.rank != b.rank ? a.rank < b.rank : a.name < b.name;
   });
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata_.empty()) header["__metadata__"] = metadata_;
@@ -37,7 +42,7 @@ Result<std::vector<std::string>> SafetensorsWriter::Begin(const std::filesystem:
       return MakeError(Code::kInternal, path.string() + ": tensor '" + entry.name + "' was added twice");
     }
     nlohmann::ordered_json item;
-    item["dtype"] = DTypeTag(entry.type);
+    item["dtype"] = entry.tag;
     item["shape"] = entry.shape;
     item["data_offsets"] = {offset, offset + entry.bytes};
     header[entry.name] = std::move(item);
@@ -79,13 +84,17 @@ Status WriteSafetensors(const std::filesystem::path& path, const std::vector<Ten
   for (const auto& [key, value] : metadata) writer.SetMetadata(key, value);
   std::unordered_map<std::string_view, const TensorView*> by_name;
   for (const auto& tensor : tensors) {
-    writer.AddTensor(tensor.name, tensor.shape, tensor.type);
+    if (tensor.is_bytes) {
+      writer.AddBytes(tensor.name, tensor.shape.at(0));
+    } else {
+      writer.AddTensor(tensor.name, tensor.shape, tensor.type);
+    }
     by_name[tensor.name] = &tensor;
   }
   GF_TRY(const std::vector<std::string> order, writer.Begin(path));
   for (const auto& name : order) {
     const TensorView& tensor = *by_name[name];
-    uint64_t bytes = DTypeSize(tensor.type);
+    uint64_t bytes = tensor.is_bytes ? 1 : DTypeSize(tensor.type);
     for (const int64_t size : tensor.shape) bytes *= static_cast<uint64_t>(size);
     GF_CHECK_OK(writer.WriteTensor(tensor.data, bytes));
   }

@@ -55,6 +55,7 @@ Result<TrainingArgs> ArgsFrom(const fs::path& file, const json& object) {
   Members in(file, object);
   in.Get("learning_rate", &args.learning_rate);
   in.Get("lr_scheduler_type", &args.lr_scheduler_type);
+  in.Get("optim", &args.optim);
   in.Get("warmup_ratio", &args.warmup_ratio);
   in.Get("warmup_steps", &args.warmup_steps);
   in.Get("weight_decay", &args.weight_decay);
@@ -105,7 +106,7 @@ json ToJson(const TrainingArgs& args) {
           {"max_length", args.max_length},
           {"max_steps", args.max_steps > 0 ? args.max_steps : -1},
           {"num_train_epochs", args.num_train_epochs},
-          {"optim", "adamw_torch"},
+          {"optim", args.optim},
           {"packing", args.packing},
           {"per_device_train_batch_size", args.per_device_train_batch_size},
           {"seed", args.seed},

@@ -16,6 +16,7 @@ namespace genflow::formats {
 struct TrainingArgs {
   double learning_rate = 0;
   std::string lr_scheduler_type;  // "cosine"
+  std::string optim = "adamw_torch_fused";
   double warmup_ratio = 0;
   int64_t warmup_steps = 0;  // positive: instead of the ratio
   double weight_decay = 0;

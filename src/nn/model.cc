@@ -1,8 +1,10 @@
 #include "nn/model.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "nn/guarded.h"
@@ -111,13 +113,23 @@ AttentionContext CausalLM::MakeContext(const Batch& batch, KvCache* cache) const
   return context;
 }
 
-at::Tensor CausalLM::Embed(const at::Tensor& input_ids) const {
-  return at::embedding(embed_tokens, input_ids.flatten().to(device()));
+at::Tensor CausalLM::Embed(const Batch& batch) const {
+  at::Tensor x = at::embedding(embed_tokens, batch.input_ids.flatten().to(device()));
+  if (batch.neftune_noise_alpha == 0) return x;
+  auto generator = at::detail::createCPUGenerator(batch.dropout_seed);
+  const at::Tensor noise = at::empty(x.sizes(), at::kFloat).uniform_(-1, 1, generator);
+  int64_t begin = 0;
+  for (const int64_t length : SequenceLengths(batch)) {
+    noise.narrow(0, begin, length)
+        .mul_(batch.neftune_noise_alpha / std::sqrt(static_cast<double>(length * x.size(1))));
+    begin += length;
+  }
+  return x + noise.to(x.options());
 }
 
 at::Tensor CausalLM::Hidden(const Batch& batch, KvCache* cache) const {
   const AttentionContext context = MakeContext(batch, cache);
-  at::Tensor x = Embed(batch.input_ids);  // [N, hidden]
+  at::Tensor x = Embed(batch);  // [N, hidden]
   for (size_t i = 0; i < layers.size(); ++i) x = layers[i].Forward(x, context, static_cast<int64_t>(i));
   x = norm.Forward(x);
   if (cache != nullptr) cache->Commit();

@@ -35,8 +35,11 @@ struct Batch {
   std::vector<int64_t> cu_seqlens;
   // With a cache: sequence i is row first_cache_row + i.
   int64_t first_cache_row = 0;
-  // Decides what dropout draws.
+  // Decides what dropout and noise draw.
   uint64_t dropout_seed = 0;
+  // NEFTune (Jain et al. 2023): the embeddings of a sequence of L tokens get noise, uniform in +-alpha /
+  // sqrt(L hidden). 0: none.
+  double neftune_noise_alpha = 0;
 };
 
 // One packed row [1, N] of all sequences, none of them empty, without padding.
@@ -53,7 +56,7 @@ class CausalLM {
 
   // The steps of Hidden, for recipes that run the layers themselves (gradient checkpointing).
   AttentionContext MakeContext(const Batch& batch, KvCache* cache = nullptr) const;
-  at::Tensor Embed(const at::Tensor& input_ids) const;  // [B, T] -> [B*T, hidden]
+  at::Tensor Embed(const Batch& batch) const;  // [B*T, hidden]
 
   // Projections of the decoder layers under PEFT's names ("model.layers.0.self_attn.q_proj"), in the
   // model's order. The head is not among them, as in PEFT's "all-linear".

@@ -221,7 +221,7 @@ TEST(Training, TheAdapterSaysHowItWasTrained) {
   "max_length": 256,
   "max_steps": 60,
   "num_train_epochs": 1.0,
-  "optim": "adamw_torch",
+  "optim": "adamw_torch_fused",
   "packing": true,
   "per_device_train_batch_size": 1,
   "seed": 42,

@@ -6,10 +6,12 @@ Writes tests/parity/fixtures/train/:
   curve.safetensors       an adapter, a data set, and 20 updates of a PEFT/transformers loop: loss, learning
                           rate and gradient norm of each, the adapter afterwards
   optimizer.safetensors   AdamW (torch.optim) for 12 steps, with and without weight decay and clipping
+  optimizers.safetensors  two tensors trained for 12 steps by AdamW8bit (bitsandbytes), Adafactor (transformers), and
+                          AdamW with a learning rate 4 times higher for the second (LoRA+)
   schedules.json          get_scheduler's learning rates
   peft_adapter/, peft_patterns/   adapter folders as PEFT writes them, with their merged weights
 Tolerances of the tests: gradients 1e-4 relative (to the largest entry of a tensor), losses 1e-4,
-optimizer 1e-6, schedules 1e-12.
+optimizers 1e-6 (8-bit moments: 1e-6 while no number falls on the border of two codes), schedules 1e-12.
 
 Reference: torch 2.15, transformers 5.24, peft 0.21. The base model is fixtures/nn/tiny_gqa_tied
 (nn_fixtures.py). Usage:
@@ -172,20 +174,62 @@ def optimizer():
     save_file(tensors, OUT / "optimizer.safetensors")
 
 
+def optimizers():
+    import bitsandbytes
+    from transformers.optimization import Adafactor
+
+    # bitsandbytes' CPU kernel takes codes from a coarse table, which are not always the nearest; this is its own
+    # reference for them (backends/default).
+    def nearest(values, code, absmax, out, blocksize):
+        blocks = values.reshape(-1, blocksize)
+        absmax.copy_(blocks.abs().amax(-1))
+        scaled = torch.clamp(blocks * (1.0 / absmax.clamp(min=1e-38).view(-1, 1)), -1, 1)
+        out.copy_(torch.bucketize(scaled, (code[:-1] + code[1:]) / 2, out_int32=True).reshape(out.shape))
+
+    bitsandbytes.backends.cpu.ops._quant_blockwise_fp32_direct = nearest
+    generator = torch.Generator().manual_seed(410)
+    shapes = ((40, 128), (9, 16))  # the first is large enough for moments of 8 bits, the second is not
+    start = [torch.randn(shape, generator=generator) for shape in shapes]
+    gradient = [torch.randn((12, *shape), generator=generator) * torch.logspace(-1, 0, shape[1]) for shape in shapes]
+    tensors = {}
+    for i in range(2):
+        tensors[f"start.{i}"], tensors[f"gradient.{i}"] = start[i], gradient[i]
+    makers = {
+        "adamw_8bit": lambda w: bitsandbytes.optim.AdamW8bit(w, lr=3e-3, weight_decay=0.1),
+        "adafactor": lambda w: Adafactor(w, lr=3e-3, scale_parameter=False, relative_step=False, weight_decay=0.1),
+        "loraplus": lambda w: torch.optim.AdamW([dict(params=w[:1], lr=3e-3), dict(params=w[1:], lr=4 * 3e-3)],
+                                                weight_decay=0.1),
+    }
+    for name, make in makers.items():
+        weights = [torch.nn.Parameter(value.clone()) for value in start]
+        made = make(weights)
+        for step in range(12):
+            for weight, g in zip(weights, gradient):
+                weight.grad = g[step].clone()
+            made.step()
+            for i, weight in enumerate(weights) if step in (0, 4, 11) else ():
+                tensors[f"{name}/{i}.{step}"] = weight.detach().clone()
+    save_file(tensors, OUT / "optimizers.safetensors")
+
+
 def schedules():
     cases = []
-    for name, warmup, total in (("constant", 0, 6), ("constant_with_warmup", 4, 9), ("linear", 0, 10),
-                                ("linear", 3, 10), ("linear", 12, 10), ("cosine", 0, 10), ("cosine", 4, 17),
-                                ("cosine", 1, 1)):
+    plain = (("constant", 0, 6), ("constant_with_warmup", 4, 9), ("linear", 0, 10), ("linear", 3, 10), ("linear", 12, 10),
+             ("cosine", 0, 10), ("cosine", 4, 17), ("cosine", 1, 1))
+    decays = (dict(num_decay_steps=4), dict(num_decay_steps=4, decay_type="linear", min_lr_ratio=0.1),
+              dict(num_decay_steps=7, decay_type="1-sqrt"))
+    for name, warmup, total, kwargs in ([(*case, {}) for case in plain] +
+                                        [("warmup_stable_decay", 3, 14, kwargs) for kwargs in decays]):
         weight = torch.nn.Parameter(torch.zeros(1))
         adam = torch.optim.AdamW([weight], lr=1.7e-4)
-        scheduler = get_scheduler(name, adam, num_warmup_steps=warmup, num_training_steps=total)
+        scheduler = get_scheduler(name, adam, num_warmup_steps=warmup, num_training_steps=total,
+                                  scheduler_specific_kwargs=kwargs)
         rates = []
         for _ in range(total + 2):
             rates.append(scheduler.get_last_lr()[0])
             adam.step()
             scheduler.step()
-        cases.append({"name": name, "warmup": warmup, "total": total, "rates": rates})
+        cases.append({"name": name, "warmup": warmup, "total": total, "rates": rates, **kwargs})
     (OUT / "schedules.json").write_text(json.dumps({"learning_rate": 1.7e-4, "cases": cases}) + "\n")
 
 
@@ -238,6 +282,7 @@ def main():
     gradients()
     curve()
     optimizer()
+    optimizers()
     schedules()
     adapters()
 

@@ -47,11 +47,9 @@ ordered_json PlainConfig() {
 constexpr const char* kRefused[] = {"alora_invocation_tokens",
                                     "arrow_config",
                                     "ensure_weight_tying",
-                                    "exclude_modules",
                                     "fan_in_fan_out",
                                     "kasa_config",
                                     "layer_replication",
-                                    "layers_to_transform",
                                     "lora_bias",
                                     "megatron_config",
                                     "modules_to_save",
@@ -80,6 +78,13 @@ void ReadPatterns(const ordered_json& config, const char* key, LoraConfig::Patte
   const auto it = config.find(key);
   if (it == config.end() || it->is_null()) return;
   for (const auto& [pattern, value] : it->items()) out->emplace_back(pattern, value.template get<T>());
+}
+
+// A regular expression, a list of names, or null.
+TargetModules ReadTargets(const ordered_json& targets) {
+  if (targets.is_null()) return {};
+  if (targets.is_string()) return {{}, targets.get<std::string>()};
+  return {targets.get<std::vector<std::string>>(), ""};
 }
 
 // 32 for 32.0, because PEFT writes whole alphas as integers.
@@ -167,11 +172,13 @@ Result<LoraConfig> ReadAdapterConfig(const fs::path& folder) {
     out.use_rslora = config.value("use_rslora", false);
     ReadPatterns(config, "rank_pattern", &out.rank_pattern);
     ReadPatterns(config, "alpha_pattern", &out.alpha_pattern);
-    const ordered_json& targets = config.at("target_modules");
-    if (targets.is_string()) {
-      out.target_modules.pattern = targets.get<std::string>();
-    } else {
-      out.target_modules.names = targets.get<std::vector<std::string>>();
+    out.target_modules = ReadTargets(config.at("target_modules"));
+    out.exclude_modules = ReadTargets(config.value("exclude_modules", ordered_json()));
+    const ordered_json layers = config.value("layers_to_transform", ordered_json());
+    if (layers.is_number()) {
+      out.layers_to_transform = {layers.get<int64_t>()};
+    } else if (!layers.is_null()) {
+      out.layers_to_transform = layers.get<std::vector<int64_t>>();
     }
     return out;
   } catch (const json::exception& e) {
@@ -240,6 +247,9 @@ Status SaveAdapter(const LoraSet& lora, const fs::path& folder, const SaveAdapte
     for (const auto& module : lora.modules()) kinds.insert(module.name.substr(module.name.rfind('.') + 1));
     config["target_modules"] = kinds;
   }
+  if (!from.exclude_modules.pattern.empty()) config["exclude_modules"] = from.exclude_modules.pattern;
+  if (!from.exclude_modules.names.empty()) config["exclude_modules"] = from.exclude_modules.names;
+  if (!from.layers_to_transform.empty()) config["layers_to_transform"] = from.layers_to_transform;
 
   GF_CHECK_OK(MakeDirectories(folder));
   GF_CHECK_OK(WriteFileAtomic(folder / kConfigFile, config.dump(2)));

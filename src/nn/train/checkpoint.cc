@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
+#include <map>
 
 #include "base/files.h"
 #include "base/sha256.h"
@@ -21,10 +23,14 @@ constexpr char kMetaKey[] = "genflow";
 constexpr char kTail[] = ".safetensors";
 constexpr char kHalf[] = ".tmp";  // after kTail, while it is written
 
-// Digest over the three tensors: safetensors has none of its own.
-std::string Digest(const std::vector<std::pair<const void*, size_t>>& parts) {
+// Digest over names and tensors: safetensors has none of its own.
+using Part = std::pair<const void*, size_t>;  // data, bytes
+std::string Digest(const std::map<std::string, Part>& parts) {
   Sha256 sha;
-  for (const auto& [data, size] : parts) sha.Update(data, size);
+  for (const auto& [name, part] : parts) {
+    sha.Update(name.data(), name.size());
+    sha.Update(part.first, part.second);
+  }
   return sha.Finish();
 }
 
@@ -82,46 +88,59 @@ Result<Checkpoint> Load(const fs::path& path) {
   } catch (const json::exception&) {
     return broken("has damaged metadata");
   }
-  std::vector<std::pair<const void*, size_t>> parts;
-  const std::pair<const char*, at::Tensor*> tensors[] = {
-      {"parameters", &out.parameters}, {"exp_avg", &out.exp_avg}, {"exp_avg_sq", &out.exp_avg_sq}};
-  for (const auto& [name, to] : tensors) {
-    const auto* from = file.Find(name);
-    if (from == nullptr || from->dtype != "F32") return broken(std::string("lacks tensor '") + name + "'");
-    *to = at::empty({static_cast<int64_t>(from->elements)}, at::kFloat);
-    formats::ConvertElements(from->data, formats::DType::kF32, to->mutable_data_ptr(), formats::DType::kF32,
-                             from->elements);
-    parts.emplace_back(to->const_data_ptr(), from->bytes);
+  std::map<std::string, Part> parts;
+  for (const auto& from : file.tensors()) {
+    if (from.dtype != "F32" && from.dtype != "U8")
+      return broken("holds tensor '" + from.name + "' of another type");
+    const at::ScalarType type = from.dtype == "F32" ? at::kFloat : at::kByte;
+    const at::Tensor tensor = at::empty({static_cast<int64_t>(from.elements)}, type);
+    std::memcpy(tensor.mutable_data_ptr(), from.data, from.bytes);
+    parts[from.name] = {tensor.const_data_ptr(), from.bytes};
+    out.tensors.emplace_back(from.name, tensor);
   }
   if (Digest(parts) != digest) return broken("has damaged data");
   return out;
 }
 
+Status Write(const fs::path& folder, const Checkpoint& checkpoint) {
+  GF_CHECK_OK(MakeDirectories(folder));
+  std::vector<formats::TensorView> views;
+  std::map<std::string, Part> parts;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    views.push_back({name, tensor.sizes().vec(), formats::DType::kF32, tensor.const_data_ptr(),
+                     tensor.scalar_type() == at::kByte});
+    parts[name] = {tensor.const_data_ptr(), tensor.nbytes()};
+  }
+  const json meta = {{"step", checkpoint.step},
+                     {"fingerprint", checkpoint.fingerprint},
+                     {"state", checkpoint.state},
+                     {"sha256", Digest(parts)}};
+  const fs::path path = folder / ("step-" + std::to_string(checkpoint.step) + kTail);
+  const fs::path temporary = path.string() + kHalf;
+  GF_CHECK_OK(formats::WriteSafetensors(temporary, views, {{kMetaKey, meta.dump()}}));
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) return ErrnoError(path.string(), errno);
+  GF_CHECK_OK(SyncPath(folder));
+  return RemoveOthers(folder, checkpoint.step);
+}
+
 }  // namespace
 
-Status CheckpointStore::Save(const Checkpoint& checkpoint) const {
+CheckpointStore::~CheckpointStore() {
+  if (writing_.valid()) writing_.wait();
+}
+
+Status CheckpointStore::Finish() { return writing_.valid() ? writing_.get() : Ok(); }
+
+Status CheckpointStore::Save(const Checkpoint& checkpoint) {
+  GF_CHECK_OK(Finish());
   return Guarded("saving a checkpoint", [&]() -> Status {
-    GF_CHECK_OK(MakeDirectories(folder_));
-    const std::pair<const char*, at::Tensor> tensors[] = {
-        {"parameters", checkpoint.parameters.detach().cpu().contiguous()},
-        {"exp_avg", checkpoint.exp_avg.cpu().contiguous()},
-        {"exp_avg_sq", checkpoint.exp_avg_sq.cpu().contiguous()}};
-    std::vector<formats::TensorView> views;
-    std::vector<std::pair<const void*, size_t>> parts;
-    for (const auto& [name, tensor] : tensors) {
-      views.push_back({name, tensor.sizes().vec(), formats::DType::kF32, tensor.const_data_ptr()});
-      parts.emplace_back(tensor.const_data_ptr(), tensor.nbytes());
+    Checkpoint copy = checkpoint;
+    for (auto& [name, tensor] : copy.tensors) {
+      tensor = tensor.detach().to(at::kCPU, tensor.scalar_type(), /*non_blocking=*/false, /*copy=*/true);
     }
-    const json meta = {{"step", checkpoint.step},
-                       {"fingerprint", checkpoint.fingerprint},
-                       {"state", checkpoint.state},
-                       {"sha256", Digest(parts)}};
-    const fs::path path = folder_ / ("step-" + std::to_string(checkpoint.step) + kTail);
-    const fs::path temporary = path.string() + kHalf;
-    GF_CHECK_OK(formats::WriteSafetensors(temporary, views, {{kMetaKey, meta.dump()}}));
-    if (std::rename(temporary.c_str(), path.c_str()) != 0) return ErrnoError(path.string(), errno);
-    GF_CHECK_OK(SyncPath(folder_));
-    return RemoveOthers(folder_, checkpoint.step);
+    writing_ = std::async(std::launch::async,
+                          [folder = folder_, copy = std::move(copy)] { return Write(folder, copy); });
+    return Ok();
   });
 }
 

@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <set>
 
 #include "base/strings.h"
@@ -25,6 +27,12 @@ Status CheckConfig(const LoraConfig& config) {
     return InvalidError("lora.target_modules is empty", "use all-linear, or a list such as [q_proj, v_proj]");
   }
   GF_TRY([[maybe_unused]] const bool valid, Targets(config.target_modules, "model"));
+  GF_TRY([[maybe_unused]] const bool valid_too, Targets(config.exclude_modules, "model"));
+  for (const int64_t layer : config.layers_to_transform) {
+    if (layer < 0)
+      return InvalidError("lora.layers_to_transform holds " + std::to_string(layer) +
+                          ", a layer has an index from 0 up");
+  }
   return Ok();
 }
 
@@ -92,8 +100,42 @@ Result<LoraRank> RankOf(const LoraConfig& config, const std::string& module) {
   return LoraRank{r, alpha / divisor};
 }
 
+namespace {
+
+// 12 for "model.layers.12.self_attn.q_proj".
+int64_t LayerOf(const std::string& module) {
+  constexpr std::string_view kLayers = ".layers.";
+  const size_t at = module.find(kLayers);
+  return at == std::string::npos ? -1 : std::atoll(module.c_str() + at + kLayers.size());
+}
+
+// Whether the config adapts a module of this name.
+Result<bool> Adapts(const LoraConfig& config, const std::string& module) {
+  GF_TRY(const bool targeted, Targets(config.target_modules, module));
+  if (!targeted) return false;
+  GF_TRY(const bool excluded, Targets(config.exclude_modules, module));
+  if (excluded) return false;
+  const auto& layers = config.layers_to_transform;
+  return layers.empty() || std::find(layers.begin(), layers.end(), LayerOf(module)) != layers.end();
+}
+
+// The layers asked for are there.
+Status CheckLayers(const LoraConfig& config, int64_t num_layers) {
+  for (const int64_t layer : config.layers_to_transform) {
+    if (layer >= num_layers) {
+      return InvalidError("lora.layers_to_transform holds " + std::to_string(layer) + ", and the model has " +
+                              Counted(static_cast<uint64_t>(num_layers), "layer"),
+                          "layers count from 0");
+    }
+  }
+  return Ok();
+}
+
+}  // namespace
+
 Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool trainable) {
   GF_CHECK_OK(CheckConfig(config));
+  GF_CHECK_OK(CheckLayers(config, model.config().num_layers));
   LoraSet lora;
   lora.config_ = config;
   std::vector<std::string> existing;
@@ -102,7 +144,7 @@ Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool train
   model.ForEachLinear([&](const std::string& name, Linear& linear) {
     existing.push_back(name);
     if (!status.ok()) return;
-    auto targeted = Targets(config.target_modules, name);
+    auto targeted = Adapts(config, name);
     if (!targeted.ok()) {
       status = targeted.error();
     } else if (*targeted) {
@@ -155,6 +197,18 @@ Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool train
     }
     return std::move(lora);
   });
+}
+
+std::vector<ParameterSlice> LoraSet::Slices(double loraplus_lr_ratio) const {
+  std::vector<ParameterSlice> slices;
+  int64_t offset = 0;
+  for (const Module& module : modules_) {
+    slices.push_back({offset, module.a.size(0), module.a.size(1), 1});
+    offset += module.a.numel();
+    slices.push_back({offset, module.b.size(0), module.b.size(1), loraplus_lr_ratio});
+    offset += module.b.numel();
+  }
+  return slices;
 }
 
 void LoraSet::SetEnabled(bool enabled) {

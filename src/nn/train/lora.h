@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "nn/model.h"
+#include "nn/train/optimizer.h"
 
 namespace genflow::nn::train {
 
@@ -30,7 +31,9 @@ struct LoraConfig {
   double alpha = 8;
   double dropout = 0;
   TargetModules target_modules;
-  bool use_rslora = false;  // scaling alpha / sqrt(r) instead of alpha / r
+  TargetModules exclude_modules;             // of those, these not; empty: none
+  std::vector<int64_t> layers_to_transform;  // indices of decoder layers; empty: all
+  bool use_rslora = false;                   // scaling alpha / sqrt(r) instead of alpha / r
   // Other ranks and alphas for modules whose name ends in a match of the first (a regular expression); the
   // first pair that matches counts.
   template <class T>
@@ -59,6 +62,10 @@ class LoraSet {
   const at::Tensor& flat() const { return flat_; }
   // [NumParameters()] fp32, what backward() adds to; undefined for an adapter that is not trainable.
   const at::Tensor& flat_grad() const { return flat_grad_; }
+
+  // The trained tensors in the flat buffers, in order. `loraplus_lr_ratio`: how many times faster B learns
+  // than A (LoRA+, Hayou et al. 2024).
+  std::vector<ParameterSlice> Slices(double loraplus_lr_ratio = 1) const;
 
   // Takes the updates off the model, or puts them back; the tensors stay here.
   void SetEnabled(bool enabled);
@@ -97,7 +104,7 @@ struct LoraRank {
 };
 Result<LoraRank> RankOf(const LoraConfig& config, const std::string& module);
 
-// Whether the config targets a module of this name. An invalid regular expression is kInvalid.
+// Whether the targets name a module of this name. An invalid regular expression is kInvalid.
 Result<bool> Targets(const TargetModules& targets, const std::string& module);
 
 }  // namespace genflow::nn::train

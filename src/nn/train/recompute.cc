@@ -68,7 +68,7 @@ at::Tensor Anchor(const DecoderLayer& layer) {
 
 at::Tensor HiddenRecomputed(const CausalLM& model, const Batch& batch) {
   const auto context = std::make_shared<const AttentionContext>(model.MakeContext(batch));
-  at::Tensor x = model.Embed(batch.input_ids);  // [N, hidden]
+  at::Tensor x = model.Embed(batch);  // [N, hidden]
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const auto call = c10::make_intrusive<LayerCall>(model.layers[i], context, static_cast<int64_t>(i));
     const at::Tensor anchor = Anchor(model.layers[i]);

@@ -8,8 +8,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "base/strings.h"
 #include "nn/guarded.h"
@@ -17,6 +17,7 @@
 #include "nn/train/loss.h"
 #include "nn/train/random.h"
 #include "nn/train/recompute.h"
+#include "nn/train/sft_plan.h"
 
 namespace genflow::nn::train {
 namespace {
@@ -27,87 +28,9 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Which rows each update sees. Everything follows from the update's number, so that a resumed run needs to
-// know nothing else.
-class Plan {
- public:
-  Plan(const SftExamples& examples, const SftOptions& options)
-      : seed_(options.seed), shuffle_(options.shuffle) {
-    if (options.packing) {
-      std::vector<int64_t> lengths;
-      for (size_t i = 0; i < examples.size(); ++i)
-        lengths.push_back(static_cast<int64_t>(examples.ids(i).size()));
-      rows_ = PackBestFit(lengths, options.max_length, options.seed);
-    } else {
-      rows_ = OneRowEach(examples.size());
-    }
-    for (const auto& row : rows_) {
-      int64_t tokens = 0;
-      for (const uint32_t member : row) tokens += static_cast<int64_t>(examples.ids(member).size());
-      row_tokens_.push_back(tokens);
-    }
-    order_.resize(rows_.size());
-    std::iota(order_.begin(), order_.end(), 0u);
-    batch_ = static_cast<size_t>(options.per_device_train_batch_size);
-    const size_t window = batch_ * static_cast<size_t>(options.gradient_accumulation_steps);
-    window_ = window;
-    steps_per_epoch_ = static_cast<int64_t>((rows_.size() + window - 1) / window);
-    total_steps_ =
-        options.max_steps > 0
-            ? options.max_steps
-            : static_cast<int64_t>(std::ceil(options.epochs * static_cast<double>(steps_per_epoch_)));
-  }
-
-  int64_t total_steps() const { return total_steps_; }
-  int64_t steps_per_epoch() const { return steps_per_epoch_; }
-  size_t rows() const { return rows_.size(); }
-
-  // The examples of each micro-batch of an update. The last window of an epoch may be short.
-  std::vector<std::vector<uint32_t>> MicroBatches(int64_t step) {
-    const auto& order = Order(step / steps_per_epoch_);
-    const size_t begin = static_cast<size_t>(step % steps_per_epoch_) * window_;
-    const size_t end = std::min(order.size(), begin + window_);
-    std::vector<std::vector<uint32_t>> out;
-    for (size_t i = begin; i < end; i += batch_) {
-      auto& members = out.emplace_back();
-      for (size_t j = i; j < std::min(end, i + batch_); ++j) {
-        members.insert(members.end(), rows_[order[j]].begin(), rows_[order[j]].end());
-      }
-    }
-    return out;
-  }
-
-  // Tokens of the updates before `step`.
-  int64_t TokensBefore(int64_t step) {
-    int64_t all = 0;
-    for (const int64_t tokens : row_tokens_) all += tokens;
-    int64_t out = step / steps_per_epoch_ * all;
-    const auto& order = Order(step / steps_per_epoch_);
-    const size_t rest = static_cast<size_t>(step % steps_per_epoch_) * window_;
-    for (size_t i = 0; i < rest; ++i) out += row_tokens_[order[i]];
-    return out;
-  }
-
- private:
-  const std::vector<uint32_t>& Order(int64_t epoch) {
-    if (epoch != epoch_ && shuffle_) order_ = EpochOrder(rows_.size(), seed_, epoch);
-    epoch_ = epoch;
-    return order_;
-  }
-
-  uint64_t seed_;
-  bool shuffle_;
-  PackedRows rows_;
-  std::vector<int64_t> row_tokens_;
-  size_t batch_ = 1, window_ = 1;
-  int64_t steps_per_epoch_ = 0, total_steps_ = 0;
-  int64_t epoch_ = -1;
-  std::vector<uint32_t> order_;
-};
-
 // Sum of the losses of a micro-batch's labels, times `scale`.
-at::Tensor MicroLoss(const CausalLM& model, const MicroBatch& micro, double scale, bool recompute,
-                     uint64_t seed) {
+at::Tensor MicroLoss(const CausalLM& model, const MicroBatch& micro, double scale, bool recompute = false,
+                     uint64_t seed = 0, double noise = 0) {
   const auto tensor = [&](const std::vector<int64_t>& values) {
     return at::tensor(values, at::kLong).to(model.device());
   };
@@ -116,8 +39,41 @@ at::Tensor MicroLoss(const CausalLM& model, const MicroBatch& micro, double scal
   batch.position_ids = tensor(micro.positions).unsqueeze(0);  // [1, N]
   batch.cu_seqlens = micro.cu_seqlens;
   batch.dropout_seed = seed;
+  batch.neftune_noise_alpha = noise;
   const at::Tensor hidden = recompute ? HiddenRecomputed(model, batch) : model.Hidden(batch).flatten(0, 1);
   return LabelledCrossEntropy(hidden, model.head_weight(), tensor(micro.rows), tensor(micro.targets), scale);
+}
+
+// The lowest loss on held-out examples so far, and the adapter that had it where that is wanted.
+struct Best {
+  double loss = std::numeric_limits<double>::infinity();
+  int64_t step = 0;               // updates when it was found
+  int64_t evaluations_since = 0;  // without a lower one
+  at::Tensor parameters;
+
+  void Take(double found, int64_t done, const at::Tensor& adapter) {
+    ++evaluations_since;
+    if (!(found < loss)) return;
+    loss = found;
+    step = done;
+    evaluations_since = 0;
+    if (parameters.defined()) parameters.copy_(adapter);
+  }
+};
+
+// Puts a checkpoint's tensors into those of the same names, all of which it must hold.
+Status Restore(const Checkpoint& checkpoint, const std::vector<std::pair<std::string, at::Tensor>>& to) {
+  for (const auto& [name, tensor] : to) {
+    const auto found = std::find_if(checkpoint.tensors.begin(), checkpoint.tensors.end(),
+                                    [&](const auto& other) { return other.first == name; });
+    if (found == checkpoint.tensors.end() || found->second.numel() != tensor.numel() ||
+        found->second.scalar_type() != tensor.scalar_type()) {
+      return MakeError(Code::kCorrupt, "the checkpoint of step " + std::to_string(checkpoint.step) +
+                                           " does not hold '" + name + "' as this training keeps it");
+    }
+    tensor.copy_(found->second);
+  }
+  return Ok();
 }
 
 Status CheckExamples(const CausalLM& model, const SftExamples& examples, const std::string& what) {
@@ -171,7 +127,7 @@ Result<double> EvaluateLoss(CausalLM& model, const SftExamples& examples, int64_
       tokens += static_cast<int64_t>(examples.ids(i).size());
       if (tokens < tokens_per_batch && i + 1 < examples.size()) continue;
       if (should_stop && should_stop()) return MakeError(Code::kInterrupted, "stopped during evaluation");
-      total += MicroLoss(model, Collate(examples, members), 1.0, /*recompute=*/false, 0).item<double>();
+      total += MicroLoss(model, Collate(examples, members), 1.0).item<double>();
       members.clear();
       tokens = 0;
     }
@@ -187,12 +143,18 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
     if (model.device().is_cuda()) at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
 
     // What each update sees, and how fast it learns.
-    Plan plan(train, options);
+    SftPlan plan(train, options);
     const int64_t total_steps = plan.total_steps();
-    const LrSchedule schedule(options.lr_scheduler_type, options.learning_rate,
-                              WarmupSteps(options.warmup_steps, options.warmup_ratio, total_steps),
-                              total_steps);
-    AdamW optimizer(lora.flat(), {.weight_decay = options.weight_decay});
+    const LrSchedule schedule(
+        {.kind = options.lr_scheduler_type,
+         .learning_rate = options.learning_rate,
+         .warmup_steps = WarmupSteps(options.warmup_steps, options.warmup_ratio, total_steps),
+         .total_steps = total_steps,
+         .decay_steps = options.num_decay_steps,
+         .decay_type = options.decay_type,
+         .min_lr_ratio = options.min_lr_ratio});
+    const auto optimizer =
+        Optimizer::Make(options.optimizer, lora.flat(), lora.Slices(options.loraplus_lr_ratio));
 
     SftResult result;
     result.total_steps = total_steps;
@@ -202,9 +164,17 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
     }
 
     // Continue from the last checkpoint.
-    const CheckpointStore checkpoints(options.state_dir);
+    CheckpointStore checkpoints(options.state_dir);
     double loss_sum = 0;
     int64_t saved_step = -1, evaluated = 0;
+    Best best;
+    if (eval != nullptr && options.load_best_model_at_end) best.parameters = lora.flat().clone();
+    const auto kept = [&] {
+      auto tensors = optimizer->State();
+      tensors.emplace_back("parameters", lora.flat());
+      if (best.parameters.defined()) tensors.emplace_back("best_parameters", best.parameters);
+      return tensors;
+    };
     if (!options.state_dir.empty()) {
       std::vector<std::string> notes;
       GF_TRY(auto found, checkpoints.LoadNewest(options.fingerprint, &notes));
@@ -212,14 +182,17 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
         for (const auto& note : notes) hooks.warn(note);
       }
       if (found) {
-        lora.flat().copy_(found->parameters);
-        optimizer.Restore(found->step, found->exp_avg, found->exp_avg_sq);
+        GF_CHECK_OK(Restore(*found, kept()));
+        optimizer->set_steps(found->step);
         result.resumed_from = saved_step = found->step;
         loss_sum = found->state.value("loss_sum", 0.0);
         result.first_loss = found->state.value("first_loss", 0.0);
         result.final_loss = found->state.value("final_loss", 0.0);
         result.labelled_tokens = found->state.value("labelled_tokens", int64_t{0});
         evaluated = found->state.value("evaluated", int64_t{0});
+        best.step = found->state.value("best_step", int64_t{0});
+        if (best.step > 0) best.loss = found->state.value("best_loss", best.loss);
+        best.evaluations_since = found->state.value("evaluations_since_best", int64_t{0});
         if (hooks.info) hooks.info("continuing from the checkpoint of step " + std::to_string(found->step));
       }
     }
@@ -232,10 +205,11 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
                                 {"first_loss", result.first_loss},
                                 {"final_loss", result.final_loss},
                                 {"labelled_tokens", result.labelled_tokens},
-                                {"evaluated", evaluated}},
-                               lora.flat(),
-                               optimizer.exp_avg(),
-                               optimizer.exp_avg_sq()});
+                                {"evaluated", evaluated},
+                                {"best_loss", best.loss},
+                                {"best_step", best.step},
+                                {"evaluations_since_best", best.evaluations_since}},
+                               kept()});
     };
     const auto stop = [&] { return hooks.should_stop && hooks.should_stop(); };
 
@@ -251,6 +225,7 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
     // A stop in the middle of an update gives that update up: the state is that of the last whole one.
     const auto interrupted = [&](int64_t step) -> Result<SftResult> {
       GF_CHECK_OK(save(step));
+      GF_CHECK_OK(checkpoints.Finish());
       result.interrupted = true;
       result.steps = step;
       result.seconds = SecondsSince(started);
@@ -266,6 +241,7 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
       if (!loss.ok()) return std::move(loss).error();
       result.eval_loss = *loss;
       evaluated = done;
+      best.Take(*loss, done, lora.flat());
       if (hooks.metric) hooks.metric("eval_loss", *loss, done - 1);
       return Ok();
     };
@@ -274,10 +250,16 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
       return eval != nullptr && options.eval_steps > 0 && done > 0 && done % options.eval_steps == 0 &&
              evaluated < done;
     };
-    for (int64_t step = result.resumed_from; step < total_steps; ++step) {
+    int64_t last = total_steps;  // updates after which it ends
+    for (int64_t step = result.resumed_from; step < last; ++step) {
       if (evaluation_due(step)) {
         GF_CHECK_OK(evaluate(step));
         if (result.interrupted) return interrupted(step);
+      }
+      if (options.early_stopping_patience > 0 && best.evaluations_since >= options.early_stopping_patience) {
+        result.stopped_early = true;
+        last = step;
+        break;
       }
       const auto step_started = Clock::now();
       const int64_t tokens_before = tokens;
@@ -296,8 +278,9 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
       double loss = 0;
       for (const MicroBatch& micro : window) {
         if (stop()) return interrupted(step);
-        const at::Tensor part = MicroLoss(model, micro, 1.0 / static_cast<double>(labels),
-                                          options.gradient_checkpointing, seed += model.layers.size());
+        const at::Tensor part =
+            MicroLoss(model, micro, 1.0 / static_cast<double>(labels), options.gradient_checkpointing,
+                      seed += model.layers.size(), options.neftune_noise_alpha);
         part.backward();
         loss += part.item<double>();
         tokens += static_cast<int64_t>(micro.ids.size());
@@ -314,7 +297,7 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
                             "lower learning_rate, or lengthen the warm-up");
       }
       const double lr = schedule.At(step);
-      optimizer.Step(lora.flat_grad(), lr);
+      optimizer->Step(lora.flat_grad(), lr);
 
       if (step == 0) result.first_loss = loss;
       result.final_loss = loss;
@@ -339,15 +322,21 @@ Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& trai
       }
     }
 
-    if (eval != nullptr) {
-      GF_CHECK_OK(save(total_steps));  // an evaluation that fails costs no training
-      GF_CHECK_OK(evaluate(total_steps));
-      if (result.interrupted) return interrupted(total_steps);
+    if (eval != nullptr && evaluated < last) {
+      GF_CHECK_OK(save(last));  // an evaluation that fails costs no training
+      GF_CHECK_OK(evaluate(last));
+      if (result.interrupted) return interrupted(last);
     }
-    result.steps = total_steps;
-    result.epoch = static_cast<double>(total_steps) / static_cast<double>(plan.steps_per_epoch());
+    GF_CHECK_OK(checkpoints.Finish());
+    if (best.parameters.defined()) {
+      lora.flat().copy_(best.parameters);
+      result.eval_loss = best.loss;
+      result.best_step = best.step;
+    }
+    result.steps = last;
+    result.epoch = static_cast<double>(last) / static_cast<double>(plan.steps_per_epoch());
     result.tokens = tokens;
-    result.mean_loss = loss_sum / static_cast<double>(std::max<int64_t>(1, total_steps));
+    result.mean_loss = loss_sum / static_cast<double>(std::max<int64_t>(1, last));
     result.seconds = SecondsSince(started);
     result.tokens_per_second = static_cast<double>(tokens - first_tokens) / std::max(1e-9, result.seconds);
     return result;

@@ -10,7 +10,8 @@
 #include "base/result.h"
 #include "nn/model.h"
 #include "nn/train/lora.h"
-#include "nn/train/optim.h"
+#include "nn/train/optimizer.h"
+#include "nn/train/schedule.h"
 #include "nn/train/sft_data.h"
 
 namespace genflow::nn::train {
@@ -21,17 +22,25 @@ struct SftOptions {
   int64_t max_steps = 0;                    // updates; positive: instead of epochs
   int64_t per_device_train_batch_size = 4;  // rows in a forward pass
   int64_t gradient_accumulation_steps = 1;
+  OptimizerOptions optimizer;
+  double loraplus_lr_ratio = 1;
   double learning_rate = 2e-4;
   Schedule lr_scheduler_type = Schedule::kCosine;
+  int64_t num_decay_steps = 0;  // with warmup_stable_decay, as decay_type and min_lr_ratio
+  DecayType decay_type = DecayType::kCosine;
+  double min_lr_ratio = 0;
   double warmup_ratio = 0;
   int64_t warmup_steps = 0;
-  double weight_decay = 0;
   double max_grad_norm = 1.0;  // 0: no clipping
-  bool shuffle = true;         // the rows, anew in each epoch
+  double neftune_noise_alpha = 0;
+  bool shuffle = true;  // the rows, anew in each epoch
   bool packing = true;
   int64_t max_length = 1024;
   uint64_t seed = 42;
   int64_t eval_steps = 0;  // 0: at the end alone
+  // Evaluations without a lower eval_loss than the lowest after which the training ends; 0: never.
+  int64_t early_stopping_patience = 0;
+  bool load_best_model_at_end = false;  // the adapter of the lowest eval_loss is the result
   bool gradient_checkpointing =
       false;  // recompute activations layer by layer: less memory, about a third slower
 
@@ -58,6 +67,8 @@ struct SftResult {
   double first_loss = 0, final_loss = 0;  // mean over a labelled token, of the first and last update
   double mean_loss = 0;                   // over all updates
   std::optional<double> eval_loss;
+  bool stopped_early = false;
+  int64_t best_step = 0;  // with load_best_model_at_end: updates of the adapter that is the result
   int64_t tokens = 0, labelled_tokens = 0;  // of all updates
   double tokens_per_second = 0;             // of this call
   double seconds = 0;                       // of this call

@@ -49,7 +49,7 @@ TEST(TrainingRecord, HasTheNamesOfTransformersAndNoTimes) {
   "max_length": 512,
   "max_steps": -1,
   "num_train_epochs": 2.0,
-  "optim": "adamw_torch",
+  "optim": "adamw_torch_fused",
   "packing": true,
   "per_device_train_batch_size": 4,
   "seed": 42,

@@ -98,12 +98,43 @@ TEST(Adapter, SwitchesOffAndOn) {
   EXPECT_TRUE(at::equal(LogitsOf(*model, expected.Get("ids")), tuned));
 }
 
+TEST(Adapter, ExcludedModulesAndLayersAreAsPeftNamesThem) {
+  const auto model = TinyModel();
+  LoraConfig config;
+  config.target_modules = TargetModules::AllLinear();
+  config.exclude_modules.names = {"down_proj", "layers.1.self_attn.q_proj"};
+  config.layers_to_transform = {1};
+  auto lora = AttachLora(*model, config, /*trainable=*/true);
+  ASSERT_TRUE(lora.ok()) << lora.error().ToString();
+  std::vector<std::string> names;
+  for (const auto& module : lora->modules()) names.push_back(module.name);
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"model.layers.1.self_attn.k_proj", "model.layers.1.self_attn.v_proj",
+                                      "model.layers.1.self_attn.o_proj", "model.layers.1.mlp.gate_proj",
+                                      "model.layers.1.mlp.up_proj"}));
+  const ScratchFolder folder;
+  ASSERT_TRUE(SaveAdapter(*lora, folder.path()).ok());
+  const auto read = ReadAdapterConfig(folder.path());
+  ASSERT_TRUE(read.ok()) << read.error().ToString();
+  EXPECT_EQ(read->layers_to_transform, config.layers_to_transform);
+  EXPECT_EQ(read->exclude_modules.names, config.exclude_modules.names);
+  const auto again = LoadAdapter(*TinyModel(), folder.path());
+  ASSERT_TRUE(again.ok()) << again.error().ToString();
+  EXPECT_EQ(again->modules().size(), names.size());
+
+  config.layers_to_transform = {2};
+  const auto refused = AttachLora(*model, config, true);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().ToString(),
+            "lora.layers_to_transform holds 2, and the model has 2 layers\n  hint: layers count from 0");
+}
+
 TEST(Adapter, SaysWhichKeysItDoesNotCompute) {
   const auto model = TinyModel();
   const std::pair<const char*, json> cases[] = {{"use_dora", true},
                                                 {"modules_to_save", {"lm_head"}},
                                                 {"fan_in_fan_out", true},
-                                                {"layers_to_transform", {0}}};
+                                                {"layer_replication", {{0, 2}}}};
   for (const auto& [key, value] : cases) {
     const ScratchFolder folder;
     WriteChanged(folder.path(), key, value);

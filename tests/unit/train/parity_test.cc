@@ -91,7 +91,7 @@ TEST(CurveParity, TwentyUpdatesEqualAPeftLoopWithin1e4) {
   options.gradient_accumulation_steps = 2;
   options.learning_rate = 2e-2;
   options.warmup_steps = 3;
-  options.weight_decay = 0.1;
+  options.optimizer.weight_decay = 0.1;
   options.max_grad_norm = 0.5;
   std::map<std::string, std::vector<double>> metrics;
   SftHooks hooks;
@@ -120,6 +120,61 @@ TEST(CurveParity, TwentyUpdatesEqualAPeftLoopWithin1e4) {
         << module.name;
   }
 }
+
+// What TRL's SFTTrainer logs in 50 updates: tests/parity/trl_fixtures.py.
+class TrlParity : public testing::TestWithParam<const char*> {};
+
+TEST_P(TrlParity, FiftyUpdatesEqualThoseOfSftTrainer) {
+  const std::string setting = GetParam();
+  const Tensors fixture(Fixtures() / "train/trl_curve.safetensors");
+  const auto model = TinyModel();
+  auto lora = AttachLora(*model, ConfigOf("all_linear"), /*trainable=*/true);
+  ASSERT_TRUE(lora.ok()) << lora.error().ToString();
+  FillLora(*lora, fixture, "value/");
+  SftOptions options;
+  options.max_steps = 50;
+  options.shuffle = false;
+  options.packing = false;
+  options.per_device_train_batch_size = 3;
+  options.gradient_accumulation_steps = 2;
+  options.learning_rate = 1e-2;
+  options.max_grad_norm = 0.5;
+  if (setting == "adamw") {
+    options.warmup_steps = 5;
+    options.optimizer.weight_decay = 0.1;
+  } else if (setting == "checkpointing") {
+    options.lr_scheduler_type = Schedule::kLinear;
+    options.gradient_checkpointing = true;
+  } else {
+    options.lr_scheduler_type = Schedule::kConstantWithWarmup;
+    options.warmup_steps = 5;
+    options.learning_rate = 2e-3;
+    options.optimizer.kind = OptimizerKind::kAdafactor;
+  }
+  std::map<std::string, std::vector<double>> metrics;
+  SftHooks hooks;
+  hooks.metric = [&](const char* name, double value, int64_t) { metrics[name].push_back(value); };
+  const auto result = RunSft(*model, *lora, ReadExamples(fixture, ""), nullptr, options, hooks);
+  ASSERT_TRUE(result.ok()) << result.error().ToString();
+
+  const auto differences = [&](const char* name) {
+    const at::Tensor ours = at::tensor(metrics[name], at::kDouble);
+    const at::Tensor theirs = fixture.Get(setting + "/" + name).to(at::kDouble);
+    EXPECT_EQ(ours.sizes(), theirs.sizes());
+    const at::Tensor difference = (ours - theirs).abs();
+    return std::pair(difference.max().item<double>(), difference.mean().item<double>());
+  };
+  const auto [loss_max, loss_mean] = differences("loss");
+  EXPECT_LE(loss_max, 1e-3);
+  EXPECT_LE(loss_mean, 1e-5);
+  const auto [norm_max, norm_mean] = differences("grad_norm");
+  EXPECT_LE(norm_max, 0.1);
+  EXPECT_LE(norm_mean, 1e-3);
+  EXPECT_LE(differences("learning_rate").first, 1e-8);
+}
+
+INSTANTIATE_TEST_SUITE_P(Settings, TrlParity, testing::Values("adamw", "checkpointing", "adafactor"),
+                         [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
 }  // namespace genflow::nn::train

@@ -1,6 +1,7 @@
 #include "nn/train/sft.h"
 
-#include <functional>
+#include <cmath>
+#include <utility>
 
 #include "nn/train/adapter.h"
 #include "nn/train/recompute.h"
@@ -16,7 +17,7 @@ SftOptions SmallRun() {
   options.gradient_accumulation_steps = 2;
   options.learning_rate = 5e-3;
   options.warmup_ratio = 0.1;
-  options.weight_decay = 0.01;
+  options.optimizer.weight_decay = 0.01;
   options.max_length = 48;
   options.checkpoint_seconds = 0;
   options.fingerprint = "run";
@@ -182,12 +183,101 @@ TEST(HiddenRecomputed, BothPassesDropTheSame) {
     batch.input_ids = at::arange(24).unsqueeze(0);
     batch.cu_seqlens = {0, 24};
     batch.dropout_seed = seed;
-    const at::Tensor hidden = recompute ? HiddenRecomputed(*model, batch) : model->Hidden(batch).flatten(0, 1);
+    const at::Tensor hidden =
+        recompute ? HiddenRecomputed(*model, batch) : model->Hidden(batch).flatten(0, 1);
     hidden.square().sum().backward();
     return lora->flat_grad().clone();
   };
   EXPECT_TRUE(at::equal(gradient(true, 17), gradient(false, 17)));
   EXPECT_FALSE(at::equal(gradient(true, 17), gradient(true, 18)));
+}
+
+// Trains on one corpus and evaluates on another, which has nothing in common with it: soon that gets worse.
+Trained Overfit(SftOptions options, std::vector<int> stops, std::vector<int64_t>* evaluated) {
+  const SftExamples eval = RandomExamples({9, 20, 14}, 99);
+  options.learning_rate = 3e-2;
+  options.lr_scheduler_type = Schedule::kConstant;
+  options.warmup_ratio = 0;
+  options.max_steps = 60;
+  options.eval_steps = 3;
+  return Train(options, std::move(stops), 0, TargetModules::AllLinear(), &eval, evaluated);
+}
+
+TEST(RunSft, EndsEarlyAndKeepsTheBest) {
+  std::vector<int64_t> evaluated;
+  SftOptions options = SmallRun();
+  options.early_stopping_patience = 3;
+  options.load_best_model_at_end = true;
+  const Trained run = Overfit(options, {}, &evaluated);
+  EXPECT_TRUE(run.result.stopped_early);
+  EXPECT_LT(run.result.steps, 60);
+  EXPECT_EQ(run.result.steps, run.result.best_step + 3 * 3)
+      << "three evaluations without a lower loss, and none after";
+  EXPECT_EQ(evaluated.back(), run.result.steps - 1);
+
+  // What it returns is the adapter of that step.
+  options.early_stopping_patience = 0;
+  options.load_best_model_at_end = false;
+  options.max_steps = run.result.best_step;
+  const SftExamples eval = RandomExamples({9, 20, 14}, 99);
+  options.learning_rate = 3e-2;
+  options.lr_scheduler_type = Schedule::kConstant;
+  options.warmup_ratio = 0;
+  const Trained until_then = Train(options, {}, 0, TargetModules::AllLinear(), &eval);
+  EXPECT_EQ(until_then.bytes, run.bytes);
+  EXPECT_EQ(until_then.result.eval_loss, run.result.eval_loss);
+}
+
+TEST(RunSft, InterruptedItEndsEarlyAtTheSameStep) {
+  SftOptions options = SmallRun();
+  options.early_stopping_patience = 3;
+  options.load_best_model_at_end = true;
+  const Trained whole = Overfit(options, {}, nullptr);
+  const ScratchFolder scratch;
+  options.state_dir = scratch / "state";
+  const Trained parts = Overfit(options, {2, 5, 3, 1}, nullptr);
+  EXPECT_EQ(parts.bytes, whole.bytes);
+  EXPECT_EQ(parts.result.steps, whole.result.steps);
+  EXPECT_EQ(parts.result.best_step, whole.result.best_step);
+}
+
+TEST(RunSft, EveryOptimizerContinuesToTheSameBytes) {
+  for (const OptimizerKind kind :
+       {OptimizerKind::kAdamW, OptimizerKind::kAdamW8bit, OptimizerKind::kAdafactor}) {
+    SftOptions options = SmallRun();
+    options.optimizer.kind = kind;
+    options.loraplus_lr_ratio = 4;
+    options.neftune_noise_alpha = 5;
+    const Trained whole = Train(options);
+    const ScratchFolder scratch;
+    options.state_dir = scratch / "state";
+    EXPECT_EQ(Train(options, {3, 1, 7}).bytes, whole.bytes) << static_cast<int>(kind);
+    options.gradient_checkpointing = true;
+    options.state_dir.clear();
+    EXPECT_EQ(Train(options).bytes, whole.bytes) << static_cast<int>(kind);
+  }
+}
+
+TEST(Neftune, NoiseHasItsSizeAndIsOfTrainingAlone) {
+  const auto model = TinyModel();
+  Batch batch;
+  batch.input_ids = at::arange(60).unsqueeze(0);
+  batch.cu_seqlens = {0, 10, 60};
+  const at::Tensor plain = model->Embed(batch);
+  batch.neftune_noise_alpha = 5;
+  batch.dropout_seed = 3;
+  const at::Tensor noise = model->Embed(batch) - plain;
+  const double hidden = static_cast<double>(plain.size(1));
+  for (const auto& [begin, length] : {std::pair{0, 10}, std::pair{10, 50}}) {
+    const at::Tensor part = noise.narrow(0, begin, length);
+    const double bound = 5 / std::sqrt(length * hidden);
+    EXPECT_LE(part.abs().max().item<double>(), bound * 1.001);
+    EXPECT_NEAR(part.square().mean().sqrt().item<double>(), bound / std::sqrt(3.0), 0.1 * bound);
+  }
+  EXPECT_TRUE(at::equal(model->Embed(batch), plain + noise) ||
+              at::allclose(model->Embed(batch), plain + noise));
+  batch.dropout_seed = 4;
+  EXPECT_FALSE(at::allclose(model->Embed(batch), plain + noise));
 }
 
 TEST(RunSft, EvaluatesHeldOutExamplesAndMaxStepsWins) {

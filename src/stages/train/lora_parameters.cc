@@ -1,0 +1,215 @@
+// The parameters of train.lora, and what they mean.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "stages/stage_status.h"
+#include "stages/train/lora.h"
+
+namespace genflow::stages {
+namespace {
+
+Result<nn::train::TargetModules> ModulesOf(const json::Value& value, const std::string& name) {
+  const Error wrong =
+      InvalidError(name + " must be " + (name == "lora.target_modules" ? "all-linear, " : "") +
+                       "a list of names or a regular expression",
+                   "such as [q_proj, v_proj]");
+  nn::train::TargetModules modules;
+  if (value.IsString()) {
+    modules.pattern = value.AsString();
+    return modules;
+  }
+  if (!value.IsArray()) return wrong;
+  for (const auto& item : value.items()) {
+    if (!item.IsString()) return wrong;
+    modules.names.push_back(item.AsString());
+  }
+  return modules;
+}
+
+bool IsWhole(const json::Value& value) {
+  return value.IsNumber() && value.AsDouble() == std::floor(value.AsDouble()) &&
+         std::abs(value.AsDouble()) < 1e9;
+}
+
+// {pattern: number}
+Result<std::vector<std::pair<std::string, json::Value>>> PatternsOf(const json::Value& value,
+                                                                    const std::string& name) {
+  const bool numbers =
+      value.IsObject() && std::all_of(value.members().begin(), value.members().end(),
+                                      [](const auto& member) { return member.second.IsNumber(); });
+  if (!numbers) return InvalidError(name + " must map names to numbers", "such as {down_proj: 32}");
+  return value.members();
+}
+
+}  // namespace
+
+void TrainLora::Declare(Spec& spec) {
+  spec.Doc(
+      "Learns the assistant's answers, and the token that ends them, of a `messages` dataset through the "
+      "model's own "
+      "chat template; the base weights stay as they are. Names, initialisation, scaling and file format are "
+      "PEFT's, "
+      "schedules and accumulation those of transformers. Sequences are packed without seeing each other and "
+      "without padding.\n\n"
+      "A dataset that cannot teach anything is refused: examples without assistant tokens, with every label "
+      "masked, or whose end-of-turn token is never trained. Interrupted, it continues from its last "
+      "checkpoint to "
+      "the same bytes as an uninterrupted run.\n\n"
+      "Metrics, step by step: `loss` (nats a learned token), `learning_rate`, `grad_norm`, "
+      "`tokens_per_second`, "
+      "`eval_loss`; at the end `train_loss` (mean over all steps), `tokens`, `labelled_tokens`, "
+      "`trainable_parameters`, `packing_efficiency`, `dropped`, `truncated`.");
+  spec.Input("dataset", "dataset", "Conversations to learn from, of kind messages.");
+  spec.Input("model", "model", "The base model: a Hugging Face folder or a GGUF file.");
+  spec.Input("eval_dataset", "dataset", "Held-out conversations for `eval_loss`.", GF_PORT_OPTIONAL);
+  spec.Input("adapter", "adapter",
+             "A PEFT adapter of the model to continue from; its own configuration counts instead of `lora`.",
+             GF_PORT_OPTIONAL);
+  spec.Output("adapter", "adapter",
+              "The trained adapter, a PEFT folder. `training_args.json` and `trainer_state.json` in it say "
+              "how it was "
+              "trained.");
+
+  spec.Param("lora.r", &r, int64_t{16}, "Rank of the update.", {.min = 1, .max = 4096});
+  spec.Param("lora.alpha", &alpha, 32.0, "The update is scaled by alpha / r.", {.min = 1e-6, .max = 1e6});
+  spec.Param("lora.dropout", &dropout, 0.0, "Share of the update's inputs that are zeroed in training.",
+             {.min = 0, .max = 0.999});
+  spec.Json("lora.target_modules", &target_modules, "\"all-linear\"",
+            "Projections to adapt: `all-linear`, a list of names such as `[q_proj, v_proj]`, or a regular "
+            "expression "
+            "for whole module names.");
+  spec.Json("lora.exclude_modules", &exclude_modules, "[]",
+            "Of those, projections not to adapt; as `target_modules`.");
+  spec.Json("lora.layers_to_transform", &layers_to_transform, "[]",
+            "Indices of the decoder layers to adapt, from 0; none: all.");
+  spec.Json(
+      "lora.rank_pattern", &rank_pattern, "{}",
+      "Other ranks, such as `{down_proj: 32}`: the end of a module's name, or a regular expression for it.");
+  spec.Json("lora.alpha_pattern", &alpha_pattern, "{}", "Other values of alpha, likewise.");
+  spec.Param("lora.use_rslora", &use_rslora, false,
+             "Scale by alpha / sqrt(r) instead (rank-stabilised LoRA).");
+
+  spec.Param("epochs", &epochs, 1.0, "Passes over the data; may be fractional.", {.min = 0, .max = 1e6});
+  spec.Param("max_steps", &max_steps, int64_t{0}, "Updates; a positive number replaces `epochs`.",
+             {.min = 0, .max = 1e9});
+  spec.Param("optim", &optim, "adamw_torch_fused",
+             "`adamw_8bit` keeps its moments in 8 bits each, in blocks of 256 (bitsandbytes); `adafactor` "
+             "keeps the means of "
+             "rows and columns alone.",
+             {.choices = {"adamw_torch_fused", "adamw_8bit", "adafactor"}});
+  spec.Param("adam_beta1", &adam_beta1, 0.9, "Decay of AdamW's first moment.", {.min = 0, .max = 0.999999});
+  spec.Param("adam_beta2", &adam_beta2, 0.999, "Decay of its second moment.", {.min = 0, .max = 0.999999});
+  spec.Param("adam_epsilon", &adam_epsilon, 1e-8, "Added to the root of the second moment.",
+             {.min = 0, .max = 1});
+  spec.Param("learning_rate", &learning_rate, 2e-4, "Highest learning rate.", {.min = 0, .max = 10});
+  spec.Param("loraplus_lr_ratio", &loraplus_lr_ratio, 1.0, "How many times faster B learns than A (LoRA+).",
+             {.min = 1e-3, .max = 1e4});
+  spec.Param("lr_scheduler_type", &lr_scheduler_type, "cosine",
+             "Course of the learning rate after the warm-up.",
+             {.choices = {"cosine", "linear", "constant", "constant_with_warmup", "warmup_stable_decay"}});
+  spec.Param("lr_scheduler_kwargs.num_decay_steps", &num_decay_steps, int64_t{0},
+             "Of `warmup_stable_decay`: the last updates, in which the learning rate falls.",
+             {.min = 0, .max = 1e9});
+  spec.Param("lr_scheduler_kwargs.decay_type", &decay_type, "cosine", "Likewise: how it falls.",
+             {.choices = {"cosine", "linear", "1-sqrt"}});
+  spec.Param("lr_scheduler_kwargs.min_lr_ratio", &min_lr_ratio, 0.0,
+             "Likewise: the share that is left at the end.", {.min = 0, .max = 1});
+  spec.Param("warmup_ratio", &warmup_ratio, 0.0,
+             "Share of the updates in which the learning rate rises from 0.", {.min = 0, .max = 1});
+  spec.Param("warmup_steps", &warmup_steps, int64_t{0},
+             "The same as a number; a positive one replaces the ratio.", {.min = 0, .max = 1e9});
+  spec.Param("weight_decay", &weight_decay, 0.0, "Decoupled weight decay.", {.min = 0, .max = 10});
+  spec.Param("max_grad_norm", &max_grad_norm, 1.0, "Gradients are clipped to this norm; 0 does not clip.",
+             {.min = 0, .max = 1e9});
+  spec.Param(
+      "neftune_noise_alpha", &neftune_noise_alpha, 0.0,
+      "Noise on the embeddings in training (NEFTune): uniform in +-alpha / sqrt(tokens * hidden size).",
+      {.min = 0, .max = 1000});
+  spec.Param("per_device_train_batch_size", &batch, int64_t{4},
+             "Rows in a forward pass: packed rows of `max_length` tokens, or examples without packing.",
+             {.min = 1, .max = 65536});
+  spec.Param("gradient_accumulation_steps", &accumulation, int64_t{1}, "Forward passes in an update.",
+             {.min = 1, .max = 65536});
+  spec.Param("max_length", &max_length, int64_t{1024}, "Tokens in a row, and in the longest example.",
+             {.min = 8, .max = 1e7});
+  spec.Param(
+      "on_too_long", &on_too_long, "error",
+      "What happens to an example of more than `max_length` tokens; those dropped or truncated are counted.",
+      {.choices = {"error", "drop", "truncate"}});
+  spec.Param("packing", &packing, true,
+             "Put several examples into a row, best fit first. None sees another.");
+  spec.Param("eval_steps", &eval_steps, int64_t{0}, "Updates between two evaluations; 0: at the end alone.",
+             {.min = 0, .max = 1e9});
+  spec.Param("early_stopping_patience", &early_stopping_patience, int64_t{0},
+             "Evaluations without a new lowest `eval_loss` after which the training ends; 0: never.",
+             {.min = 0, .max = 1e6});
+  spec.Param("load_best_model_at_end", &load_best_model_at_end, false,
+             "The result is the adapter of the lowest `eval_loss` instead of the last.");
+  spec.Param("gradient_checkpointing", &gradient_checkpointing, false,
+             "Compute activations twice instead of keeping them: less memory, about a third slower.");
+  spec.Param("dtype", &dtype, "auto",
+             "Number format of the base weights; `auto` is bf16 where the hardware multiplies "
+             "it. The adapter is fp32.",
+             {.choices = {"auto", "fp32", "bf16"}});
+  spec.Param("device", &device, "auto",
+             "`auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes a GPU where there is one.");
+  spec.Param("seed", &seed, int64_t{42}, "Decides initialisation, order, packing and dropout.",
+             {.min = 0, .max = 9e15});
+  spec.Duration("checkpoint_interval", &checkpoint_interval, 60,
+                "Time between two checkpoints; 0: only when stopped.",
+                {.is_volatile = true, .min = 0, .max = 1e7});
+}
+
+Result<nn::train::LoraConfig> TrainLora::Lora() const {
+  nn::train::LoraConfig config;
+  config.r = r;
+  config.alpha = alpha;
+  config.dropout = dropout;
+  config.use_rslora = use_rslora;
+  GF_TRY(config.target_modules, ModulesOf(target_modules, "lora.target_modules"));
+  if (!exclude_modules.IsArray() || !exclude_modules.items().empty()) {
+    GF_TRY(config.exclude_modules, ModulesOf(exclude_modules, "lora.exclude_modules"));
+  }
+  if (!layers_to_transform.IsArray()) {
+    return InvalidError("lora.layers_to_transform must be a list of indices", "such as [22, 23]");
+  }
+  for (const auto& layer : layers_to_transform.items()) {
+    if (!IsWhole(layer))
+      return InvalidError("lora.layers_to_transform must hold whole numbers", "such as [22, 23]");
+    config.layers_to_transform.push_back(layer.AsInt());
+  }
+  GF_TRY(const auto ranks, PatternsOf(rank_pattern, "lora.rank_pattern"));
+  for (const auto& [pattern, value] : ranks) {
+    if (!IsWhole(value)) return InvalidError("lora.rank_pattern '" + pattern + "' must be a whole number");
+    config.rank_pattern.emplace_back(pattern, value.AsInt());
+  }
+  GF_TRY(const auto alphas, PatternsOf(alpha_pattern, "lora.alpha_pattern"));
+  for (const auto& [pattern, value] : alphas) config.alpha_pattern.emplace_back(pattern, value.AsDouble());
+  GF_CHECK_OK(nn::train::CheckConfig(config));
+  return config;
+}
+
+std::string TrainLora::Check() const {
+  std::string problems;
+  if (const auto lora = Lora(); !lora.ok()) problems += CheckText(lora.error()) + "\n";
+  if (max_steps == 0 && epochs <= 0)
+    problems += "epochs must be greater than 0 where max_steps is not given\n";
+  if (lr_scheduler_type == "constant" && (warmup_steps > 0 || warmup_ratio > 0)) {
+    problems +=
+        "lr_scheduler_type constant has no warm-up\n"
+        "hint: use constant_with_warmup, or leave out warmup_steps and warmup_ratio\n";
+  }
+  if (lr_scheduler_type == "warmup_stable_decay" && num_decay_steps == 0) {
+    problems +=
+        "lr_scheduler_type warmup_stable_decay needs lr_scheduler_kwargs.num_decay_steps\n"
+        "hint: a tenth to a fifth of the updates is usual\n";
+  }
+  if (early_stopping_patience > 0 && eval_steps == 0) {
+    problems += "early_stopping_patience needs eval_steps: it counts evaluations\n";
+  }
+  return problems;
+}
+
+}  // namespace genflow::stages
