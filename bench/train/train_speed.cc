@@ -1,5 +1,5 @@
 // Times the LoRA recipe: every token labelled, rows of one length, all projections adapted.
-// Usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK. Prints one JSON object.
+// Usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing]. Prints one JSON object.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -38,8 +38,9 @@ double PeakMegabytes() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 8) {
-    std::fprintf(stderr, "usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK\n");
+  if (argc != 8 && argc != 9) {
+    std::fprintf(stderr,
+                 "usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing]\n");
     return 2;
   }
   const int64_t steps = std::atoll(argv[4]), batch = std::atoll(argv[5]), length = std::atoll(argv[6]);
@@ -71,6 +72,7 @@ int main(int argc, char** argv) {
   SftOptions options;
   options.per_device_train_batch_size = batch;
   options.max_length = length;
+  options.gradient_checkpointing = argc == 9;
   std::vector<double> rates, losses;
   SftHooks hooks;
   hooks.metric = [&](const char* name, double value, int64_t) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <numeric>
 #include <set>
@@ -62,16 +63,13 @@ Error TooLongError(uint64_t count, uint64_t rows, const std::string& id, size_t 
 }
 
 // Encodes rows[i] into outcomes[i] on `threads` threads.
-void EncodeAll(const text::ChatEncoder& encoder, const std::vector<data::MessagesRow>& rows, int threads,
-               std::vector<text::ChatOutcome>* outcomes) {
+template <class Row>
+void EncodeAll(const std::function<text::ChatOutcome(const Row&)>& encode, const std::vector<Row>& rows,
+               int threads, std::vector<text::ChatOutcome>* outcomes) {
   outcomes->assign(rows.size(), {});
   std::atomic<size_t> next{0};
   const auto work = [&] {
-    for (size_t i = next++; i < rows.size(); i = next++) {
-      std::vector<text::Message> messages;
-      for (const auto& message : rows[i].messages) messages.push_back({message.role, message.content});
-      (*outcomes)[i] = encoder.EncodeChat(messages);
-    }
+    for (size_t i = next++; i < rows.size(); i = next++) (*outcomes)[i] = encode(rows[i]);
   };
   std::vector<std::jthread> pool;
   for (int t = 1; t < threads && static_cast<size_t>(t) < rows.size(); ++t) pool.emplace_back(work);
@@ -89,9 +87,19 @@ bool TrainsAnEnd(std::span<const int32_t> ids, std::span<const uint8_t> train,
 
 }  // namespace
 
-Result<SftExamples> SftExamples::Read(const std::filesystem::path& dataset, const text::ChatEncoder& encoder,
-                                      const SftDataOptions& options) {
-  GF_TRY(data::DatasetReader reader, data::DatasetReader::Open(dataset, data::Kind::kMessages));
+// Rows of one kind to examples. With `stop_ids`, at least one example must keep such a token among its
+// labels.
+struct SftReader {
+  template <class Row>
+  static Result<SftExamples> Read(data::DatasetReader reader, const SftDataOptions& options,
+                                  const std::vector<int32_t>& stop_ids,
+                                  const std::function<text::ChatOutcome(const Row&)>& encode);
+};
+
+template <class Row>
+Result<SftExamples> SftReader::Read(data::DatasetReader reader, const SftDataOptions& options,
+                                    const std::vector<int32_t>& stop_ids,
+                                    const std::function<text::ChatOutcome(const Row&)>& encode) {
   const uint64_t total = reader.rows();
   if (total == 0) return InvalidError("the dataset has no examples");
   SftExamples examples;
@@ -100,7 +108,7 @@ Result<SftExamples> SftExamples::Read(const std::filesystem::path& dataset, cons
   std::string too_long_id;
   size_t too_long_tokens = 0;
   uint64_t done = 0, closed = 0;
-  std::vector<data::MessagesRow> rows;
+  std::vector<Row> rows;
   std::vector<text::ChatOutcome> outcomes;
   while (done < total) {
     if (options.progress && !options.progress(done, total)) {
@@ -108,13 +116,13 @@ Result<SftExamples> SftExamples::Read(const std::filesystem::path& dataset, cons
     }
     rows.clear();
     while (rows.size() < kRowsAtOnce) {
-      data::MessagesRow row;
+      Row row;
       GF_TRY(const bool more, reader.Next(&row));
       if (!more) break;
       rows.push_back(std::move(row));
     }
     if (rows.empty()) break;
-    EncodeAll(encoder, rows, options.threads, &outcomes);
+    EncodeAll<Row>(encode, rows, options.threads, &outcomes);
     for (size_t i = 0; i < rows.size(); ++i) {
       const text::ChatOutcome& outcome = outcomes[i];
       if (!outcome.ok()) {
@@ -144,7 +152,7 @@ Result<SftExamples> SftExamples::Read(const std::filesystem::path& dataset, cons
       }
       const std::span ids = std::span(outcome.chat.ids).first(size);
       const std::span train = std::span(outcome.chat.train).first(size);
-      closed += TrainsAnEnd(ids, train, encoder.stop_ids()) ? 1 : 0;
+      closed += TrainsAnEnd(ids, train, stop_ids) ? 1 : 0;
       examples.Append(ids, train);
     }
     done += rows.size();
@@ -159,13 +167,55 @@ Result<SftExamples> SftExamples::Read(const std::filesystem::path& dataset, cons
                             std::to_string(options.max_length) + " tokens",
                         "raise max_length");
   }
-  if (examples.truncated_ > 0 && closed == 0) {
+  if (examples.truncated_ > 0 && closed == 0 && !stop_ids.empty()) {
     return InvalidError("no example keeps its end-of-turn token: each is cut at max_length " +
                             std::to_string(options.max_length) +
                             ", so a model trained on them would never learn to stop",
                         "raise max_length, or set on_too_long to drop");
   }
   return examples;
+}
+
+Result<SftExamples> SftExamples::Read(const std::filesystem::path& dataset, const text::ChatEncoder& encoder,
+                                      const SftDataOptions& options) {
+  GF_TRY(data::DatasetReader reader, data::DatasetReader::Open(dataset, data::Kind::kMessages));
+  return SftReader::Read<data::MessagesRow>(std::move(reader), options, encoder.stop_ids(),
+                                            [&](const data::MessagesRow& row) {
+                                              std::vector<text::Message> messages;
+                                              for (const auto& message : row.messages)
+                                                messages.push_back({message.role, message.content});
+                                              return encoder.EncodeChat(messages);
+                                            });
+}
+
+Result<SftExamples> SftExamples::ReadText(const std::filesystem::path& dataset,
+                                          const text::Tokenizer& tokenizer, const SftDataOptions& options) {
+  GF_TRY(data::DatasetReader reader, data::DatasetReader::Open(dataset, data::Kind::kText));
+  return SftReader::Read<data::TextRow>(std::move(reader), options, {}, [&](const data::TextRow& row) {
+    text::ChatOutcome outcome;
+    std::vector<int32_t>& ids = outcome.chat.ids;
+    ids = tokenizer.Encode(row.text, {.add_special = true});
+    if (const auto eos = tokenizer.eos_id(); eos && (ids.empty() || ids.back() != *eos)) ids.push_back(*eos);
+    outcome.chat.train.assign(ids.size(), 1);
+    outcome.chat.trained_tokens = static_cast<int64_t>(ids.size());
+    if (ids.size() < 2) {
+      outcome.refusal = text::ChatRefusal::kAllMasked;
+      outcome.error = InvalidError("the text is empty, or a single token", "drop such rows with data.clean");
+    }
+    return outcome;
+  });
+}
+
+Result<SftExamples> SftExamples::FromDataset(const std::filesystem::path& dataset,
+                                             const std::filesystem::path& model,
+                                             const SftDataOptions& options) {
+  GF_TRY(const data::DatasetReader reader, data::DatasetReader::Open(dataset));
+  if (reader.kind() == data::Kind::kText) {
+    GF_TRY(const text::Tokenizer tokenizer, text::Tokenizer::FromModel(model));
+    return ReadText(dataset, tokenizer, options);
+  }
+  GF_TRY(const text::ChatEncoder encoder, text::ChatEncoder::FromModel(model));
+  return Read(dataset, encoder, options);
 }
 
 void SftExamples::Append(std::span<const int32_t> ids, std::span<const uint8_t> train) {

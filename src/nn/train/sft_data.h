@@ -34,6 +34,14 @@ class SftExamples {
   // left to train on.
   static Result<SftExamples> Read(const std::filesystem::path& dataset, const text::ChatEncoder& encoder,
                                   const SftDataOptions& options);
+  // Reads a text dataset: of each text every token is to be learned, and the end-of-sequence token behind it,
+  // which a truncated one lacks. Hard errors: a text of less than two tokens, and those of options.
+  static Result<SftExamples> ReadText(const std::filesystem::path& dataset, const text::Tokenizer& tokenizer,
+                                      const SftDataOptions& options);
+  // Whichever of them the dataset's kind asks for, with the tokenizer and template of the model at `model`.
+  // kInvalid for another kind.
+  static Result<SftExamples> FromDataset(const std::filesystem::path& dataset,
+                                         const std::filesystem::path& model, const SftDataOptions& options);
   // For tests and benchmarks: `train` marks the tokens to learn, as text::EncodedChat does.
   void Append(std::span<const int32_t> ids, std::span<const uint8_t> train);
 
@@ -51,6 +59,7 @@ class SftExamples {
   int64_t truncated() const { return truncated_; }
 
  private:
+  friend struct SftReader;
   std::vector<int32_t> ids_;
   std::vector<uint8_t> train_;
   std::vector<size_t> ends_;

@@ -13,7 +13,6 @@
 #include "nn/train/adapter.h"
 #include "nn/train/sft.h"
 #include "stages/stage_status.h"
-#include "text/chat_encoding.h"
 
 namespace genflow::stages {
 namespace {
@@ -102,7 +101,6 @@ Outcome TrainLora::Run(Context& context) {
     const at::ScalarType at_dtype = ValueOf(nn::ResolveDtype(dtype, at_device));
     const std::string& model_path = context.GetInput("model").path;
 
-    const auto encoder = ValueOf(text::ChatEncoder::FromModel(model_path));
     nn::train::SftDataOptions data_options;
     data_options.max_length = max_length;
     data_options.on_too_long = on_too_long == "drop"       ? nn::train::TooLong::kDrop
@@ -114,10 +112,10 @@ Outcome TrainLora::Run(Context& context) {
       return !context.ShouldStop();
     };
     const SftExamples train =
-        ValueOf(SftExamples::Read(context.GetInput("dataset").path, encoder, data_options));
+        ValueOf(SftExamples::FromDataset(context.GetInput("dataset").path, model_path, data_options));
     std::optional<SftExamples> eval;
     if (const Input* input = context.FindInput("eval_dataset")) {
-      auto read = SftExamples::Read(input->path, encoder, data_options);
+      auto read = SftExamples::FromDataset(input->path, model_path, data_options);
       if (!read.ok()) {
         Error error = read.error();
         error.message = "eval_dataset: " + error.message;

@@ -13,7 +13,7 @@ namespace genflow::stages {
 struct TrainLora {
   static constexpr const char* kName = "train.lora";
   static constexpr const char* kVersion = "1.1.0";
-  static constexpr const char* kSummary = "Fine-tunes a LoRA adapter on conversations.";
+  static constexpr const char* kSummary = "Fine-tunes a LoRA adapter on conversations or texts.";
 
   int64_t r = 0;
   double alpha = 0, dropout = 0;

@@ -49,7 +49,8 @@ void TrainLora::Declare(Spec& spec) {
   spec.Doc(
       "Learns the assistant's answers, and the token that ends them, of a `messages` dataset through the "
       "model's own "
-      "chat template; the base weights stay as they are. Names, initialisation, scaling and file format are "
+      "chat template, or every token of a `text` dataset; the base weights stay as they are. Names, "
+      "initialisation, scaling and file format are "
       "PEFT's, "
       "schedules and accumulation those of transformers. Sequences are packed without seeing each other and "
       "without padding.\n\n"
@@ -61,7 +62,9 @@ void TrainLora::Declare(Spec& spec) {
       "`tokens_per_second`, "
       "`eval_loss`; at the end `train_loss` (mean over all steps), `tokens`, `labelled_tokens`, "
       "`trainable_parameters`, `packing_efficiency`, `dropped`, `truncated`.");
-  spec.Input("dataset", "dataset", "Conversations to learn from, of kind messages.");
+  spec.Input("dataset", "dataset",
+             "Conversations to learn from, of kind messages; or texts, of kind text, of which every token is "
+             "learned.");
   spec.Input("model", "model", "The base model: a Hugging Face folder or a GGUF file.");
   spec.Input("eval_dataset", "dataset", "Held-out conversations for `eval_loss`.", GF_PORT_OPTIONAL);
   spec.Input("adapter", "adapter",

@@ -62,6 +62,45 @@ TEST(SftExamples, MarksAnswersAndTheirEndOfTurn) {
   EXPECT_EQ(examples->longest(), static_cast<int64_t>(examples->ids(0).size()));
 }
 
+TEST(SftExamples, TextsAreLearnedWholeWithTheirEnd) {
+  const ScratchFolder folder;
+  auto writer = data::DatasetWriter::Create(folder.path(), data::Kind::kText);
+  ASSERT_TRUE(writer.ok());
+  for (const char* text : {"The first text <|im_end|> is text.", "The second."})
+    ASSERT_TRUE(writer->Append(data::TextRow{text, text, "", "{}"}).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  const auto examples = SftExamples::FromDataset(folder.path(), GENFLOW_SMOLLM2_GGUF, {});
+  ASSERT_TRUE(examples.ok()) << examples.error().ToString();
+  ASSERT_EQ(examples->size(), 2u);
+  const auto tokenizer = *text::Tokenizer::FromModel(GENFLOW_SMOLLM2_GGUF);
+  auto expected = tokenizer.Encode("The first text <|im_end|> is text.");
+  expected.push_back(*tokenizer.eos_id());
+  EXPECT_EQ(std::vector<int32_t>(examples->ids(0).begin(), examples->ids(0).end()), expected)
+      << "what looks like a special token is text";
+  EXPECT_EQ(examples->labelled_tokens(), examples->tokens() - 2) << "all but the first of each";
+
+  // Cut at max_length there is no end left, which texts may lack.
+  const auto cut = SftExamples::FromDataset(folder.path(), GENFLOW_SMOLLM2_GGUF,
+                                            {.max_length = 3, .on_too_long = TooLong::kTruncate});
+  ASSERT_TRUE(cut.ok()) << cut.error().ToString();
+  EXPECT_EQ(cut->longest(), 3);
+  EXPECT_EQ(cut->truncated(), 2);
+}
+
+TEST(SftExamples, AnEmptyTextIsRefused) {
+  const ScratchFolder folder;
+  auto writer = data::DatasetWriter::Create(folder.path(), data::Kind::kText);
+  ASSERT_TRUE(writer.ok());
+  for (const char* text : {"Something.", ""})
+    ASSERT_TRUE(writer->Append(data::TextRow{"row", text, "", "{}"}).ok());
+  ASSERT_TRUE(writer->Finish().ok());
+  const auto examples = SftExamples::FromDataset(folder.path(), GENFLOW_SMOLLM2_GGUF, {});
+  ASSERT_FALSE(examples.ok());
+  EXPECT_EQ(examples.error().ToString(),
+            "1 of 2 examples have every label masked (first: 'row': the text is empty, or a single token)\n"
+            "  hint: drop such rows with data.clean");
+}
+
 TEST(SftExamples, ThreadsChangeNothing) {
   const auto encoder = Encoder();
   std::vector<data::MessagesRow> rows;
