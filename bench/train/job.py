@@ -135,10 +135,11 @@ stages:
         for title, packing in (("genflow, packed", "true"), ("genflow, one example a row", "false")):
             (folder / "job.yaml").write_text(text.replace("PACKING", packing))
             seconds, _ = timed([arguments.genflow, "run", "--quiet", "job.yaml"], folder)
-            _, shown = timed([arguments.genflow, "runs", "metrics", "--json"], folder)
+            _, shown = timed([arguments.genflow, "runs", "metrics", "latest", "tune", "--name", "loss", "--json"], folder)
+            losses = [point["value"] for point in json.loads(shown)["stages"]["tune"]["loss"]]
             results[title] = seconds
-            loss = [m["value"] for m in json.loads(shown)["metrics"] if m["name"] == "loss"][-3:] if shown.startswith("{") else []
-            print(f"{title:32}{seconds:8.1f} s", flush=True)
+            print(f"{title:32}{seconds:8.1f} s   {len(losses)} updates, loss {sum(losses[-3:]) / len(losses[-3:]):.3f} at the "
+                  "end", flush=True)
         for title, packing in (("TRL, its defaults", 0), ("TRL with packing", 1)):
             seconds, out = timed([sys.executable, __file__, "--peer", folder, packing, arguments.threads], folder)
             results[title] = seconds

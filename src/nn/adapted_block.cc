@@ -94,7 +94,8 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const at::Tensor dout = o.MakeGradient(tokens);
     dout.narrow(1, 0, o.out()).copy_(grads[0]);
     const at::Tensor out = attended.narrow(1, 0, o.in());
-    const at::Tensor dattended = o.Backward(dout, out, o.Margin(attended), call.seed, /*wants_dx=*/true);
+    const at::Tensor dattended = o.Backward(dout, call.seed, /*wants_dx=*/true);
+    o.AddGradients(dout, out, o.Margin(attended), call.seed);
 
     const at::Tensor dprojected = qkv.MakeGradient(tokens);
     const Heads heads(projected, attention), dheads(dprojected, attention);
@@ -106,8 +107,8 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     const RmsNorm& norm = call.layer.input_layernorm;
     const at::Tensor input = at::empty({tokens, qkv.in()}, x.options());
     const at::Tensor roots = NormInto(x, norm.weight, norm.eps, input);
-    const at::Tensor dinput =
-        qkv.Backward(dprojected, input, margin, call.seed, context->needs_input_grad(0));
+    const at::Tensor dinput = qkv.Backward(dprojected, call.seed, context->needs_input_grad(0));
+    qkv.AddGradients(dprojected, input, margin, call.seed);
     if (!dinput.defined()) return {at::Tensor(), at::Tensor(), at::Tensor()};
     NormBackwardInto(x, norm.weight, roots, dinput, grads[0].contiguous(), dinput);
     return {dinput, at::Tensor(), at::Tensor()};
@@ -157,19 +158,18 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
 
     const at::Tensor dout = down.MakeGradient(tokens);
     dout.narrow(1, 0, down.out()).copy_(grads[0]);
-    // The gradient of the down projection's input, which its update's A needs beside that input.
     const at::Tensor dgates = gate_up.MakeGradient(tokens);
-    const at::Tensor active = at::empty({tokens, intermediate}, x.options());
-    SwiGluInto(gates.narrow(1, 0, intermediate), gates.narrow(1, intermediate, intermediate), active);
-    const at::Tensor dactive = down.Backward(dout, active, margin_down, call.seed, /*wants_dx=*/true);
-    SwiGluBackwardInto(gates.narrow(1, 0, intermediate), gates.narrow(1, intermediate, intermediate), dactive,
+    const at::Tensor active = down.Backward(dout, call.seed, /*wants_dx=*/true);
+    // The gradient of the down projection's input becomes that input, which its update needs.
+    SwiGluBackwardInto(gates.narrow(1, 0, intermediate), gates.narrow(1, intermediate, intermediate), active,
                        dgates.narrow(1, 0, intermediate), dgates.narrow(1, intermediate, intermediate));
+    down.AddGradients(dout, active, margin_down, call.seed);
 
     const RmsNorm& norm = layer.post_attention_layernorm;
     const at::Tensor input = at::empty({tokens, gate_up.in()}, x.options());
     const at::Tensor roots = NormInto(x, norm.weight, norm.eps, input);
-    const at::Tensor dinput =
-        gate_up.Backward(dgates, input, margin, call.seed, context->needs_input_grad(0));
+    const at::Tensor dinput = gate_up.Backward(dgates, call.seed, context->needs_input_grad(0));
+    gate_up.AddGradients(dgates, input, margin, call.seed);
     if (!dinput.defined()) return {at::Tensor(), at::Tensor(), at::Tensor()};
     NormBackwardInto(x, norm.weight, roots, dinput, grads[0].contiguous(), dinput);
     return {dinput, at::Tensor(), at::Tensor()};

@@ -18,13 +18,12 @@ at::Tensor EmptyRows(int64_t rows, int64_t columns, const at::TensorOptions& opt
   return at::empty({rows, (columns + line - 1) / line * line}, options).narrow(1, 0, columns);
 }
 
-// grad += a b, rounded to the type of a where that is narrower.
+// grad [m, n] += scaling a^T b, a [N, m], b [N, n]; the product is rounded to the type of a. The side with
+// fewer columns stands on the left, which libraries multiply faster.
 void Accumulate(const at::Tensor& grad, const at::Tensor& a, const at::Tensor& b, double scaling) {
-  if (a.scalar_type() == at::kFloat) {
-    grad.addmm_(a, b, /*beta=*/1, scaling);
-  } else {
-    grad.add_(at::mm(a, b), scaling);
-  }
+  const bool few = a.size(1) <= b.size(1);
+  const at::Tensor product = few ? at::mm(a.t(), b) : at::mm(b.t(), a).t();
+  grad.add_(product, scaling);
 }
 
 }  // namespace
@@ -133,38 +132,48 @@ at::Tensor AdaptedGroup::MakeGradient(int64_t tokens) const {
   return EmptyRows(tokens, out_ + rank_, matrix_.options());
 }
 
-at::Tensor AdaptedGroup::Backward(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& margin,
-                                  uint64_t seed, bool wants_dx) {
-  at::Tensor passed;  // [N, in]: what passes to x through inputs that were dropped out
+at::Tensor AdaptedGroup::Backward(const at::Tensor& gradient, uint64_t seed, bool wants_dx) {
+  bool drops = false;
   for (const Part& part : parts_) {
     if (!part.a.defined()) continue;
-    const at::Tensor dy = gradient.narrow(1, part.row, part.out);       // [N, part.out]
-    at::Tensor de = gradient.narrow(1, out_ + part.column, part.rank);  // [N, part.rank]
-    at::mm_out(de, dy, matrix_.narrow(0, part.row, part.out).narrow(1, in_ + part.column, part.rank));
-    const bool drops = Drops(part);
-    const double p = part.linear->lora->dropout;
-    if (part.a.requires_grad()) {
-      at::Tensor seen = x;
-      if (drops) {
-        seen = at::empty({x.size(0), in_}, x.options());
-        DropInto(x, StreamOf(part, seed), p, /*add=*/false, seen);
-      }
-      Accumulate(part.b.grad(), dy.t(), margin.narrow(1, part.column, part.rank), part.scaling);
-      Accumulate(part.a.grad(), de.t(), seen, 1);
-    }
-    if (!drops) continue;
-    if (wants_dx) {
-      const bool first = !passed.defined();
-      if (first) passed = at::empty({x.size(0), in_}, x.options());
-      DropInto(at::mm(de, DownOf(part)), StreamOf(part, seed), p, /*add=*/!first, passed);
-    }
-    de.zero_();
+    drops = drops || Drops(part);
+    at::Tensor de = gradient.narrow(1, out_ + part.column, part.rank);
+    at::mm_out(de, gradient.narrow(1, part.row, part.out),
+               matrix_.narrow(0, part.row, part.out).narrow(1, in_ + part.column, part.rank));
   }
   if (!wants_dx) return {};
-  // A few columns too many in fp32: what multiplies that best wants the whole matrix.
-  const at::Tensor dx = matrix_.scalar_type() == at::kFloat ? Multiply(gradient, matrix_).narrow(1, 0, in_)
-                                                            : at::mm(gradient, matrix_.narrow(1, 0, in_));
-  return passed.defined() ? dx.add_(passed) : dx;
+  if (!drops) {
+    // A few columns too many in fp32: what multiplies that best wants the whole matrix.
+    return matrix_.scalar_type() == at::kFloat ? Multiply(gradient, matrix_).narrow(1, 0, in_)
+                                               : at::mm(gradient, matrix_.narrow(1, 0, in_));
+  }
+  // What passes through an input that was dropped out is dropped likewise.
+  at::Tensor dx = at::mm(gradient.narrow(1, 0, out_), matrix_.narrow(0, 0, out_).narrow(1, 0, in_));
+  for (const Part& part : parts_) {
+    if (!part.a.defined()) continue;
+    const at::Tensor passed = at::mm(gradient.narrow(1, out_ + part.column, part.rank), DownOf(part));
+    if (Drops(part)) {
+      DropInto(passed, StreamOf(part, seed), part.linear->lora->dropout, /*add=*/true, dx);
+    } else {
+      dx.add_(passed);
+    }
+  }
+  return dx;
+}
+
+void AdaptedGroup::AddGradients(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& margin,
+                                uint64_t seed) {
+  for (const Part& part : parts_) {
+    if (!part.a.defined() || !part.a.requires_grad()) continue;
+    at::Tensor seen = x;
+    if (Drops(part)) {
+      seen = at::empty({x.size(0), in_}, x.options());
+      DropInto(x, StreamOf(part, seed), part.linear->lora->dropout, /*add=*/false, seen);
+    }
+    Accumulate(part.b.grad(), gradient.narrow(1, part.row, part.out),
+               margin.narrow(1, part.column, part.rank), part.scaling);
+    Accumulate(part.a.grad(), gradient.narrow(1, out_ + part.column, part.rank), seen, 1);
+  }
 }
 
 at::Tensor AdaptedGroup::Anchor() const {

@@ -42,10 +42,11 @@ class AdaptedGroup {
 
   // For `tokens` rows: [N, out + rank], whose first columns are to be filled with dy.
   at::Tensor MakeGradient(int64_t tokens) const;
-  // Adds the gradients of the updates to A.grad and B.grad. Gives that of x, [N, in], or nothing. `seed` as
-  // in the forward pass.
-  at::Tensor Backward(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& margin,
-                      uint64_t seed, bool wants_dx);
+  // Fills the columns on the right, and gives the gradient of x, [N, in], or nothing. `seed` as in the
+  // forward pass.
+  at::Tensor Backward(const at::Tensor& gradient, uint64_t seed, bool wants_dx);
+  // After it: adds the gradients of the updates to A.grad and B.grad.
+  void AddGradients(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& margin, uint64_t seed);
 
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }

@@ -9,7 +9,7 @@
 
 namespace genflow::nn::kernels {
 
-inline constexpr int64_t kBlock = 64;
+inline constexpr int64_t kBlock = 96;
 
 // One block of online softmax (Milakov & Gimelshein 2018). scores [rows, columns] are q k^T; row r sees the
 // columns 0..offset + r. Writes p = exp(scale * score - max), 0 where it sees nothing, and brings each row's

@@ -80,7 +80,7 @@ struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
     const at::Tensor &gate = saved[0], &up = saved[1];
     const at::Tensor dgate = at::empty(gate.sizes(), gate.options());
     const at::Tensor dup = at::empty(up.sizes(), up.options());
-    SwiGluBackwardInto(AsRows(gate), AsRows(up), AsRows(grads[0]), AsRows(dgate), AsRows(dup));
+    SwiGluBackwardInto(AsRows(gate), AsRows(up), AsRows(grads[0]).clone(), AsRows(dgate), AsRows(dup));
     return {dgate, dup};
   }
 };
@@ -153,8 +153,8 @@ void SwiGluBackwardInto(const at::Tensor& gate, const at::Tensor& up, const at::
   const int64_t n = gate.size(1);
   ForType(gate, [&](auto type) {
     using T = decltype(type);
-    const RowsOf<const T> gates(gate), ups(up), d(dy);
-    const RowsOf<T> to_gate(dgate), to_up(dup);
+    const RowsOf<const T> gates(gate), ups(up);
+    const RowsOf<T> d(dy), to_gate(dgate), to_up(dup);
     ForRows(gate.size(0), n,
             [&](int64_t i) { kernels::SwiGluBackward(gates[i], ups[i], d[i], to_gate[i], to_up[i], n); });
   });

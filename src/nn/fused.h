@@ -30,7 +30,7 @@ void NormBackwardInto(const at::Tensor& x, const at::Tensor& weight, const at::T
 
 // Each [N, n]; y may be gate or up.
 void SwiGluInto(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& y);
-// The gradients of gate and up from dy.
+// The gradients of gate and up from dy, which then is y.
 void SwiGluBackwardInto(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& dy,
                         const at::Tensor& dgate, const at::Tensor& dup);
 

@@ -59,14 +59,16 @@ GENFLOW_INLINE void SwiGluOf(const T* gate, const T* up, T* y, int64_t n) {
 }
 
 template <class T>
-GENFLOW_INLINE void SwiGluBackwardOf(const T* gate, const T* up, const T* dy, T* dgate, T* dup, int64_t n) {
+GENFLOW_INLINE void SwiGluBackwardOf(const T* gate, const T* up, T* dy, T* dgate, T* dup, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const auto g = Wide(gate[i]);
     const auto d = Wide(dy[i]);
     const float sigmoid = Sigmoid(g);
     dgate[i] = Narrow<T>(d * Wide(up[i]) * sigmoid * (1.0f + g * (1.0f - sigmoid)));
+    const T silu = Narrow<T>(g * sigmoid);
     dup[i] = Narrow<T>(d * g * sigmoid);
+    dy[i] = Narrow<T>(Wide(silu) * Wide(up[i]));
   }
 }
 
@@ -175,12 +177,12 @@ GENFLOW_CLONES void SwiGlu(const float* gate, const float* up, float* y, int64_t
 GENFLOW_CLONES void SwiGlu(const BFloat16* gate, const BFloat16* up, BFloat16* y, int64_t n) {
   SwiGluOf(gate, up, y, n);
 }
-GENFLOW_CLONES void SwiGluBackward(const float* gate, const float* up, const float* dy, float* dgate,
-                                   float* dup, int64_t n) {
+GENFLOW_CLONES void SwiGluBackward(const float* gate, const float* up, float* dy, float* dgate, float* dup,
+                                   int64_t n) {
   SwiGluBackwardOf(gate, up, dy, dgate, dup, n);
 }
-GENFLOW_CLONES void SwiGluBackward(const BFloat16* gate, const BFloat16* up, const BFloat16* dy,
-                                   BFloat16* dgate, BFloat16* dup, int64_t n) {
+GENFLOW_CLONES void SwiGluBackward(const BFloat16* gate, const BFloat16* up, BFloat16* dy, BFloat16* dgate,
+                                   BFloat16* dup, int64_t n) {
   SwiGluBackwardOf(gate, up, dy, dgate, dup, n);
 }
 GENFLOW_CLONES float CrossEntropyRow(const float* logits, int64_t n, int64_t target, float scale,

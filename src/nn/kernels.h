@@ -21,9 +21,9 @@ void NormBackwardRow(const c10::BFloat16* x, const c10::BFloat16* w, const c10::
 // y = T(silu(gate)) * up.
 void SwiGlu(const float* gate, const float* up, float* y, int64_t n);
 void SwiGlu(const c10::BFloat16* gate, const c10::BFloat16* up, c10::BFloat16* y, int64_t n);
-// dgate and dup from dy.
-void SwiGluBackward(const float* gate, const float* up, const float* dy, float* dgate, float* dup, int64_t n);
-void SwiGluBackward(const c10::BFloat16* gate, const c10::BFloat16* up, const c10::BFloat16* dy,
+// dgate and dup from dy, which then is y.
+void SwiGluBackward(const float* gate, const float* up, float* dy, float* dgate, float* dup, int64_t n);
+void SwiGluBackward(const c10::BFloat16* gate, const c10::BFloat16* up, c10::BFloat16* dy,
                     c10::BFloat16* dgate, c10::BFloat16* dup, int64_t n);
 
 // -log softmax(logits)[target]. `gradient`, which may be the logits, becomes scale times its derivative,

@@ -15,12 +15,17 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// Whether products with the head are in bf16.
+bool MultipliesNarrow(const at::Tensor& head) {
+  return head.scalar_type() == at::kBFloat16 && (!head.is_cpu() || MultipliesBf16());
+}
+
 // Calls work(begin, slice) for the rows of the head in the type in which this machine multiplies them best:
 // the head itself, or fp32 copies of a few rows at a time.
 template <class Work>
 void ForHeadSlices(const at::Tensor& head, const Work& work) {
   constexpr int64_t kSliceBytes = 16 << 20;
-  if (head.scalar_type() != at::kBFloat16 || !head.is_cpu() || MultipliesBf16()) {
+  if (head.scalar_type() != at::kBFloat16 || MultipliesNarrow(head)) {
     work(0, head);
     return;
   }
@@ -84,7 +89,8 @@ struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
                             const at::Tensor& rows, const at::Tensor& targets, double scale,
                             int64_t buffer_bytes) {
     const int64_t count = rows.size(0);
-    const int64_t chunk = std::max<int64_t>(1, buffer_bytes / (4 * head.size(0)));
+    const int64_t width = MultipliesNarrow(head) ? 2 : 4;  // bytes of a logit
+    const int64_t chunk = std::max<int64_t>(1, buffer_bytes / (width * head.size(0)));
     const bool wants_gradient = hidden.requires_grad();
     at::Tensor gradient;
     if (wants_gradient) gradient = at::zeros_like(hidden);

@@ -8,7 +8,7 @@
 namespace genflow::nn::train {
 
 struct LossOptions {
-  int64_t buffer_bytes = 64ll << 20;  // bound of one fp32 [rows, vocab] buffer, at least one row
+  int64_t buffer_bytes = 96ll << 20;  // bound of one [rows, vocab] buffer of logits, at least one row
 };
 
 // Sum over i of -log softmax(hidden[rows[i]] head^T)[targets[i]], times `scale`, as a scalar in fp32.

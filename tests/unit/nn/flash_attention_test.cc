@@ -12,8 +12,8 @@
 namespace genflow::nn {
 namespace {
 
-// Around the borders of blocks of 64 and of the 16 rows that they are padded to.
-const std::vector<int64_t> kLengths = {1, 2, 15, 16, 17, 63, 64, 65, 128, 200};
+// Around the borders of blocks of 96 and of the 16 rows that they are padded to.
+const std::vector<int64_t> kLengths = {1, 2, 15, 16, 17, 64, 95, 96, 97, 192, 250};
 
 std::vector<int64_t> Bounds(const std::vector<int64_t>& lengths) {
   std::vector<int64_t> bounds = {0};
