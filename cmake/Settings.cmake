@@ -44,6 +44,6 @@ if(GENFLOW_SANITIZE)
     message(FATAL_ERROR "GENFLOW_SANITIZE needs GENFLOW_TORCH=OFF: libtorch is not built with sanitizers")
   endif()
   # Our own code alone: libraries compiled from source cost minutes with it.
-  target_compile_options(genflow_flags INTERFACE -fsanitize=${GENFLOW_SANITIZE} -fno-omit-frame-pointer -g)
+  target_compile_options(genflow_flags INTERFACE -fsanitize=${GENFLOW_SANITIZE} -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${GENFLOW_SANITIZE})
 endif()

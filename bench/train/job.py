@@ -71,6 +71,7 @@ def peer(folder, packing, threads):
     data = Dataset.from_list([{"prompt": row["messages"][:1], "completion": row["messages"][1:]} for row in rows])
     config = SFTConfig(output_dir=str(folder / f"trl_{packing}"), num_train_epochs=EPOCHS, learning_rate=RATE,
                        per_device_train_batch_size=BATCH, max_length=MAX_LENGTH, packing=packing, report_to=[],
+                       use_cpu=not torch.cuda.is_available(),
                        logging_steps=1, save_strategy="no")
     trainer = SFTTrainer(model=str(folder / "model"), args=config, train_dataset=data,
                          processing_class=AutoTokenizer.from_pretrained(folder / "model"),
@@ -78,7 +79,7 @@ def peer(folder, packing, threads):
     trainer.train()
     trainer.save_model(str(folder / f"trl_{packing}"))
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    print(json.dumps({"loss": sum(losses[-3:]) / len(losses[-3:]), "steps": len(losses)}))
+    print(json.dumps(losses))
 
 
 def model_folder(gguf, where):
@@ -95,11 +96,16 @@ def model_folder(gguf, where):
 
 def timed(command, cwd, **kwargs):
     begin = time.perf_counter()
-    done = subprocess.run([str(part) for part in command], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          timeout=3000, **kwargs)
+    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=3000,
+                          **kwargs)
     if done.returncode != 0:
         sys.exit(f"{command[0]} failed:\n{done.stderr[-2000:]}")
     return time.perf_counter() - begin, done.stdout
+
+
+def report(title, seconds, losses):
+    last = losses[-3:]
+    print(f"{title:32}{seconds:8.1f} s   {len(losses)} updates, loss {sum(last) / len(last):.3f} at the end", flush=True)
 
 
 def main():
@@ -120,31 +126,34 @@ def main():
         lengths = sorted(len(tokenizer(question + answer).input_ids) for question, answer in rows)
         print(f"{len(rows)} conversations, {sum(lengths):,} tokens, {lengths[0]} to {lengths[-1]} each, "
               f"{lengths[len(lengths) // 2]} in the middle; {EPOCHS} epochs, {arguments.threads} threads", flush=True)
-        (folder / "job.yaml").write_text(f"""name: job
+        text = f"""name: job
 stages:
   base: {{ uses: model.import, with: {{ path: model }} }}
   chats: {{ uses: data.read, with: {{ files: chats.jsonl }} }}
   tune:
     uses: train.lora
     in: {{ model: base.model, dataset: chats.dataset }}
-    with: {{ lora: {{ r: {RANK}, alpha: {2 * RANK} }}, epochs: {EPOCHS}, learning_rate: {RATE}, lr_scheduler_type: linear,
-            per_device_train_batch_size: {BATCH}, max_length: {MAX_LENGTH}, packing: PACKING }}
-""")
-        text = (folder / "job.yaml").read_text()
+    with:
+      lora: {{ r: {RANK}, alpha: {2 * RANK} }}
+      epochs: {EPOCHS}
+      learning_rate: {RATE}
+      lr_scheduler_type: linear
+      per_device_train_batch_size: {BATCH}
+      max_length: {MAX_LENGTH}
+      packing: PACKING
+"""
         results = {}
         for title, packing in (("genflow, packed", "true"), ("genflow, one example a row", "false")):
             (folder / "job.yaml").write_text(text.replace("PACKING", packing))
             seconds, _ = timed([arguments.genflow, "run", "--quiet", "job.yaml"], folder)
-            _, shown = timed([arguments.genflow, "runs", "metrics", "latest", "tune", "--name", "loss", "--json"], folder)
-            losses = [point["value"] for point in json.loads(shown)["stages"]["tune"]["loss"]]
             results[title] = seconds
-            print(f"{title:32}{seconds:8.1f} s   {len(losses)} updates, loss {sum(losses[-3:]) / len(losses[-3:]):.3f} at the "
-                  "end", flush=True)
+            question = [arguments.genflow, "runs", "metrics", "latest", "tune", "--name", "loss", "--json"]
+            points = json.loads(timed(question, folder)[1])["stages"]["tune"]["loss"]
+            report(title, seconds, [point["value"] for point in points])
         for title, packing in (("TRL, its defaults", 0), ("TRL with packing", 1)):
             seconds, out = timed([sys.executable, __file__, "--peer", folder, packing, arguments.threads], folder)
             results[title] = seconds
-            told = json.loads(out.strip().splitlines()[-1])
-            print(f"{title:32}{seconds:8.1f} s   {told['steps']} updates, loss {told['loss']:.3f} at the end", flush=True)
+            report(title, seconds, json.loads(out.strip().splitlines()[-1]))
         ours = results["genflow, packed"]
         print(f"genflow is {results['TRL, its defaults'] / ours:.2f} times as fast as TRL's defaults, "
               f"{results['TRL with packing'] / ours:.2f} times as fast as TRL with packing")

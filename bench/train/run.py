@@ -110,7 +110,8 @@ def model_folder(source, where):
     from transformers import AutoModelForCausalLM, LlamaConfig
     if source in SHAPES:
         torch.manual_seed(0)
-        config = LlamaConfig(vocab_size=151936, max_position_embeddings=32768, tie_word_embeddings=True, **SHAPES[source])
+        config = LlamaConfig(vocab_size=151936, max_position_embeddings=32768, tie_word_embeddings=True,
+                             **SHAPES[source])
         AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(where)
         return
     gguf = pathlib.Path(source)
@@ -122,8 +123,8 @@ def model_folder(source, where):
 
 
 def measure(command):
-    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=1800,
-                          check=True, text=True)
+    done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          timeout=1800, check=True, text=True)
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -149,12 +150,13 @@ def main():
         return print(json.dumps({"peer": peer, "limit": limit}[arguments.part](arguments)))
 
     this = [sys.executable, __file__, *sys.argv[1:]]
-    print(f"{pathlib.Path(arguments.model).name}, batch {arguments.batch} x {arguments.length}, r {RANK}, {arguments.threads} "
-          f"threads, {arguments.steps} steps{', gradient checkpointing' if arguments.gradient_checkpointing else ''}")
+    print(f"{pathlib.Path(arguments.model).name}, batch {arguments.batch} x {arguments.length}, r {RANK}, "
+          f"{arguments.threads} threads, {arguments.steps} steps"
+          f"{', gradient checkpointing' if arguments.gradient_checkpointing else ''}")
     print(f"{'':14}{'tokens/s':>10}{'peak MB':>10}")
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([*this, "--part", "model", "--folder", folder], check=True, timeout=900, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
+        subprocess.run([*this, "--part", "model", "--folder", folder], check=True, timeout=900,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for dtype in arguments.dtypes.split(","):
             ours, theirs = [], []
             part = [*this, "--folder", folder, "--dtype", dtype, "--part"]
@@ -171,8 +173,9 @@ def main():
                 print(f"{dtype + ' ' + name:14}{s:10.0f}{p:10.0f}")
             if not arguments.no_peer:
                 print(f"{dtype + ' ratio':14}{speed[0] / speed[1]:10.2f}{peak[1] / peak[0]:10.2f}")
+            share = 100 * speed[0] / bound["tokens_per_second"]
             print(f"{dtype + ' limit':14}{bound['tokens_per_second']:10.0f}   ({bound['gflops']:.0f} GFLOP/s; genflow is at "
-                  f"{100 * speed[0] / bound['tokens_per_second']:.0f}% of it)", flush=True)
+                  f"{share:.0f}% of it)", flush=True)
 
 
 if __name__ == "__main__":

@@ -211,7 +211,8 @@ template <class Work>
 void ForTypes(const at::Tensor& x, const Work& work) {
   if (x.scalar_type() == at::kFloat) {
     work(float{}, float{});
-  } else if (MultipliesBf16()) {
+  } else if (MultipliesBf16() && at::native::cpublas::could_pack(at::kBFloat16)) {
+    // Where the library has no such product, as when ONEDNN_MAX_CPU_ISA forbids it, it takes another layout.
     work(BFloat16{}, BFloat16{});
   } else {
     work(BFloat16{}, float{});
@@ -247,9 +248,9 @@ void CheckHeads(const at::Tensor& x) {
 
 }  // namespace
 
-bool HasFlashAttention(const at::Tensor& q) {
-  return q.is_cpu() && (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16) &&
-         q.size(-1) % 2 == 0 && q.size(-1) <= 256;
+bool HasFlashAttention(const at::Tensor& x, int64_t head_dim) {
+  return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) &&
+         head_dim % 2 == 0 && head_dim <= 256;
 }
 
 void FlashAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,

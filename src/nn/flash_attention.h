@@ -9,8 +9,9 @@
 
 namespace genflow::nn {
 
-// Whether the functions below compute it: on the CPU, in fp32 or bf16, with an even head_dim of at most 256.
-bool HasFlashAttention(const at::Tensor& q);
+// Whether the functions below compute it for tensors like `x`: on the CPU, in fp32 or bf16, with an even
+// head_dim of at most 256.
+bool HasFlashAttention(const at::Tensor& x, int64_t head_dim);
 
 // q and out [N, heads, head_dim], k and v [N, kv_heads, head_dim], of one type; tokens may stand apart from
 // each other, the heads of a token are dense. bounds: 0 = s0 < s1 < ... = N, where sequences begin; a token

@@ -26,7 +26,8 @@ at::Tensor DecoderLayer::Forward(const at::Tensor& x, const AttentionContext& co
 }
 
 void DecoderLayer::GroupProjections(int64_t layer) {
-  if (!AdaptedGroup::Pays(self_attn.q_proj.weight) || self_attn.head_dim % 2 != 0) return;
+  const at::Tensor& weight = self_attn.q_proj.weight;
+  if (!AdaptedGroup::Pays(weight) || !HasFlashAttention(weight, self_attn.head_dim)) return;
   auto stream = static_cast<uint64_t>(layer) << 34;
   const auto group = [&](std::vector<Linear*> linears) {
     return std::make_shared<AdaptedGroup>(std::move(linears), stream += uint64_t{1} << 32);

@@ -28,12 +28,12 @@ constexpr char kPipeline[] =
     "    resources: { cpus: 1 }\n"
     "    with:\n"
     "      lora: { r: 4, dropout: 0.1 }\n"
-    "      max_steps: 60\n"
+    "      max_steps: 800\n"
     "      max_length: 256\n"
     "      per_device_train_batch_size: 1\n"
     "      dtype: fp32\n"
     "      device: cpu\n"
-    "      checkpoint_interval: 200ms\n";
+    "      checkpoint_interval: 100ms\n";
 
 // The pipeline, its model and its data in a sandbox.
 void Prepare(const Sandbox& box) {

@@ -78,7 +78,7 @@ constexpr char kTraining[] = R"(  base:
     resources: { cpus: 1 }
     with:
       lora: { r: 4, dropout: 0.1 }
-      max_steps: 24
+      max_steps: 150
       max_length: 128
       per_device_train_batch_size: 1
       dtype: fp32

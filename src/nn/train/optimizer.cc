@@ -39,7 +39,7 @@ class AdamW final : public Optimizer {
     for (const ParameterSlice& run : runs_) {
       at::_fused_adamw_({Of(parameters_, run)}, {Of(gradient, run)}, {Of(exp_avg_, run)},
                         {Of(exp_avg_sq_, run)}, {}, {step}, lr * run.lr_scale, options_.beta1, options_.beta2,
-                        options_.weight_decay,                        options_.epsilon, /*amsgrad=*/false, /*maximize=*/false);
+                        options_.weight_decay, options_.epsilon, /*amsgrad=*/false, /*maximize=*/false);
     }
     // The kernel does not count what it writes, and what holds copies of the parameters goes by that count.
     parameters_.unsafeGetTensorImpl()->bump_version();

@@ -80,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, FlashAttentionOf,
 
 TEST_P(FlashAttentionOf, EqualsItsDefinitionForwardAndBackward) {
   const Problem p(GetParam());
-  ASSERT_TRUE(HasFlashAttention(p.q));
+  ASSERT_TRUE(HasFlashAttention(p.q, p.q.size(2)));
   const Definition expected(p);
   const at::Tensor out = at::empty(p.q.sizes(), p.q.options());
   const at::Tensor lse = at::empty({p.q.size(1), p.q.size(0)}, at::kFloat);
@@ -136,9 +136,9 @@ TEST(FlashAttention, ScoresOfAnySizeGiveFiniteResults) {
 }
 
 TEST(FlashAttention, IsNotForOtherTypesAndDimensions) {
-  EXPECT_FALSE(HasFlashAttention(at::zeros({1, 1, 8}, at::kDouble)));
-  EXPECT_FALSE(HasFlashAttention(at::zeros({1, 1, 7})));
-  EXPECT_FALSE(HasFlashAttention(at::zeros({1, 1, 512})));
+  EXPECT_FALSE(HasFlashAttention(at::zeros({1}, at::kDouble), 64));
+  EXPECT_FALSE(HasFlashAttention(at::zeros({1}), 7));
+  EXPECT_FALSE(HasFlashAttention(at::zeros({1}), 512));
 }
 
 }  // namespace
