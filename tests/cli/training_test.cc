@@ -28,16 +28,23 @@ constexpr char kPipeline[] =
     "    resources: { cpus: 1 }\n"
     "    with:\n"
     "      lora: { r: 4, dropout: 0.1 }\n"
-    "      max_steps: 800\n"
+    "      max_steps: 60\n"
     "      max_length: 256\n"
     "      per_device_train_batch_size: 1\n"
     "      dtype: fp32\n"
     "      device: cpu\n"
     "      checkpoint_interval: 100ms\n";
 
+// The same, long enough to be interrupted behind its first checkpoint.
+std::string LongPipeline() {
+  std::string text = kPipeline;
+  text.replace(text.find("max_steps: 60"), 13, "max_steps: 800");
+  return text;
+}
+
 // The pipeline, its model and its data in a sandbox.
-void Prepare(const Sandbox& box) {
-  box.Write("pipeline.yaml", kPipeline);
+void Prepare(const Sandbox& box, const std::string& pipeline = kPipeline) {
+  box.Write("pipeline.yaml", pipeline);
   testing_support::WriteTinyModel(box.dir() / "model", 1);
   std::string lines;
   for (int i = 0; i < 200; ++i) {
@@ -62,7 +69,7 @@ bool WaitForCheckpoint(const Sandbox& box) {
 
 std::string UninterruptedDigest() {
   Sandbox box;
-  Prepare(box);
+  Prepare(box, LongPipeline());
   const auto run = box.Genflow({"run"});
   EXPECT_EQ(run.code, 0) << run.err;
   return AdapterDigest(box);
@@ -83,7 +90,7 @@ TEST(Training, AskedToStopAndTheSameCommandEndInTheSameBytes) {
   for (const int signal : {SIGINT, SIGTERM}) {
     SCOPED_TRACE(signal);
     Sandbox box;
-    Prepare(box);
+    Prepare(box, LongPipeline());
     auto run = box.Start({"run"});
     ASSERT_TRUE(WaitForCheckpoint(box));
     run.Signal(signal);
@@ -99,7 +106,7 @@ TEST(Training, AskedToStopAndTheSameCommandEndInTheSameBytes) {
 
 TEST(Training, KillAndTheSameCommandEndInTheSameBytes) {
   Sandbox box;
-  Prepare(box);
+  Prepare(box, LongPipeline());
   auto run = box.Start({"run"});
   ASSERT_TRUE(WaitForCheckpoint(box));
   run.Signal(SIGKILL);
