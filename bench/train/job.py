@@ -82,18 +82,6 @@ def peer(folder, packing, threads):
     print(json.dumps(losses))
 
 
-def model_folder(gguf, where):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    config = type(read.config)(**{k: v for k, v in read.config.to_dict().items() if k != "quantization_config"})
-    model = type(read)(config)
-    model.load_state_dict(read.state_dict())
-    model.save_pretrained(where)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    tokenizer.save_pretrained(where)
-    return tokenizer
-
-
 def timed(command, cwd, **kwargs):
     begin = time.perf_counter()
     done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=3000,
@@ -115,9 +103,14 @@ def main():
     parser.add_argument("--tokens", type=int, default=20_000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
+
+    from transformers import AutoTokenizer
+    import run
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        tokenizer = model_folder(arguments.gguf, folder / "model")
+        run.model_folder(arguments.gguf, folder / "model")
+        tokenizer = AutoTokenizer.from_pretrained(arguments.gguf.parent, gguf_file=arguments.gguf.name)
+        tokenizer.save_pretrained(folder / "model")
         rows = conversations(tokenizer, arguments.tokens)
         with open(folder / "chats.jsonl", "w") as out:
             for question, answer in rows:

@@ -45,6 +45,28 @@ at::Tensor HeadsOf(const at::Tensor& flat, const Attention& attention) {
   return flat.unflatten(1, {attention.num_heads, attention.head_dim});
 }
 
+// The end of both halves' backward pass: from the gradient of what `group` made of norm(x), through the
+// projections and the norm, to the gradients of the updates and what autograd wants of forward's arguments.
+// `dy` is the half's own gradient, which passes by it.
+variable_list BackToInput(AutogradContext* context, AdaptedGroup& group, const RmsNorm& norm,
+                          const at::Tensor& x, const at::Tensor& margin, const at::Tensor& gradient,
+                          const at::Tensor& dy) {
+  const uint64_t seed = CallOf(context).seed;
+  const at::Tensor input = at::empty({x.size(0), group.in()}, x.options());
+  const at::Tensor roots = NormInto(x, norm.weight, norm.eps, input);
+  const at::Tensor dx = group.Backward(gradient, seed, context->needs_input_grad(0));
+  group.AddGradients(gradient, input, margin, seed);
+  if (dx.defined()) NormBackwardInto(x, norm.weight, roots, dx, dy.contiguous(), dx);
+  return {dx, at::Tensor(), at::Tensor()};
+}
+
+// [N, out + rank of the group], the columns of dy filled.
+at::Tensor GradientFrom(const at::Tensor& dy, const AdaptedGroup& group) {
+  const at::Tensor gradient = group.MakeGradient(dy.size(0));
+  gradient.narrow(1, 0, group.out()).copy_(dy);
+  return gradient;
+}
+
 struct AttentionState {
   at::Tensor projected;  // [N, (heads + 2 kv_heads) * head_dim], q and k rotated
   at::Tensor margin;     // [N, rank of q, k, v]
@@ -91,8 +113,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     AdaptedGroup &qkv = *attention.qkv_group, &o = *attention.o_group;
     const int64_t tokens = x.size(0);
 
-    const at::Tensor dout = o.MakeGradient(tokens);
-    dout.narrow(1, 0, o.out()).copy_(grads[0]);
+    const at::Tensor dout = GradientFrom(grads[0], o);
     const at::Tensor out = attended.narrow(1, 0, o.in());
     const at::Tensor dattended = o.Backward(dout, call.seed, /*wants_dx=*/true);
     o.AddGradients(dout, out, o.Margin(attended), call.seed);
@@ -104,14 +125,7 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
     RotateInto(dheads.q, call.angles.cos, call.angles.sin, /*back=*/true, dheads.q);
     RotateInto(dheads.k, call.angles.cos, call.angles.sin, /*back=*/true, dheads.k);
 
-    const RmsNorm& norm = call.layer.input_layernorm;
-    const at::Tensor input = at::empty({tokens, qkv.in()}, x.options());
-    const at::Tensor roots = NormInto(x, norm.weight, norm.eps, input);
-    const at::Tensor dinput = qkv.Backward(dprojected, call.seed, context->needs_input_grad(0));
-    qkv.AddGradients(dprojected, input, margin, call.seed);
-    if (!dinput.defined()) return {at::Tensor(), at::Tensor(), at::Tensor()};
-    NormBackwardInto(x, norm.weight, roots, dinput, grads[0].contiguous(), dinput);
-    return {dinput, at::Tensor(), at::Tensor()};
+    return BackToInput(context, qkv, call.layer.input_layernorm, x, margin, dprojected, grads[0]);
   }
 };
 
@@ -156,8 +170,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
     AdaptedGroup &gate_up = *layer.mlp.gate_up_group, &down = *layer.mlp.down_group;
     const int64_t tokens = x.size(0), intermediate = down.in();
 
-    const at::Tensor dout = down.MakeGradient(tokens);
-    dout.narrow(1, 0, down.out()).copy_(grads[0]);
+    const at::Tensor dout = GradientFrom(grads[0], down);
     const at::Tensor dgates = gate_up.MakeGradient(tokens);
     const at::Tensor active = down.Backward(dout, call.seed, /*wants_dx=*/true);
     // The gradient of the down projection's input becomes that input, which its update needs.
@@ -165,14 +178,7 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
                        dgates.narrow(1, 0, intermediate), dgates.narrow(1, intermediate, intermediate));
     down.AddGradients(dout, active, margin_down, call.seed);
 
-    const RmsNorm& norm = layer.post_attention_layernorm;
-    const at::Tensor input = at::empty({tokens, gate_up.in()}, x.options());
-    const at::Tensor roots = NormInto(x, norm.weight, norm.eps, input);
-    const at::Tensor dinput = gate_up.Backward(dgates, call.seed, context->needs_input_grad(0));
-    gate_up.AddGradients(dgates, input, margin, call.seed);
-    if (!dinput.defined()) return {at::Tensor(), at::Tensor(), at::Tensor()};
-    NormBackwardInto(x, norm.weight, roots, dinput, grads[0].contiguous(), dinput);
-    return {dinput, at::Tensor(), at::Tensor()};
+    return BackToInput(context, gate_up, layer.post_attention_layernorm, x, margin, dgates, grads[0]);
   }
 };
 
