@@ -1,9 +1,11 @@
 #include "nn/attention.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <limits>
 
+#include "nn/flash_attention.h"
 #include "nn/kv_cache.h"
 
 namespace genflow::nn {
@@ -56,6 +58,37 @@ at::Tensor AttendCached(const at::Tensor& q, const at::Tensor& k, const at::Tens
   return at::cat(outs, 1).flatten(0, 1);
 }
 
+// q [N, heads, head_dim], k and v [N, kv_heads, head_dim] -> [N, heads * head_dim], where sequences continue
+// others.
+at::Tensor AttendTree(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                      const AttentionContext& context) {
+  std::vector<at::Tensor> outs;
+  for (size_t s = 0; s + 1 < context.bounds.size(); ++s) {
+    const TokenRange own{context.bounds[s], context.bounds[s + 1]};
+    const auto gather = [&](const at::Tensor& x) {
+      std::vector<at::Tensor> parts;
+      for (const TokenRange& range : context.prefixes[s])
+        parts.push_back(x.narrow(0, range.begin, range.end - range.begin));
+      parts.push_back(x.narrow(0, own.begin, own.end - own.begin));
+      return at::cat(parts, 0);
+    };
+    const at::Tensor keys = gather(k), values = gather(v);
+    const int64_t length = own.end - own.begin;
+    const SegmentGroup queries{0, 1, length}, all{0, 1, keys.size(0)};
+    outs.push_back(Attend(BySequence(q.narrow(0, own.begin, length), queries), BySequence(keys, all),
+                          BySequence(values, all),
+                          ContinuationMask(keys.size(0) - length, length, q.options()), /*causal=*/false)
+                       .flatten(0, 1));
+  }
+  return at::cat(outs, 0);
+}
+
+// Whether one call attends over all sequences: on the CPU, where nothing is recorded.
+bool AttendsAtOnce(const at::Tensor& q, const AttentionContext& context, int64_t head_dim) {
+  return context.cache == nullptr && HasFlashAttention(q, head_dim) &&
+         !(at::GradMode::is_enabled() && q.requires_grad());
+}
+
 }  // namespace
 
 at::Tensor Attention::Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const {
@@ -75,6 +108,17 @@ at::Tensor Attention::Forward(const at::Tensor& x, const AttentionContext& conte
                context.decode_mask, /*causal=*/false);
     return o_proj.Forward(out.flatten(0, 1));
   }
+
+  if (AttendsAtOnce(q, context, head_dim)) {
+    const at::Tensor out = at::empty_like(q);
+    if (context.prefixes.empty()) {
+      FlashAttention(q, k, v, context.bounds, out, {});
+    } else {
+      FlashAttentionTree(q, k, v, context.bounds, context.prefixes, out);
+    }
+    return o_proj.Forward(out.flatten(1));
+  }
+  if (!context.prefixes.empty()) return o_proj.Forward(AttendTree(q, k, v, context));
 
   // Splitting once, and not slicing per group, keeps the backward pass linear in the number of groups.
   std::vector<int64_t> sizes;

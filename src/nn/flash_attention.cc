@@ -66,12 +66,15 @@ class Worker {
   explicit Worker(int64_t dim)
       : dim_(dim), scale_(static_cast<float>(1 / std::sqrt(static_cast<double>(dim)))) {}
 
-  void Forward(Rows<const S> q, Rows<const S> k, Rows<const S> v, Rows<S> out, float* lse, int64_t length) {
-    const int64_t blocks = Blocks(length), tile = kBlock * dim_;
-    C* const keys = a_.At(static_cast<size_t>(blocks * tile));    // [dim, kBlock] each
-    C* const values = b_.At(static_cast<size_t>(blocks * tile));  // [kBlock, dim] each
-    for (int64_t j = 0; j < blocks; ++j) {
-      const int64_t rows = RowsIn(length, j);
+  // k and v hold `past` tokens before those of q, which are `length`.
+  void Forward(Rows<const S> q, Rows<const S> k, Rows<const S> v, Rows<S> out, float* lse, int64_t length,
+               int64_t past = 0) {
+    const int64_t blocks = Blocks(length), seen = past + length, key_blocks = Blocks(seen),
+                  tile = kBlock * dim_;
+    C* const keys = a_.At(static_cast<size_t>(key_blocks * tile));    // [dim, kBlock] each
+    C* const values = b_.At(static_cast<size_t>(key_blocks * tile));  // [kBlock, dim] each
+    for (int64_t j = 0; j < key_blocks; ++j) {
+      const int64_t rows = RowsIn(seen, j);
       kernels::PackRightTransposed(k.From(j * kBlock).data, k.stride, rows, Padded(rows), dim_,
                                    keys + j * tile);
       kernels::PackRight(v.From(j * kBlock).data, v.stride, rows, Padded(rows), dim_, values + j * tile);
@@ -86,10 +89,11 @@ class Worker {
       kernels::PackRows(q.From(i * kBlock).data, q.stride, rows, padded, dim_, query);
       std::fill(max, max + padded, kLowest);
       std::fill(sum, sum + padded, 0.0f);
-      for (int64_t j = 0; j <= i; ++j) {
-        const int64_t columns = Padded(RowsIn(length, j));
+      const int64_t last = (past + i * kBlock + rows - 1) / kBlock;
+      for (int64_t j = 0; j <= last; ++j) {
+        const int64_t columns = Padded(RowsIn(seen, j));
         Multiply(padded, columns, dim_, query, dim_, keys + j * tile, kBlock, scores, kBlock, false);
-        kernels::SoftmaxBlock(scores, padded, columns, (i - j) * kBlock, scale_, max, sum, sums, dim_,
+        kernels::SoftmaxBlock(scores, padded, columns, past + (i - j) * kBlock, scale_, max, sum, sums, dim_,
                               weights);
         Multiply(padded, dim_, columns, weights, kBlock, values + j * tile, dim_, sums, dim_, j > 0);
       }
@@ -97,6 +101,23 @@ class Worker {
                           lse == nullptr ? nullptr : lse + i * kBlock);
     }
   }
+
+  // The tokens of the prefix, and behind them those from `begin` on, one behind the other.
+  Rows<const S> Gather(Rows<const S> x, const std::vector<TokenRange>& prefix, int64_t begin, int64_t length,
+                       Buffer<S>& buffer) {
+    int64_t total = length;
+    for (const TokenRange& range : prefix) total += range.end - range.begin;
+    S* const all = buffer.At(static_cast<size_t>(total * dim_));
+    S* to = all;
+    const auto copy = [&](TokenRange range) {
+      for (int64_t t = range.begin; t < range.end; ++t, to += dim_) std::copy_n(x.From(t).data, dim_, to);
+    };
+    for (const TokenRange& range : prefix) copy(range);
+    copy({begin, begin + length});
+    return {all, dim_};
+  }
+
+  Buffer<S> gathered_keys, gathered_values;
 
   // dk and dv [length, dim] of this head alone, in fp32.
   void Backward(Rows<const S> q, Rows<const S> k, Rows<const S> v, Rows<const S> out, const float* lse,
@@ -182,13 +203,14 @@ class Worker {
 // One head of one sequence.
 struct Task {
   int64_t begin, length, head;
+  size_t sequence;
 };
 
 // Longest first, so that threads end together.
 std::vector<Task> Tasks(std::span<const int64_t> bounds, int64_t heads) {
   std::vector<Task> tasks;
   for (size_t s = 0; s + 1 < bounds.size(); ++s) {
-    for (int64_t h = 0; h < heads; ++h) tasks.push_back({bounds[s], bounds[s + 1] - bounds[s], h});
+    for (int64_t h = 0; h < heads; ++h) tasks.push_back({bounds[s], bounds[s + 1] - bounds[s], h, s});
   }
   std::stable_sort(tasks.begin(), tasks.end(),
                    [](const Task& a, const Task& b) { return a.length > b.length; });
@@ -265,6 +287,28 @@ void FlashAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
                      HeadOf<const S>(k, t.head / group).From(t.begin),
                      HeadOf<const S>(v, t.head / group).From(t.begin), HeadOf<S>(out, t.head).From(t.begin),
                      lses == nullptr ? nullptr : lses + t.head * tokens + t.begin, t.length);
+    });
+  });
+}
+
+void FlashAttentionTree(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                        std::span<const int64_t> bounds,
+                        const std::vector<std::vector<TokenRange>>& prefixes, const at::Tensor& out) {
+  for (const at::Tensor& x : {q, k, v, out}) CheckHeads(x);
+  const int64_t group = q.size(1) / k.size(1);
+  ForTypes(q, [&](auto held, auto multiplied) {
+    using S = decltype(held);
+    ForTasks<S, decltype(multiplied)>(Tasks(bounds, q.size(1)), q.size(2), [&](auto& worker, const Task& t) {
+      const std::vector<TokenRange>& prefix = prefixes[t.sequence];
+      const auto side = [&](const at::Tensor& x, auto& buffer) {
+        const auto head = HeadOf<const S>(x, t.head / group);
+        return prefix.empty() ? head.From(t.begin) : worker.Gather(head, prefix, t.begin, t.length, buffer);
+      };
+      int64_t past = 0;
+      for (const TokenRange& range : prefix) past += range.end - range.begin;
+      worker.Forward(HeadOf<const S>(q, t.head).From(t.begin), side(k, worker.gathered_keys),
+                     side(v, worker.gathered_values), HeadOf<S>(out, t.head).From(t.begin), nullptr, t.length,
+                     past);
     });
   });
 }

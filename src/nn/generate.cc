@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "nn/decode/decoder.h"
 #include "nn/guarded.h"
 #include "nn/model.h"
 #include "nn/text_stream.h"
@@ -19,6 +20,7 @@ struct Sequence {
   std::vector<int32_t> seen;  // prompt and answer
   std::mt19937_64 generator;
   TextStream stream;
+  bool done = false;
 };
 
 class Generator {
@@ -31,70 +33,128 @@ class Generator {
         options_(options),
         stop_tokens_(options.stop_tokens.value_or(model.config().eos_token_ids)),
         cache_(model.MakeCache()),
-        results_(prompts.size()) {}
+        results_(prompts.size()) {
+    if (Decoder::Supports(model)) decoder_.emplace(model);
+  }
 
   Result<std::vector<Generation>> Run() {
-    while (!active_.empty() || next_prompt_ < prompts_.size()) {
+    while (true) {
       Admit();
-      if (!active_.empty()) Decode();
+      DropFinished();
       if (options_.progress && !options_.progress(finished_, prompts_.size())) {
         return MakeError(Code::kInterrupted, "text generation was stopped");
       }
+            if (!active_.empty()) {
+        Decode();
+      } else if (next_prompt_ == prompts_.size()) {
+        return std::move(results_);
+      }
     }
-    return std::move(results_);
   }
 
  private:
-  // Reads waiting prompts while there is room, and takes the first token of each answer.
+  // Tokens that a prompt has to share with another to be worth taking its keys and values from it.
+  static constexpr int64_t kWorthCopying = 16;
+
+  // Reads waiting prompts while there is room, and takes the first token of each answer. What a prompt begins
+  // with is copied from the answer before, finished or not, that begins the most alike.
   void Admit() {
-    while (next_prompt_ < prompts_.size() && static_cast<int64_t>(active_.size()) < options_.max_batch) {
+    int64_t room = options_.max_batch;
+    for (const Sequence& sequence : active_) room -= sequence.done ? 0 : 1;
+    while (next_prompt_ < prompts_.size() && room > 0) {
       const size_t begin = next_prompt_;
+      const int64_t first_row = static_cast<int64_t>(active_.size());
+      std::vector<std::vector<int32_t>> unread;
+      std::vector<std::pair<int64_t, int64_t>> copies;  // row and length of each, length 0 for none
       int64_t tokens = 0;
-      while (next_prompt_ < prompts_.size() &&
-             static_cast<int64_t>(active_.size() + next_prompt_ - begin) < options_.max_batch) {
-        const auto length = static_cast<int64_t>(prompts_[next_prompt_].size());
-        if (next_prompt_ > begin && tokens + length > options_.prefill_tokens) break;
+      for (; next_prompt_ < prompts_.size() && room > 0; ++next_prompt_, --room) {
+        const std::vector<int32_t>& prompt = prompts_[next_prompt_];
+        const bool first = next_prompt_ == begin;
+                const auto [row, shared] = BestPrefix(prompt);
+        // What shares more with one that is about to be read waits for that, and copies from it.
+        if (!first && SharedInGroup(prompt, begin) >= shared + kWorthCopying) break;
+        const int64_t length = static_cast<int64_t>(prompt.size()) - shared;
+        if (!first && tokens + length > options_.prefill_tokens) break;
         tokens += length;
-        ++next_prompt_;
+        unread.emplace_back(prompt.begin() + shared, prompt.end());
+        copies.emplace_back(row, shared);
       }
-      const size_t count = next_prompt_ - begin;
-      Batch batch = PackSequences(std::span(prompts_).subspan(begin, count), model_.device());
-      batch.first_cache_row = cache_.AddRows(static_cast<int64_t>(count));
-      const at::Tensor hidden = model_.Hidden(batch, &cache_)[0];  // [N, hidden]
-      std::vector<int64_t> last;
-      for (size_t i = 1; i < batch.cu_seqlens.size(); ++i) last.push_back(batch.cu_seqlens[i] - 1);
+      cache_.AddRows(static_cast<int64_t>(unread.size()));
+      for (size_t i = 0; i < unread.size(); ++i) {
+        if (copies[i].second == 0) continue;
+        cache_.CopyPrefix(copies[i].first, first_row + static_cast<int64_t>(i), copies[i].second);
+      }
       for (size_t i = begin; i < next_prompt_; ++i) {
         results_[i].prompt_tokens = static_cast<int64_t>(prompts_[i].size());
         active_.push_back({i, prompts_[i], SequenceGenerator(options_.sampling.seed, i),
                            TextStream(&options_.stop_strings)});
       }
-      Advance(active_.size() - count,
-              hidden.index_select(0, at::tensor(last, at::kLong).to(model_.device())));
+      Advance(static_cast<size_t>(first_row), Logits(unread, first_row));
+      for (size_t i = first_row; i < active_.size(); ++i) room += active_[i].done ? 1 : 0;
     }
+  }
+
+    int64_t SharedInGroup(const std::vector<int32_t>& prompt, size_t begin) const {
+    int64_t most = 0;
+    for (size_t i = begin; i < next_prompt_; ++i) most = std::max(most, SharedPrefix(prompts_[i], prompt));
+    return most;
+  }
+
+  // The row that holds the most of how a prompt begins, and how much. At least one token is left to be read.
+  std::pair<int64_t, int64_t> BestPrefix(const std::vector<int32_t>& prompt) const {
+    std::pair<int64_t, int64_t> best{0, 0};
+    for (size_t row = 0; row < active_.size(); ++row) {
+      const int64_t shared = std::min({SharedPrefix(active_[row].seen, prompt),
+                                       cache_.length(static_cast<int64_t>(row)),
+                                       static_cast<int64_t>(prompt.size()) - 1});
+      if (shared >= kWorthCopying && shared > best.second) best = {static_cast<int64_t>(row), shared};
+    }
+    return best;
+  }
+
+  // Appends tokens to rows first_row and up; logits [n, vocab] fp32 after the last of each.
+  at::Tensor Logits(const std::vector<std::vector<int32_t>>& tokens, int64_t first_row) {
+    std::vector<int64_t> last;
+    int64_t total = 0;
+    for (const auto& each : tokens) {
+      total += static_cast<int64_t>(each.size());
+      last.push_back(total - 1);
+    }
+    if (decoder_ && total <= Decoder::kFewTokens) return decoder_->Step(tokens, first_row, cache_);
+    Batch batch = PackSequences(tokens, model_.device());
+    batch.first_cache_row = first_row;
+    const at::Tensor hidden = model_.Hidden(batch, &cache_)[0];  // [N, hidden]
+    const at::Tensor states = hidden.index_select(0, at::tensor(last, at::kLong).to(model_.device()));
+    return model_.Logits(states).to(at::kFloat);
   }
 
   // One more token for every answer.
   void Decode() {
     std::vector<std::vector<int32_t>> tokens;
     for (const Sequence& sequence : active_) tokens.push_back({sequence.seen.back()});
-    const Batch batch = PackSequences(tokens, model_.device());
-    Advance(0, model_.Hidden(batch, &cache_)[0]);
+    Advance(0, Logits(tokens, 0));
+    DropFinished();
   }
 
-  // hidden [n, hidden]: the last states of answers first..first+n-1, which are the last in active_.
-  void Advance(size_t first, const at::Tensor& hidden) {
-    const at::Tensor logits = model_.Logits(hidden).to(at::kFloat);  // [n, vocab]
+  // From the back: a finished answer is replaced by the last one, which is not finished.
+  void DropFinished() {
+    for (size_t i = active_.size(); i-- > 0;) {
+      if (!active_[i].done) continue;
+      std::swap(active_[i], active_.back());
+      active_.pop_back();
+      cache_.DropRow(static_cast<int64_t>(i));
+    }
+  }
+
+  // logits [n, vocab] fp32 of answers first..first+n-1, which are the last in active_.
+  void Advance(size_t first, const at::Tensor& logits) {
     const std::vector<int32_t> chosen = Choose(first, logits);
     std::vector<GeneratedToken> details;
     if (options_.logprobs) details = Details(logits, chosen);
-    // From the back: a finished answer is replaced by the last one, which has had its turn.
-    for (size_t i = chosen.size(); i-- > 0;) {
-      const bool more = Accept(active_[first + i], chosen[i], options_.logprobs ? &details[i] : nullptr);
-      if (more) continue;
-      ++finished_;
-      std::swap(active_[first + i], active_.back());
-      active_.pop_back();
-      cache_.DropRow(static_cast<int64_t>(first + i));
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      Sequence& sequence = active_[first + i];
+      sequence.done = !Accept(sequence, chosen[i], options_.logprobs ? &details[i] : nullptr);
+      finished_ += sequence.done ? 1 : 0;
     }
   }
 
@@ -177,6 +237,7 @@ class Generator {
   const GenerateOptions& options_;
   const std::vector<int32_t> stop_tokens_;
   KvCache cache_;
+  std::optional<Decoder> decoder_;
   std::vector<Sequence> active_;  // active_[i] is row i of the cache
   size_t next_prompt_ = 0;
   size_t finished_ = 0;

@@ -44,6 +44,16 @@ void KvCache::DropRow(int64_t row) {
   lengths_.pop_back();
 }
 
+void KvCache::CopyPrefix(int64_t from, int64_t to, int64_t length) {
+  if (rows() > keys_[0].size(0)) Grow(rows(), keys_[0].size(2));
+  for (auto* side : {&keys_, &values_}) {
+    for (at::Tensor& storage : *side) {
+      storage.select(0, to).narrow(1, 0, length).copy_(storage.select(0, from).narrow(1, 0, length));
+    }
+  }
+  lengths_[to] = length;
+}
+
 void KvCache::Truncate(int64_t row, int64_t length) { lengths_[row] = std::min(lengths_[row], length); }
 
 void KvCache::Grow(int64_t rows, int64_t capacity) {

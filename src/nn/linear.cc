@@ -52,6 +52,8 @@ at::Tensor Multiply(const at::Tensor& x, const at::Tensor& w) {
 
 at::Tensor Project(const at::Tensor& x, const at::Tensor& weight) {
   if (PrefersWeightOnTheLeft(x, weight)) return at::mm(weight, x.t()).t().contiguous();
+  const bool records = at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
+  if (!records && x.dim() == 2) return MultiplyTransposed(x, weight);
   return at::linear(x, weight);
 }
 

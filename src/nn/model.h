@@ -15,6 +15,7 @@
 #include "nn/config.h"
 #include "nn/kv_cache.h"
 #include "nn/layers.h"
+#include "nn/prefix_tree.h"
 #include "nn/rope.h"
 
 namespace genflow::formats {
@@ -32,7 +33,10 @@ struct Batch {
   // never changes the tokens before it, and what stands at pads is to be ignored.
   // Packed layout: bounds of the sequences in the B*T tokens read row after row: 0 = s0 < s1 < ... = B*T.
   // A token sees only its own sequence.
-  std::vector<int64_t> cu_seqlens;
+    std::vector<int64_t> cu_seqlens;
+  // With cu_seqlens: tokens of other sequences that each one continues, and sees. Empty: none does. Without a
+  // cache, and without autograd.
+  std::vector<std::vector<TokenRange>> prefixes;
   // With a cache: sequence i is row first_cache_row + i.
   int64_t first_cache_row = 0;
   // Decides what dropout and noise draw.
@@ -44,6 +48,8 @@ struct Batch {
 
 // One packed row [1, N] of all sequences, none of them empty, without padding.
 Batch PackSequences(std::span<const std::vector<int32_t>> sequences, at::Device device);
+// The same of sequences that begin alike.
+Batch PackTree(const PrefixTree& tree, at::Device device);
 
 class CausalLM {
  public:
@@ -68,7 +74,8 @@ class CausalLM {
   void SetTraining(bool training);
 
   KvCache MakeCache() const;
-  const ModelConfig& config() const { return config_; }
+    const ModelConfig& config() const { return config_; }
+  const Rope& rope() const { return rope_; }
   at::ScalarType dtype() const { return embed_tokens.scalar_type(); }
   at::Device device() const { return embed_tokens.device(); }
   int64_t NumParameters() const;

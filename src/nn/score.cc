@@ -87,33 +87,57 @@ class Scorer {
   Scorer(const CausalLM& model, std::span<const ScoreItem> items, const ScoreOptions& options)
       : model_(model), items_(items), options_(options), scores_(items.size()) {}
 
+  // Items that begin alike stand side by side in the order of their tokens, so that a pass reads what they
+  // share once.
   Result<std::vector<Score>> Run() {
-    std::vector<int64_t> lengths;  // what is behind the last scored token need not be read, nor that token
-    for (const ScoreItem& item : items_) lengths.push_back(item.scored.empty() ? 0 : item.scored.back());
-    GF_CHECK_OK(ForEachBatch(lengths, options_, [&](std::span<const size_t> batch) { RunBatch(batch); }));
+    std::vector<size_t> order;
+    for (size_t i = 0; i < items_.size(); ++i) {
+      if (!items_[i].scored.empty()) order.push_back(i);
+    }
+    std::ranges::stable_sort(order, [&](size_t a, size_t b) {
+      return std::ranges::lexicographical_compare(Read(a), Read(b));
+    });
+    size_t finished = items_.size() - order.size();
+    for (size_t begin = 0; begin < order.size();) {
+      const size_t end = RunPass(std::span(order).subspan(begin)) + begin;
+      finished += end - begin;
+      begin = end;
+      if (options_.progress && !options_.progress(finished, items_.size())) {
+        return MakeError(Code::kInterrupted, "scoring was stopped");
+      }
+    }
     return std::move(scores_);
   }
 
  private:
-  void RunBatch(std::span<const size_t> batch) {
-    std::vector<std::vector<int32_t>> sequences;
+  // What has to be read of an item: nothing behind the last scored token, nor that token.
+  std::span<const int32_t> Read(size_t item) const {
+    return std::span(items_[item].tokens).first(static_cast<size_t>(items_[item].scored.back()));
+  }
+
+  // Scores the first of these items, as many as the budget allows, and returns how many.
+  size_t RunPass(std::span<const size_t> order) {
+    PrefixTree tree;
     std::vector<Target> targets;
-    int64_t begin = 0;
-    for (const size_t index : batch) {
-      const ScoreItem& item = items_[index];
-      if (item.scored.empty()) continue;
-      const int64_t length = item.scored.back();
-      sequences.emplace_back(item.tokens.begin(), item.tokens.begin() + length);
-      for (const int64_t position : item.scored)
-        targets.push_back({begin + position - 1, item.tokens[position], index});
-      begin += length;
+    size_t count = 0;
+    for (; count < order.size(); ++count) {
+      const std::span<const int32_t> tokens = Read(order[count]);
+      const int64_t shared = count == 0 ? 0 : SharedPrefix(Read(order[count - 1]), tokens);
+      const int64_t total =
+          static_cast<int64_t>(tree.tokens().size()) + static_cast<int64_t>(tokens.size()) - shared;
+      if (count > 0 && total > options_.batch_tokens) break;
+      tree.Add(tokens, shared);
+      const ScoreItem& item = items_[order[count]];
+      for (const int64_t position : item.scored) {
+        targets.push_back({tree.Find(position - 1), item.tokens[position], order[count]});
+      }
     }
-    if (sequences.empty()) return;
-    const at::Tensor hidden = model_.Hidden(PackSequences(sequences, model_.device()))[0];  // [N, hidden]
+    const at::Tensor hidden = model_.Hidden(PackTree(tree, model_.device()))[0];  // [N, hidden]
     for (size_t first = 0; first < targets.size(); first += options_.logits_rows) {
       RunHead(hidden, std::span(targets).subspan(
                           first, std::min<size_t>(options_.logits_rows, targets.size() - first)));
     }
+    return count;
   }
 
   void RunHead(const at::Tensor& hidden, std::span<const Target> targets) {

@@ -36,8 +36,8 @@ struct ScoreOptions {
   std::function<bool(size_t finished, size_t total)> progress;
 };
 
-// One score for each item, in order. Items run in batches of similar length without padding; the head
-// runs on scored positions only; log-softmax in fp32. Refuses an item longer than the model's context, a
+// One score for each item, in order. What items of one pass begin alike with is read once, nothing is padded,
+// the head runs on scored positions only; log-softmax in fp32. Refuses an item longer than the model's context, a
 // token outside the vocabulary and a bad index, naming the item.
 Result<std::vector<Score>> ScoreItems(const CausalLM& model, std::span<const ScoreItem> items,
                                       const ScoreOptions& options = {});

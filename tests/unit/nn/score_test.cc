@@ -135,5 +135,35 @@ TEST(ScoreItems, Refusals) {
             "item 1 has 129 tokens, the model's context holds 128\n  hint: split it into windows");
 }
 
+// Items that share beginnings of every depth, in passes that cut anywhere, score as each alone.
+TEST_P(ScoreTiny, ItemsThatBeginAlikeScoreAsAlone) {
+  const auto model = LoadTiny(GetParam());
+  ASSERT_NE(model, nullptr);
+  std::vector<ScoreItem> items;
+  for (int32_t i = 0; i < 12; ++i) {
+    std::vector<int32_t> tokens;
+    for (int32_t t = 0; t < 20; ++t) tokens.push_back((t * 7 + 3) % 60);
+    for (int32_t t = 0; t < 70 * (i % 2); ++t) tokens.push_back((t + i / 4) % 60);
+    for (int32_t t = 0; t < 1 + i % 5; ++t) tokens.push_back((i * 13 + t) % 60);
+    const auto length = static_cast<int64_t>(tokens.size());
+    items.push_back(ScoreItem::Span(std::move(tokens), i % 3 == 0 ? 5 : length - 1, length));
+  }
+  items.push_back(items[3]);
+  for (const int64_t batch_tokens : {1, 60, 150, 4096}) {
+    ScoreOptions options;
+    options.batch_tokens = batch_tokens;
+    const auto together = ScoreItems(*model, items, options);
+    ASSERT_TRUE(together.ok()) << together.error().ToString();
+    for (size_t i = 0; i < items.size(); ++i) {
+      const auto alone = ScoreItems(*model, std::span(&items[i], 1));
+      ASSERT_TRUE(alone.ok()) << alone.error().ToString();
+      ASSERT_EQ((*together)[i].token_logprobs.size(), (*alone)[0].token_logprobs.size());
+      for (size_t t = 0; t < (*alone)[0].token_logprobs.size(); ++t) {
+        EXPECT_NEAR((*together)[i].token_logprobs[t], (*alone)[0].token_logprobs[t], 2e-5) << i;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace genflow::nn

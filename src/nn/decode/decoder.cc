@@ -1,0 +1,393 @@
+#include "nn/decode/decoder.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "nn/decode/few_rows.h"
+#include "nn/decode/packed_weight.h"
+#include "nn/kernels.h"
+#include "nn/kv_cache.h"
+#include "nn/model.h"
+
+namespace genflow::nn {
+namespace {
+
+using c10::BFloat16;
+
+// Rows begin <= r < end.
+struct Range {
+  int64_t begin, end;
+};
+
+// What one thread has of `count` things, in steps of `step`.
+Range Share(int64_t count, int64_t step) {
+  const int64_t steps = (count + step - 1) / step, threads = omp_get_num_threads(),
+                thread = omp_get_thread_num();
+  return {std::min(count, steps * thread / threads * step),
+          std::min(count, steps * (thread + 1) / threads * step)};
+}
+
+// Calls work(data) with what a tensor of fp32 or bf16 holds.
+template <class Work>
+void WithData(const at::Tensor& x, const Work& work) {
+  if (x.scalar_type() == at::kBFloat16) {
+    work(x.const_data_ptr<BFloat16>());
+  } else {
+    work(x.const_data_ptr<float>());
+  }
+}
+
+// y [n, rows] = some rows of the product with a dense matrix.
+void Multiply(const at::Tensor& weight, Range rows, const float* x, int64_t x_stride, int64_t n, float* y,
+              int64_t y_stride) {
+  WithData(weight, [&](const auto* w) {
+    kernels::MultiplyFew(w + rows.begin * weight.stride(0), weight.stride(0), rows.end - rows.begin,
+                         weight.size(1), x, x_stride, n, y, y_stride);
+  });
+}
+
+std::vector<float> Floats(const at::Tensor& x) {
+  const at::Tensor wide = x.to(at::kFloat).contiguous();
+  return {wide.const_data_ptr<float>(), wide.const_data_ptr<float>() + wide.numel()};
+}
+
+// Activations of n tokens, [n, width].
+class Activations {
+ public:
+  void Resize(int64_t n, int64_t width) {
+    width_ = width;
+    values_.resize(static_cast<size_t>(n * width));
+  }
+  float* operator[](int64_t token) { return values_.data() + token * width_; }
+  int64_t width() const { return width_; }
+
+ private:
+  int64_t width_ = 0;
+  std::vector<float> values_;
+};
+
+// What the projections of one half layer read: activations, rounded for packed weights.
+struct Input {
+  Activations x;
+  PackedInput packed;
+};
+
+// y += scale * what multiply(range, product) makes of steps of the rows: product [n, kStep].
+constexpr int64_t kStep = 64;
+template <class Work>
+void AddInSteps(Range rows, int64_t n, float scale, float* y, int64_t y_stride, const Work& multiply) {
+  thread_local std::vector<float> product;
+  product.resize(static_cast<size_t>(kStep * n));
+  for (int64_t r = rows.begin; r < rows.end; r += kStep) {
+    const int64_t last = std::min(rows.end, r + kStep);
+    multiply(Range{r, last}, product.data());
+    for (int64_t t = 0; t < n; ++t) {
+      for (int64_t i = r; i < last; ++i) y[t * y_stride + i] += scale * product[t * kStep + i - r];
+    }
+  }
+}
+
+// A projection in the terms of this file.
+struct Projection {
+  explicit Projection(const Linear& linear) : linear(&linear) {
+    if (linear.bias.defined()) bias = Floats(linear.bias);
+  }
+
+  int64_t rows() const { return linear->out_features(); }
+  int64_t rank() const { return linear->lora ? linear->lora->a.size(0) : 0; }
+
+  // y (+)= the rows of the product, of all tokens.
+  void Rows(Range rows, Input& in, int64_t n, float* y, int64_t y_stride, bool add) const {
+    if (!add) {
+      Multiply(linear->weight, rows, in.x[0], in.x.width(), n, y + rows.begin, y_stride);
+    } else {
+      AddInSteps(rows, n, 1.0f, y, y_stride, [&](Range step, float* product) {
+        Multiply(linear->weight, step, in.x[0], in.x.width(), n, product, kStep);
+      });
+    }
+    if (bias.empty()) return;
+    for (int64_t t = 0; t < n; ++t) {
+      for (int64_t r = rows.begin; r < rows.end; ++r) y[t * y_stride + r] += bias[r];
+    }
+  }
+
+  // y += the update, from a [n, rank] = A x.
+  void AddUpdate(Range rows, const float* a, int64_t a_stride, int64_t n, float* y, int64_t y_stride) const {
+    AddInSteps(rows, n, static_cast<float>(linear->lora->scaling), y, y_stride,
+               [&](Range step, float* product) {
+                 Multiply(linear->lora->b, step, a, a_stride, n, product, kStep);
+               });
+  }
+
+  const Linear* linear;
+  std::vector<float> bias;
+};
+
+struct Layer {
+  explicit Layer(const DecoderLayer& layer)
+      : input_norm(Floats(layer.input_layernorm.weight)),
+        post_norm(Floats(layer.post_attention_layernorm.weight)),
+        q(layer.self_attn.q_proj),
+        k(layer.self_attn.k_proj),
+        v(layer.self_attn.v_proj),
+        o(layer.self_attn.o_proj),
+        gate(layer.mlp.gate_proj),
+        up(layer.mlp.up_proj),
+        down(layer.mlp.down_proj) {}
+
+  std::vector<float> input_norm, post_norm;
+  Projection q, k, v, o, gate, up, down;
+};
+
+// A projection and where its product goes.
+struct Job {
+  const Projection* projection;
+  float* y;
+  int64_t y_stride;
+};
+
+}  // namespace
+
+class Decoder::Impl {
+ public:
+  explicit Impl(const CausalLM& model)
+      : model_(model), config_(model.config()), norm_(Floats(model.norm.weight)) {
+    layers_.reserve(model.layers.size());
+    for (const DecoderLayer& layer : model.layers) layers_.emplace_back(layer);
+  }
+
+  at::Tensor Step(const std::vector<std::vector<int32_t>>& sequences, int64_t first_row, KvCache& cache) {
+    Prepare(sequences, first_row, cache);
+    const at::Tensor logits =
+        at::empty({static_cast<int64_t>(sequences.size()), config_.vocab_size}, at::kFloat);
+    float* const out = logits.mutable_data_ptr<float>();
+#pragma omp parallel num_threads(at::get_num_threads())
+    {
+      Embed();
+      for (size_t i = 0; i < layers_.size(); ++i) RunLayer(layers_[i], static_cast<int64_t>(i), cache);
+      Head(out);
+    }
+    cache.Commit();
+    return logits;
+  }
+
+ private:
+  // A token, and where it stands in the cache.
+  struct Place {
+    int32_t token;
+    int64_t row, position;
+  };
+
+  void Prepare(const std::vector<std::vector<int32_t>>& sequences, int64_t first_row, KvCache& cache) {
+    places_.clear();
+    last_.clear();
+    std::vector<int64_t> counts, positions;
+    int64_t longest = 0;
+    for (size_t i = 0; i < sequences.size(); ++i) {
+      const int64_t row = first_row + static_cast<int64_t>(i);
+      for (const int32_t& token : sequences[i]) {
+        positions.push_back(cache.length(row) + static_cast<int64_t>(&token - sequences[i].data()));
+        places_.push_back({token, row, positions.back()});
+      }
+      counts.push_back(static_cast<int64_t>(sequences[i].size()));
+      longest = std::max(longest, cache.length(row) + counts.back());
+      last_.push_back(static_cast<int64_t>(places_.size()) - 1);
+    }
+    n_ = static_cast<int64_t>(places_.size());
+    cache.Reserve(first_row, counts);
+    const Rope::Angles angles = model_.rope().At(at::tensor(positions, at::kLong));
+    cos_ = angles.cos.contiguous();
+    sin_ = angles.sin.contiguous();
+
+    const int64_t dim = config_.head_dim, heads = config_.num_heads, kv_heads = config_.num_kv_heads;
+    x_.Resize(n_, config_.hidden_size);
+    normed_.x.Resize(n_, config_.hidden_size);
+    q_.Resize(n_, heads * dim);
+    k_.Resize(n_, kv_heads * dim);
+    v_.Resize(n_, kv_heads * dim);
+    attended_.x.Resize(n_, heads * dim);
+    gate_.Resize(n_, config_.intermediate_size);
+    activated_.x.Resize(n_, config_.intermediate_size);
+    int64_t rank = 0;
+    for (const Layer& layer : layers_) {
+      rank = std::max({rank, layer.q.rank() + layer.k.rank() + layer.v.rank(), layer.o.rank(),
+                       layer.gate.rank() + layer.up.rank(), layer.down.rank()});
+    }
+    low_.resize(static_cast<size_t>(n_ * rank));
+    scores_.resize(static_cast<size_t>(at::get_num_threads() * (longest + 16)));
+    scores_stride_ = longest + 16;
+  }
+
+  void Embed() {
+    const Range share = Share(n_, 1);
+    WithData(model_.embed_tokens, [&](const auto* table) {
+      for (int64_t t = share.begin; t < share.end; ++t) {
+        const auto* const row = table + places_[t].token * x_.width();
+        for (int64_t i = 0; i < x_.width(); ++i) x_[t][i] = static_cast<float>(row[i]);
+      }
+    });
+#pragma omp barrier
+  }
+
+  void Normalise(const std::vector<float>& weight, double eps) {
+    const Range share = Share(n_, 1);
+    for (int64_t t = share.begin; t < share.end; ++t) {
+      kernels::NormRow(x_[t], weight.data(), normed_.x[t], x_.width(), static_cast<float>(eps));
+    }
+#pragma omp barrier
+  }
+
+  // All products of one input; `add` adds to what is there. Ends with all threads done.
+  void Project(std::initializer_list<Job> jobs, Input& in, bool add) {
+    int64_t rank = 0;
+    for (const Job& job : jobs) rank += job.projection->rank();
+    for (const Job& job : jobs) {
+      job.projection->Rows(Share(job.projection->rows(), PackedWeight::kPanel), in, n_, job.y, job.y_stride, add);
+    }
+    if (rank > 0) {
+      int64_t at = 0;
+      for (const Job& job : jobs) {
+        if (job.projection->rank() == 0) continue;
+        const Range rows = Share(job.projection->rank(), 4);
+        Multiply(job.projection->linear->lora->a, rows, in.x[0], in.x.width(), n_,
+                 low_.data() + at + rows.begin, rank);
+        at += job.projection->rank();
+      }
+#pragma omp barrier
+      at = 0;
+      for (const Job& job : jobs) {
+        if (job.projection->rank() == 0) continue;
+        job.projection->AddUpdate(Share(job.projection->rows(), PackedWeight::kPanel), low_.data() + at, rank, n_, job.y,
+                                  job.y_stride);
+        at += job.projection->rank();
+      }
+    }
+#pragma omp barrier
+  }
+
+  void RunLayer(const Layer& layer, int64_t index, KvCache& cache) {
+    Normalise(layer.input_norm, config_.rms_norm_eps);
+    Project({{&layer.q, q_[0], q_.width()}, {&layer.k, k_[0], k_.width()}, {&layer.v, v_[0], v_.width()}},
+            normed_, false);
+    WithCache(index, cache, [&](auto* keys, auto* values, int64_t capacity) {
+      Remember(keys, values, capacity);
+#pragma omp barrier
+      Attend(keys, values, capacity);
+    });
+#pragma omp barrier
+    Project({{&layer.o, x_[0], x_.width()}}, attended_, true);
+    Normalise(layer.post_norm, config_.rms_norm_eps);
+    Project({{&layer.gate, gate_[0], gate_.width()},
+             {&layer.up, activated_.x[0], activated_.x.width()}},
+            normed_, false);
+    const Range share = Share(gate_.width(), 64);
+    for (int64_t t = 0; t < n_; ++t) {
+      kernels::SwiGlu(gate_[t] + share.begin, activated_.x[t] + share.begin, activated_.x[t] + share.begin,
+                      share.end - share.begin);
+    }
+#pragma omp barrier
+    Project({{&layer.down, x_[0], x_.width()}}, activated_, true);
+  }
+
+  template <class Work>
+  void WithCache(int64_t layer, KvCache& cache, const Work& work) {
+    const at::Tensor& keys = cache.keys(layer);
+    const at::Tensor& values = cache.values(layer);
+    const int64_t capacity = keys.size(2);
+    if (keys.scalar_type() == at::kBFloat16) {
+      work(static_cast<BFloat16*>(keys.data_ptr()), static_cast<BFloat16*>(values.data_ptr()), capacity);
+    } else {
+      work(static_cast<float*>(keys.data_ptr()), static_cast<float*>(values.data_ptr()), capacity);
+    }
+  }
+
+  // Turns q by its position, and k on its way into the cache.
+  template <class T>
+  void Remember(T* keys, T* values, int64_t capacity) {
+    const int64_t dim = config_.head_dim, heads = config_.num_heads, kv_heads = config_.num_kv_heads;
+    const float* const cos = cos_.const_data_ptr<float>();
+    const float* const sin = sin_.const_data_ptr<float>();
+    const Range share = Share(n_ * (heads + kv_heads), 1);
+    for (int64_t i = share.begin; i < share.end; ++i) {
+      const int64_t t = i / (heads + kv_heads), h = i % (heads + kv_heads);
+      const float *const c = cos + t * dim, *const s = sin + t * dim;
+      if (h < heads) {
+        float* const q = q_[t] + h * dim;
+        kernels::RotateHead(q, c, s, 1.0f, q, dim / 2);
+        continue;
+      }
+      const int64_t head = h - heads;
+      float* const k = k_[t] + head * dim;
+      const float* const v = v_[t] + head * dim;
+      kernels::RotateHead(k, c, s, 1.0f, k, dim / 2);
+      const int64_t slot = ((places_[t].row * kv_heads + head) * capacity + places_[t].position) * dim;
+      for (int64_t d = 0; d < dim; ++d) {
+        keys[slot + d] = static_cast<T>(k[d]);
+        values[slot + d] = static_cast<T>(v[d]);
+      }
+    }
+  }
+
+  template <class T>
+  void Attend(const T* keys, const T* values, int64_t capacity) {
+    const int64_t dim = config_.head_dim, heads = config_.num_heads, kv_heads = config_.num_kv_heads,
+                  group = heads / kv_heads;
+    const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(dim)));
+    float* const scores = scores_.data() + omp_get_thread_num() * scores_stride_;
+    const Range share = Share(n_ * heads, 1);
+    for (int64_t i = share.begin; i < share.end; ++i) {
+      const int64_t t = i / heads, h = i % heads;
+      const int64_t slot = (places_[t].row * kv_heads + h / group) * capacity * dim;
+      kernels::AttendOne(q_[t] + h * dim, keys + slot, values + slot, places_[t].position + 1, dim, scale,
+                         scores, attended_.x[t] + h * dim);
+    }
+  }
+
+  void Head(float* logits) {
+    const auto n = static_cast<int64_t>(last_.size());
+    const Range share = Share(n, 1);
+    for (int64_t i = share.begin; i < share.end; ++i) {
+      kernels::NormRow(x_[last_[i]], norm_.data(), normed_.x[i], x_.width(),
+                       static_cast<float>(config_.rms_norm_eps));
+    }
+#pragma omp barrier
+    const Range rows = Share(config_.vocab_size, PackedWeight::kPanel);
+    Multiply(model_.head_weight(), rows, normed_.x[0], x_.width(), n, logits + rows.begin,
+             config_.vocab_size);
+  }
+
+  const CausalLM& model_;
+  const ModelConfig& config_;
+  std::vector<float> norm_;
+  std::vector<Layer> layers_;
+
+  int64_t n_ = 0;              // tokens of this step
+  std::vector<Place> places_;  // one a token
+  std::vector<int64_t> last_;  // the last token of each sequence
+  at::Tensor cos_, sin_;       // [n, head_dim]
+  Activations x_, q_, k_, v_, gate_;
+  std::vector<float> low_;  // what the A of one half layer's updates make, [n, ranks]
+  Input normed_, attended_, activated_;
+  std::vector<float> scores_;  // one row a thread
+  int64_t scores_stride_ = 0;
+};
+
+bool Decoder::Supports(const CausalLM& model) {
+  return model.device().is_cpu() && (model.dtype() == at::kFloat || model.dtype() == at::kBFloat16) &&
+         model.config().head_dim % 2 == 0;
+}
+
+Decoder::Decoder(const CausalLM& model) : impl_(std::make_unique<Impl>(model)) {}
+Decoder::~Decoder() = default;
+
+at::Tensor Decoder::Step(const std::vector<std::vector<int32_t>>& sequences, int64_t first_row,
+                         KvCache& cache) {
+  return impl_->Step(sequences, first_row, cache);
+}
+
+}  // namespace genflow::nn
