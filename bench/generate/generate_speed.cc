@@ -17,6 +17,7 @@
 #include "nn/generate.h"
 #include "nn/linear.h"
 #include "nn/model.h"
+#include "nn/page_arena.h"
 
 namespace {
 
@@ -99,6 +100,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: generate_speed MODEL fp32|bf16 THREADS [PROMPT_TOKENS] [NEW_TOKENS]\n");
     return 2;
   }
+    genflow::nn::UsePageArena();
   genflow::nn::SetThreads(std::atoi(argv[3]));
   const int64_t prompt = argc > 4 ? std::atoi(argv[4]) : 512;
   const int64_t tokens = argc > 5 ? std::atoi(argv[5]) : 65;

@@ -32,20 +32,10 @@ at::Tensor ContinuationMask(int64_t past, int64_t count, const at::TensorOptions
   return at::triu(hidden, past + 1).unsqueeze(0).unsqueeze(0);
 }
 
-// Appends k and v to the cache rows of a group and attends over all that the rows then hold.
-at::Tensor AttendCached(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                        const SegmentGroup& group, int64_t first_row, KvCache& cache, int64_t layer) {
+// Attends over all that the cache rows of a group hold, the group's own tokens among it.
+at::Tensor AttendCached(const at::Tensor& q, const SegmentGroup& group, int64_t first_row, KvCache& cache,
+                        int64_t layer) {
   std::vector<at::Tensor> outs;
-  bool fresh = true;
-  for (int64_t i = 0; i < group.count; ++i) {
-    cache.Write(layer, first_row + i, k.narrow(0, i * group.length, group.length),
-                v.narrow(0, i * group.length, group.length));
-    fresh = fresh && cache.length(first_row + i) == 0;
-  }
-  if (fresh) {
-    return Attend(BySequence(q, group), BySequence(k, group), BySequence(v, group), {}, /*causal=*/true)
-        .flatten(0, 1);
-  }
   for (int64_t i = 0; i < group.count; ++i) {
     const int64_t row = first_row + i;
     const int64_t past = cache.length(row);
@@ -83,10 +73,19 @@ at::Tensor AttendTree(const at::Tensor& q, const at::Tensor& k, const at::Tensor
   return at::cat(outs, 0);
 }
 
+// Whether the tokens of this pass see each other alone: nothing that the cache held before.
+bool IsFresh(const AttentionContext& context) {
+  if (context.cache == nullptr) return true;
+  for (size_t i = 0; i + 1 < context.bounds.size(); ++i) {
+    if (context.cache->length(context.first_cache_row + static_cast<int64_t>(i)) > 0) return false;
+  }
+  return true;
+}
+
 // Whether one call attends over all sequences: on the CPU, where nothing is recorded.
 bool AttendsAtOnce(const at::Tensor& q, const AttentionContext& context, int64_t head_dim) {
-  return context.cache == nullptr && HasFlashAttention(q, head_dim) &&
-         !(at::GradMode::is_enabled() && q.requires_grad());
+  return HasFlashAttention(q, head_dim) && !(at::GradMode::is_enabled() && q.requires_grad()) &&
+         IsFresh(context);
 }
 
 }  // namespace
@@ -109,6 +108,13 @@ at::Tensor Attention::Forward(const at::Tensor& x, const AttentionContext& conte
     return o_proj.Forward(out.flatten(0, 1));
   }
 
+  if (context.cache != nullptr) {
+    for (size_t i = 0; i + 1 < context.bounds.size(); ++i) {
+      const int64_t begin = context.bounds[i], count = context.bounds[i + 1] - begin;
+      context.cache->Write(layer, context.first_cache_row + static_cast<int64_t>(i), k.narrow(0, begin, count),
+                           v.narrow(0, begin, count));
+    }
+  }
   if (AttendsAtOnce(q, context, head_dim)) {
     const at::Tensor out = at::empty_like(q);
     if (context.prefixes.empty()) {
@@ -130,8 +136,8 @@ at::Tensor Attention::Forward(const at::Tensor& x, const AttentionContext& conte
   int64_t row = context.first_cache_row;
   for (size_t i = 0; i < context.groups.size(); ++i) {
     const SegmentGroup& group = context.groups[i];
-    if (context.cache != nullptr) {
-      outs.push_back(AttendCached(qs[i], ks[i], vs[i], group, row, *context.cache, layer));
+    if (!IsFresh(context)) {
+      outs.push_back(AttendCached(qs[i], group, row, *context.cache, layer));
     } else {
       outs.push_back(Attend(BySequence(qs[i], group), BySequence(ks[i], group), BySequence(vs[i], group), {},
                             /*causal=*/true)

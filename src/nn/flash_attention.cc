@@ -228,13 +228,40 @@ void ForTasks(const std::vector<Task>& tasks, int64_t dim, const Work& work) {
   });
 }
 
+// Whether the library multiplies bf16 here in the layout that the blocks are packed in. Asked by a product: what it
+// says of itself (could_pack) is of another one of its kernels, and where ONEDNN_MAX_CPU_ISA forbids this one it
+// throws.
+bool MultipliesPairs() {
+  static const bool multiplies = [] {
+    constexpr int64_t kSize = 16;
+    BFloat16 a[kSize * kSize], b[kSize * kSize];
+    float c[kSize * kSize];
+    for (int64_t r = 0; r < kSize; ++r) {
+      for (int64_t k = 0; k < kSize; ++k) {
+        a[r * kSize + k] = static_cast<float>(r == k);                             // the unit matrix
+        b[k / 2 * 2 * kSize + r * 2 + k % 2] = static_cast<float>(k * kSize + r);  // row k, column r
+      }
+    }
+    try {
+      Multiply(kSize, kSize, kSize, a, kSize, b, kSize, c, kSize, false);
+      at::native::cpublas::brgemm_release(true);
+    } catch (const std::exception&) {
+      return false;
+    }
+    for (int64_t i = 0; i < kSize * kSize; ++i) {
+      if (c[i] != static_cast<float>(i)) return false;
+    }
+    return true;
+  }();
+  return multiplies;
+}
+
 // Calls work with what tensors of x's type hold and with what this machine multiplies them in.
 template <class Work>
 void ForTypes(const at::Tensor& x, const Work& work) {
   if (x.scalar_type() == at::kFloat) {
     work(float{}, float{});
-  } else if (MultipliesBf16() && at::native::cpublas::could_pack(at::kBFloat16)) {
-    // Where the library has no such product, as when ONEDNN_MAX_CPU_ISA forbids it, it takes another layout.
+    } else if (MultipliesBf16() && MultipliesPairs()) {
     work(BFloat16{}, BFloat16{});
   } else {
     work(BFloat16{}, float{});

@@ -5,6 +5,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "nn/kernels.h"
 #include "nn/kv_cache.h"
 #include "nn/model.h"
+#include "nn/vector_math.h"
 
 namespace genflow::nn {
 namespace {
@@ -23,14 +25,6 @@ using c10::BFloat16;
 struct Range {
   int64_t begin, end;
 };
-
-// What one thread has of `count` things, in steps of `step`.
-Range Share(int64_t count, int64_t step) {
-  const int64_t steps = (count + step - 1) / step, threads = omp_get_num_threads(),
-                thread = omp_get_thread_num();
-  return {std::min(count, steps * thread / threads * step),
-          std::min(count, steps * (thread + 1) / threads * step)};
-}
 
 // Calls work(data) with what a tensor of fp32 or bf16 holds.
 template <class Work>
@@ -99,6 +93,7 @@ struct Projection {
   }
 
   int64_t rows() const { return linear->out_features(); }
+  int64_t row_bytes() const { return linear->weight.stride(0) * linear->weight.itemsize(); }
   int64_t rank() const { return linear->lora ? linear->lora->a.size(0) : 0; }
 
   // y (+)= the rows of the product, of all tokens.
@@ -166,8 +161,10 @@ class Decoder::Impl {
     const at::Tensor logits =
         at::empty({static_cast<int64_t>(sequences.size()), config_.vocab_size}, at::kFloat);
     float* const out = logits.mutable_data_ptr<float>();
+    next_ = std::vector<std::atomic<int64_t>>(static_cast<size_t>(kMostSpreads * (1 + layers_.size())));
 #pragma omp parallel num_threads(at::get_num_threads())
     {
+      spread_ = 0;
       Embed();
       for (size_t i = 0; i < layers_.size(); ++i) RunLayer(layers_[i], static_cast<int64_t>(i), cache);
       Head(out);
@@ -177,6 +174,25 @@ class Decoder::Impl {
   }
 
  private:
+  // Calls work(range) for steps of 0 .. count - 1 until all are taken, by whichever thread is free: threads are
+  // not equally fast. All threads come here in the same order.
+  template <class Work>
+  void Spread(int64_t count, int64_t step, const Work& work) {
+    std::atomic<int64_t>& next = next_[static_cast<size_t>(spread_++)];
+    for (int64_t begin = next.fetch_add(step, std::memory_order_relaxed); begin < count;
+         begin = next.fetch_add(step, std::memory_order_relaxed)) {
+      work(Range{begin, std::min(count, begin + step)});
+    }
+  }
+
+  // The same for the rows of a weight: steps that are worth taking.
+  template <class Work>
+  void SpreadRows(int64_t rows, int64_t row_bytes, const Work& work) {
+    constexpr int64_t kWorth = 48 << 10;
+    const int64_t step = std::max<int64_t>(1, kWorth / row_bytes / PackedWeight::kPanel) * PackedWeight::kPanel;
+    Spread(rows, step, work);
+  }
+
   // A token, and where it stands in the cache.
   struct Place {
     int32_t token;
@@ -224,21 +240,20 @@ class Decoder::Impl {
   }
 
   void Embed() {
-    const Range share = Share(n_, 1);
     WithData(model_.embed_tokens, [&](const auto* table) {
-      for (int64_t t = share.begin; t < share.end; ++t) {
-        const auto* const row = table + places_[t].token * x_.width();
-        for (int64_t i = 0; i < x_.width(); ++i) x_[t][i] = static_cast<float>(row[i]);
-      }
+      Spread(n_, 1, [&](Range range) {
+        const auto* const row = table + places_[range.begin].token * x_.width();
+        for (int64_t i = 0; i < x_.width(); ++i) x_[range.begin][i] = static_cast<float>(row[i]);
+      });
     });
 #pragma omp barrier
   }
 
   void Normalise(const std::vector<float>& weight, double eps) {
-    const Range share = Share(n_, 1);
-    for (int64_t t = share.begin; t < share.end; ++t) {
+    Spread(n_, 1, [&](Range range) {
+      const int64_t t = range.begin;
       kernels::NormRow(x_[t], weight.data(), normed_.x[t], x_.width(), static_cast<float>(eps));
-    }
+    });
 #pragma omp barrier
   }
 
@@ -247,23 +262,27 @@ class Decoder::Impl {
     int64_t rank = 0;
     for (const Job& job : jobs) rank += job.projection->rank();
     for (const Job& job : jobs) {
-      job.projection->Rows(Share(job.projection->rows(), PackedWeight::kPanel), in, n_, job.y, job.y_stride, add);
+      SpreadRows(job.projection->rows(), job.projection->row_bytes(), [&](Range rows) {
+        job.projection->Rows(rows, in, n_, job.y, job.y_stride, add);
+      });
     }
     if (rank > 0) {
       int64_t at = 0;
       for (const Job& job : jobs) {
         if (job.projection->rank() == 0) continue;
-        const Range rows = Share(job.projection->rank(), 4);
-        Multiply(job.projection->linear->lora->a, rows, in.x[0], in.x.width(), n_,
-                 low_.data() + at + rows.begin, rank);
+        Spread(job.projection->rank(), 4, [&](Range rows) {
+          Multiply(job.projection->linear->lora->a, rows, in.x[0], in.x.width(), n_,
+                   low_.data() + at + rows.begin, rank);
+        });
         at += job.projection->rank();
       }
 #pragma omp barrier
       at = 0;
       for (const Job& job : jobs) {
         if (job.projection->rank() == 0) continue;
-        job.projection->AddUpdate(Share(job.projection->rows(), PackedWeight::kPanel), low_.data() + at, rank, n_, job.y,
-                                  job.y_stride);
+        Spread(job.projection->rows(), 256, [&](Range rows) {
+          job.projection->AddUpdate(rows, low_.data() + at, rank, n_, job.y, job.y_stride);
+        });
         at += job.projection->rank();
       }
     }
@@ -285,11 +304,12 @@ class Decoder::Impl {
     Project({{&layer.gate, gate_[0], gate_.width()},
              {&layer.up, activated_.x[0], activated_.x.width()}},
             normed_, false);
-    const Range share = Share(gate_.width(), 64);
-    for (int64_t t = 0; t < n_; ++t) {
-      kernels::SwiGlu(gate_[t] + share.begin, activated_.x[t] + share.begin, activated_.x[t] + share.begin,
-                      share.end - share.begin);
-    }
+    Spread(gate_.width(), 256, [&](Range range) {
+      for (int64_t t = 0; t < n_; ++t) {
+        float* const up = activated_.x[t] + range.begin;
+        kernels::SwiGlu(gate_[t] + range.begin, up, up, range.end - range.begin);
+      }
+    });
 #pragma omp barrier
     Project({{&layer.down, x_[0], x_.width()}}, activated_, true);
   }
@@ -312,25 +332,22 @@ class Decoder::Impl {
     const int64_t dim = config_.head_dim, heads = config_.num_heads, kv_heads = config_.num_kv_heads;
     const float* const cos = cos_.const_data_ptr<float>();
     const float* const sin = sin_.const_data_ptr<float>();
-    const Range share = Share(n_ * (heads + kv_heads), 1);
-    for (int64_t i = share.begin; i < share.end; ++i) {
-      const int64_t t = i / (heads + kv_heads), h = i % (heads + kv_heads);
+    Spread(n_ * kv_heads, 1, [&](Range range) {
+      const int64_t t = range.begin / kv_heads, head = range.begin % kv_heads, group = heads / kv_heads;
       const float *const c = cos + t * dim, *const s = sin + t * dim;
-      if (h < heads) {
+      for (int64_t h = head * group; h < (head + 1) * group; ++h) {
         float* const q = q_[t] + h * dim;
         kernels::RotateHead(q, c, s, 1.0f, q, dim / 2);
-        continue;
       }
-      const int64_t head = h - heads;
       float* const k = k_[t] + head * dim;
       const float* const v = v_[t] + head * dim;
       kernels::RotateHead(k, c, s, 1.0f, k, dim / 2);
       const int64_t slot = ((places_[t].row * kv_heads + head) * capacity + places_[t].position) * dim;
       for (int64_t d = 0; d < dim; ++d) {
-        keys[slot + d] = static_cast<T>(k[d]);
-        values[slot + d] = static_cast<T>(v[d]);
+        keys[slot + d] = kernels::Narrow<T>(k[d]);
+        values[slot + d] = kernels::Narrow<T>(v[d]);
       }
-    }
+    });
   }
 
   template <class T>
@@ -339,32 +356,37 @@ class Decoder::Impl {
                   group = heads / kv_heads;
     const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(dim)));
     float* const scores = scores_.data() + omp_get_thread_num() * scores_stride_;
-    const Range share = Share(n_ * heads, 1);
-    for (int64_t i = share.begin; i < share.end; ++i) {
-      const int64_t t = i / heads, h = i % heads;
+    Spread(n_ * heads, 1, [&](Range range) {
+      const int64_t t = range.begin / heads, h = range.begin % heads;
       const int64_t slot = (places_[t].row * kv_heads + h / group) * capacity * dim;
       kernels::AttendOne(q_[t] + h * dim, keys + slot, values + slot, places_[t].position + 1, dim, scale,
                          scores, attended_.x[t] + h * dim);
-    }
+    });
   }
 
   void Head(float* logits) {
     const auto n = static_cast<int64_t>(last_.size());
-    const Range share = Share(n, 1);
-    for (int64_t i = share.begin; i < share.end; ++i) {
+    Spread(n, 1, [&](Range range) {
+      const int64_t i = range.begin;
       kernels::NormRow(x_[last_[i]], norm_.data(), normed_.x[i], x_.width(),
                        static_cast<float>(config_.rms_norm_eps));
-    }
+    });
 #pragma omp barrier
-    const Range rows = Share(config_.vocab_size, PackedWeight::kPanel);
-    Multiply(model_.head_weight(), rows, normed_.x[0], x_.width(), n, logits + rows.begin,
-             config_.vocab_size);
+    const at::Tensor& weight = model_.head_weight();
+    SpreadRows(config_.vocab_size, weight.stride(0) * weight.itemsize(), [&](Range rows) {
+      Multiply(weight, rows, normed_.x[0], x_.width(), n, logits + rows.begin, config_.vocab_size);
+    });
   }
 
   const CausalLM& model_;
   const ModelConfig& config_;
   std::vector<float> norm_;
   std::vector<Layer> layers_;
+
+  // Spreads of one layer at most: products and updates of seven projections, and six loops over tokens.
+  static constexpr int64_t kMostSpreads = 3 * 7 + 6;
+  std::vector<std::atomic<int64_t>> next_;  // what each spread hands out next
+  static thread_local int64_t spread_;      // spreads that this thread has begun in this step
 
   int64_t n_ = 0;              // tokens of this step
   std::vector<Place> places_;  // one a token
@@ -376,6 +398,8 @@ class Decoder::Impl {
   std::vector<float> scores_;  // one row a thread
   int64_t scores_stride_ = 0;
 };
+
+thread_local int64_t Decoder::Impl::spread_ = 0;
 
 bool Decoder::Supports(const CausalLM& model) {
   return model.device().is_cpu() && (model.dtype() == at::kFloat || model.dtype() == at::kBFloat16) &&
