@@ -1,6 +1,6 @@
 // Times text generation: reading prompts, and decoding 1 and 8 streams; and what the machine allows: the products
 // of a forward pass alone, and reading all weights once a token.
-// Usage: generate_speed MODEL fp32|bf16 THREADS [PROMPT_TOKENS] [NEW_TOKENS]. Prints one JSON object.
+// Usage: generate_speed MODEL fp32|bf16|gguf THREADS [PROMPT_TOKENS] [NEW_TOKENS]. Prints one JSON object.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
@@ -68,7 +68,8 @@ double ProductSeconds(CausalLM& model, int64_t tokens) {
   const c10::InferenceMode inference;
   std::vector<std::pair<at::Tensor, at::Tensor>> products;
   model.ForEachLinear([&](const std::string&, genflow::nn::Linear& linear) {
-    products.emplace_back(at::randn({tokens, linear.in_features()}, linear.weight.options()), linear.weight);
+    const at::Tensor weight = linear.matrix().To(model.dtype());
+    products.emplace_back(at::randn({tokens, linear.in_features()}, weight.options()), weight);
   });
   return Seconds(
       [&] {
@@ -97,7 +98,7 @@ double Bandwidth() {
 
 int main(int argc, char** argv) {
   if (argc < 4) {
-    std::fprintf(stderr, "usage: generate_speed MODEL fp32|bf16 THREADS [PROMPT_TOKENS] [NEW_TOKENS]\n");
+    std::fprintf(stderr, "usage: generate_speed MODEL fp32|bf16|gguf THREADS [PROMPT_TOKENS] [NEW_TOKENS]\n");
     return 2;
   }
     genflow::nn::UsePageArena();
@@ -110,7 +111,8 @@ int main(int argc, char** argv) {
     return 1;
   }
   genflow::nn::LoadOptions options;
-  options.dtype = argv[2] == std::string_view("bf16") ? at::kBFloat16 : at::kFloat;
+  options.dtype = argv[2] == std::string_view("fp32") ? at::kFloat : at::kBFloat16;
+  if (argv[2] == std::string_view("gguf")) options.quantization = genflow::nn::Quantization::kGguf;
   const auto begin = std::chrono::steady_clock::now();
   const auto loaded = genflow::nn::LoadCausalLM(*source, options);
   if (!loaded.ok()) {
@@ -120,8 +122,7 @@ int main(int argc, char** argv) {
   const double load = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   CausalLM& model = **loaded;
 
-  double bytes = 0;  // that a token reads
-  for (const auto& [name, weight] : model.NamedWeights()) bytes += static_cast<double>(weight->nbytes());
+  const auto bytes = static_cast<double>(model.WeightBytes());  // that a token reads
   const double prefill = static_cast<double>(prompt) / GenerateSeconds(model, 1, prompt, 1);
   const double prefill_limit = static_cast<double>(prompt) / ProductSeconds(model, prompt);
   const double bandwidth = Bandwidth();

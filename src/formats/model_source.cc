@@ -360,6 +360,19 @@ const void* ModelSource::Raw(std::string_view name, DType type) const {
   return at.type == type && at.head_rows == 0 && aligned ? at.data : nullptr;
 }
 
+std::optional<GgmlMatrix> ModelSource::Ggml(std::string_view name) const {
+  const auto it = impl_->names.find(std::string(name));
+  if (it == impl_->names.end()) return std::nullopt;
+  const Impl::Stored& at = impl_->stored[it->second];
+  const bool is_matrix = impl_->tensors[it->second].shape.size() == 2;
+  if (at.ggml_type < 0 || at.type == DType::kF32 || !is_matrix) return std::nullopt;
+  return GgmlMatrix{at.ggml_type, at.data, at.rows, at.columns, at.row_bytes, at.head_rows};
+}
+
+uint64_t GgmlMatrix::FileRow(uint64_t row) const {
+  return head_rows == 0 ? row : static_cast<uint64_t>(GgufRow(static_cast<int64_t>(row), head_rows));
+}
+
 Result<TokenizerFiles> ModelSource::ReadTokenizerFiles() const {
   return impl_->gguf ? TokenizerFromGguf(*impl_->gguf) : TokenizerFromFolder(impl_->path);
 }

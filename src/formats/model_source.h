@@ -28,6 +28,18 @@ struct ReadRequest {
   void* to = nullptr;  // elements * DTypeSize(type) bytes
 };
 
+// A matrix of a GGUF as it stands in the mapped file.
+struct GgmlMatrix {
+  int32_t type = 0;  // enum ggml_type
+  const std::byte* data = nullptr;
+  uint64_t rows = 0, columns = 0, row_bytes = 0;
+  // Rows of one head where the file has those of q and k in llama.cpp's order; else 0.
+  int64_t head_rows = 0;
+
+  // The row of the file that is row `row` of Hugging Face's matrix.
+  uint64_t FileRow(uint64_t row) const;
+};
+
 // The tokenizer as Hugging Face's files. From a GGUF they are rebuilt from its vocabulary.
 struct TokenizerFiles {
   nlohmann::json tokenizer;         // tokenizer.json
@@ -74,6 +86,9 @@ class ModelSource {
   // The tensor's bytes in the map when they are stored exactly in this type and order, else nullptr. Lives as
   // long as this object or a copy of it.
   const void* Raw(std::string_view name, DType type) const;
+  // A matrix of a GGUF in its own type, nothing for vectors, F32, and other formats. Lives as long as this
+  // object or a copy of it.
+  std::optional<GgmlMatrix> Ggml(std::string_view name) const;
 
   // Parses (HF) or rebuilds (GGUF) the tokenizer files.
   Result<TokenizerFiles> ReadTokenizerFiles() const;

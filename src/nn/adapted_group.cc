@@ -28,16 +28,20 @@ void Accumulate(const at::Tensor& grad, const at::Tensor& a, const at::Tensor& b
 
 }  // namespace
 
-bool AdaptedGroup::Pays(const at::Tensor& weight) {
-  return weight.is_cpu() &&
-         (weight.scalar_type() == at::kFloat || (weight.scalar_type() == at::kBFloat16 && MultipliesBf16()));
+bool AdaptedGroup::Pays(const at::Tensor& x) {
+  return x.is_cpu() &&
+         (x.scalar_type() == at::kFloat || (x.scalar_type() == at::kBFloat16 && MultipliesBf16()));
 }
 
-AdaptedGroup::AdaptedGroup(std::vector<Linear*> linears, uint64_t stream) : stream_(stream) {
+AdaptedGroup::AdaptedGroup(std::vector<Linear*> linears, at::ScalarType dtype, uint64_t stream)
+    : stream_(stream) {
   const c10::NoGradGuard no_grad;
   in_ = linears.front()->in_features();
+  options_ = at::TensorOptions().dtype(dtype).device(linears.front()->matrix().device());
+  bool quantized = false;
   for (Linear* linear : linears) {
-    Part part{linear, out_, linear->out_features(), rank_, 0, {}, {}, 0, 0, 0};
+    Part part{linear, out_, linear->out_features(), rank_, 0, {}, {}, 0, 0, 0, linear->quantized};
+    quantized = quantized || linear->quantized != nullptr;
     if (linear->lora) {
       part.a = linear->lora->a;
       part.b = linear->lora->b;
@@ -49,7 +53,8 @@ AdaptedGroup::AdaptedGroup(std::vector<Linear*> linears, uint64_t stream) : stre
     rank_ += part.rank;
     parts_.push_back(std::move(part));
   }
-  matrix_ = at::empty({out_ + rank_, in_ + rank_}, linears.front()->weight.options());
+  if (quantized) return;
+  matrix_ = at::empty({out_ + rank_, in_ + rank_}, options_);
   matrix_.narrow(1, in_, rank_)
       .zero_();  // the corner too: it is multiplied, and its products are not looked at
   for (const Part& part : parts_) {
@@ -62,9 +67,13 @@ AdaptedGroup::AdaptedGroup(std::vector<Linear*> linears, uint64_t stream) : stre
 bool AdaptedGroup::Holds() const {
   for (const Part& part : parts_) {
     const Linear& linear = *part.linear;
-    if (linear.weight.storage().unsafeGetStorageImpl() != matrix_.storage().unsafeGetStorageImpl())
+    if (linear.quantized != part.quantized) return false;
+    if (matrix_.defined() &&
+        linear.weight.storage().unsafeGetStorageImpl() != matrix_.storage().unsafeGetStorageImpl())
       return false;
-    if (linear.weight.requires_grad() || linear.lora.has_value() != part.a.defined()) return false;
+    if ((linear.weight.defined() && linear.weight.requires_grad()) ||
+        linear.lora.has_value() != part.a.defined())
+      return false;
     if (!linear.lora) continue;
     const LoraSlot& lora = *linear.lora;
     if (!lora.a.is_same(part.a) || !lora.b.is_same(part.b)) return false;
@@ -72,27 +81,45 @@ bool AdaptedGroup::Holds() const {
   return true;
 }
 
-void AdaptedGroup::Refresh() {
+void AdaptedGroup::CopyUpdate(const Part& part, const at::Tensor& matrix) const {
+  matrix.narrow(0, out_ + part.column, part.rank).narrow(1, 0, in_).copy_(part.a);
+  matrix.narrow(0, part.row, part.out).narrow(1, in_ + part.column, part.rank).copy_(part.b * part.scaling);
+}
+
+at::Tensor AdaptedGroup::Assemble(bool margins_alone) {
   const c10::NoGradGuard no_grad;
+  if (!matrix_.defined()) {
+    const at::Tensor matrix = at::empty({out_ + rank_, in_ + rank_}, options_);
+    matrix.narrow(1, in_, rank_).zero_();
+    for (Part& part : parts_) {
+      if (part.a.defined()) {
+        part.scaling = part.linear->lora->scaling;
+        CopyUpdate(part, matrix);
+      }
+      if (margins_alone) continue;
+      const at::Tensor place = matrix.narrow(0, part.row, part.out).narrow(1, 0, in_);
+      if (part.quantized) {
+        part.quantized->DequantizeRows(0, part.out, place);
+      } else {
+        place.copy_(part.linear->weight);
+      }
+    }
+    return matrix;
+  }
   for (Part& part : parts_) {
     if (!part.a.defined()) continue;
     const uint32_t a_version = part.a._version(), b_version = part.b._version();
-    if (a_version == part.a_version && b_version == part.b_version &&
-        part.scaling == part.linear->lora->scaling)
-      continue;
-    part.scaling = part.linear->lora->scaling;
-    matrix_.narrow(0, out_ + part.column, part.rank).narrow(1, 0, in_).copy_(part.a);
-    matrix_.narrow(0, part.row, part.out)
-        .narrow(1, in_ + part.column, part.rank)
-        .copy_(part.b * part.scaling);
+    const double scaling = part.linear->lora->scaling;
+    if (a_version == part.a_version && b_version == part.b_version && part.scaling == scaling) continue;
     part.a_version = a_version;
     part.b_version = b_version;
+    part.scaling = scaling;
+    CopyUpdate(part, matrix_);
   }
+  return matrix_;
 }
 
-at::Tensor AdaptedGroup::MakeInput(int64_t tokens) const {
-  return EmptyRows(tokens, in_ + rank_, matrix_.options());
-}
+at::Tensor AdaptedGroup::MakeInput(int64_t tokens) const { return EmptyRows(tokens, in_ + rank_, options_); }
 
 bool AdaptedGroup::Drops(const Part& part) {
   return part.a.defined() && part.linear->lora->training && part.linear->lora->dropout > 0;
@@ -102,12 +129,12 @@ uint64_t AdaptedGroup::StreamOf(const Part& part, uint64_t seed) const {
   return seed + (stream_ + static_cast<uint64_t>(part.row)) * 0x9e3779b97f4a7c15ull;
 }
 
-at::Tensor AdaptedGroup::DownOf(const Part& part) const {
-  return matrix_.narrow(0, out_ + part.column, part.rank).narrow(1, 0, in_);
+at::Tensor AdaptedGroup::DownOf(const Part& part, const at::Tensor& matrix) const {
+  return matrix.narrow(0, out_ + part.column, part.rank).narrow(1, 0, in_);
 }
 
 at::Tensor AdaptedGroup::Forward(const at::Tensor& input, uint64_t seed) {
-  Refresh();
+  const at::Tensor matrix = Assemble();
   const at::Tensor x = input.narrow(1, 0, in_);
   if (std::any_of(parts_.begin(), parts_.end(), Drops)) {
     const at::Tensor dropped = at::empty({x.size(0), in_}, x.options());
@@ -115,13 +142,13 @@ at::Tensor AdaptedGroup::Forward(const at::Tensor& input, uint64_t seed) {
       if (!part.a.defined()) continue;
       if (Drops(part)) DropInto(x, StreamOf(part, seed), part.linear->lora->dropout, /*add=*/false, dropped);
       at::Tensor margin = input.narrow(1, in_ + part.column, part.rank);
-      at::mm_out(margin, Drops(part) ? dropped : x, DownOf(part).t());
+      at::mm_out(margin, Drops(part) ? dropped : x, DownOf(part, matrix).t());
     }
   } else if (rank_ > 0) {
     at::Tensor margin = Margin(input);
-    at::mm_out(margin, x, matrix_.narrow(0, out_, rank_).narrow(1, 0, in_).t());
+    at::mm_out(margin, x, matrix.narrow(0, out_, rank_).narrow(1, 0, in_).t());
   }
-  at::Tensor y = MultiplyTransposed(input, matrix_.narrow(0, 0, out_));
+  at::Tensor y = MultiplyTransposed(input, matrix.narrow(0, 0, out_));
   for (const Part& part : parts_) {
     if (part.linear->bias.defined()) y.narrow(1, part.row, part.out).add_(part.linear->bias);
   }
@@ -129,29 +156,30 @@ at::Tensor AdaptedGroup::Forward(const at::Tensor& input, uint64_t seed) {
 }
 
 at::Tensor AdaptedGroup::MakeGradient(int64_t tokens) const {
-  return EmptyRows(tokens, out_ + rank_, matrix_.options());
+  return EmptyRows(tokens, out_ + rank_, options_);
 }
 
 at::Tensor AdaptedGroup::Backward(const at::Tensor& gradient, uint64_t seed, bool wants_dx) {
+  const at::Tensor matrix = Assemble(/*margins_alone=*/!wants_dx);
   bool drops = false;
   for (const Part& part : parts_) {
     if (!part.a.defined()) continue;
     drops = drops || Drops(part);
     at::Tensor de = gradient.narrow(1, out_ + part.column, part.rank);
     at::mm_out(de, gradient.narrow(1, part.row, part.out),
-               matrix_.narrow(0, part.row, part.out).narrow(1, in_ + part.column, part.rank));
+               matrix.narrow(0, part.row, part.out).narrow(1, in_ + part.column, part.rank));
   }
   if (!wants_dx) return {};
   if (!drops) {
     // A few columns too many in fp32: what multiplies that best wants the whole matrix.
-    return matrix_.scalar_type() == at::kFloat ? Multiply(gradient, matrix_).narrow(1, 0, in_)
-                                               : at::mm(gradient, matrix_.narrow(1, 0, in_));
+    return matrix.scalar_type() == at::kFloat ? Multiply(gradient, matrix).narrow(1, 0, in_)
+                                              : at::mm(gradient, matrix.narrow(1, 0, in_));
   }
   // What passes through an input that was dropped out is dropped likewise.
-  at::Tensor dx = at::mm(gradient.narrow(1, 0, out_), matrix_.narrow(0, 0, out_).narrow(1, 0, in_));
+  at::Tensor dx = at::mm(gradient.narrow(1, 0, out_), matrix.narrow(0, 0, out_).narrow(1, 0, in_));
   for (const Part& part : parts_) {
     if (!part.a.defined()) continue;
-    const at::Tensor passed = at::mm(gradient.narrow(1, out_ + part.column, part.rank), DownOf(part));
+    const at::Tensor passed = at::mm(gradient.narrow(1, out_ + part.column, part.rank), DownOf(part, matrix));
     if (Drops(part)) {
       DropInto(passed, StreamOf(part, seed), part.linear->lora->dropout, /*add=*/true, dx);
     } else {

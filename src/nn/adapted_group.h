@@ -7,12 +7,14 @@
 // so that a forward pass is one product, [x | x A^T] times the upper rows transposed, and the gradient of the
 // input is another, [dy | dy s B] times the columns on the left: no update is added in a pass of its own.
 // Both accumulate in fp32. A and B stand in it in the type of W, rounded from the fp32 tensors that are
-// trained, as mixed-precision training multiplies them.
+// trained, as mixed-precision training multiplies them. Of quantised weights the matrix is made anew for each
+// product and is gone after it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "nn/linear.h"
@@ -21,13 +23,13 @@ namespace genflow::nn {
 
 class AdaptedGroup {
  public:
-  // Whether such groups pay on this machine for weights like `weight`: fp32, and bf16 where it is multiplied.
-  static bool Pays(const at::Tensor& weight);
+  // Whether such groups pay on this machine for tensors like `x`: fp32, and bf16 where it is multiplied.
+  static bool Pays(const at::Tensor& x);
 
-  // Moves the weights of `linears` into one matrix, which their `weight` views from then on. They must
-  // outlive it.
+  // Moves the weights of `linears` into one matrix, which their `weight` views from then on, unless one of
+  // them is quantised: then all stay as they are. They must outlive it. `dtype`: what the model computes in.
   // `stream` tells the dropout of one group from that of others; 2^32 apart.
-  AdaptedGroup(std::vector<Linear*> linears, uint64_t stream);
+  AdaptedGroup(std::vector<Linear*> linears, at::ScalarType dtype, uint64_t stream);
 
   // Whether the projections are what this was made for: nothing merged or taken off.
   bool Holds() const;
@@ -62,19 +64,22 @@ class AdaptedGroup {
     at::Tensor a, b;       // the update's tensors
     double scaling;
     uint32_t a_version, b_version;  // what the matrix holds of them
+    std::shared_ptr<const QuantizedWeight> quantized;
   };
-  // Brings A and B in the matrix up to date.
-  void Refresh();
+  // The matrix, with A and B up to date; without W if `margins_alone` and it is not kept.
+  at::Tensor Assemble(bool margins_alone = false);
+  void CopyUpdate(const Part& part, const at::Tensor& matrix) const;
   // Whether an input of `part` is dropped out, and the stream that is drawn from for it.
   static bool Drops(const Part& part);
   uint64_t StreamOf(const Part& part, uint64_t seed) const;
   // A of a part in the matrix, [part.rank, in].
-  at::Tensor DownOf(const Part& part) const;
+  at::Tensor DownOf(const Part& part, const at::Tensor& matrix) const;
 
   std::vector<Part> parts_;
   uint64_t stream_;
   int64_t in_ = 0, out_ = 0, rank_ = 0;
-  at::Tensor matrix_;  // [out + rank, in + rank], the corner is 0
+  at::TensorOptions options_;
+  at::Tensor matrix_;  // [out + rank, in + rank], the corner is 0; undefined where a weight is quantised
 };
 
 }  // namespace genflow::nn

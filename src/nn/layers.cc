@@ -9,7 +9,9 @@
 
 namespace genflow::nn {
 
-at::Tensor RmsNorm::Forward(const at::Tensor& x) const { return FusedRmsNorm(x, weight, eps); }
+at::Tensor RmsNorm::Forward(const at::Tensor& x) const {
+  return FusedRmsNorm(x, weight.to(x.scalar_type()), eps);
+}
 
 at::Tensor Mlp::Forward(const at::Tensor& x) const {
   const at::Tensor gate = gate_proj.Forward(x);  // [N, intermediate]
@@ -25,12 +27,21 @@ at::Tensor DecoderLayer::Forward(const at::Tensor& x, const AttentionContext& co
   return attended + mlp.Forward(post_attention_layernorm.Forward(attended));
 }
 
+std::vector<const Linear*> DecoderLayer::Projections() const {
+  return {&self_attn.q_proj, &self_attn.k_proj, &self_attn.v_proj, &self_attn.o_proj,
+          &mlp.gate_proj,    &mlp.up_proj,      &mlp.down_proj};
+}
+
 void DecoderLayer::GroupProjections(int64_t layer) {
-  const at::Tensor& weight = self_attn.q_proj.weight;
-  if (!AdaptedGroup::Pays(weight) || !HasFlashAttention(weight, self_attn.head_dim)) return;
+  const at::Tensor& like = input_layernorm.weight;  // of the type and on the device of all
+  for (const Linear* linear : Projections()) {
+    if (linear->lora && linear->lora->magnitude.defined()) return;  // has a node of its own: dora_linear.h
+  }
+  if (!AdaptedGroup::Pays(like) || !HasFlashAttention(like, self_attn.head_dim)) return;
   auto stream = static_cast<uint64_t>(layer) << 34;
   const auto group = [&](std::vector<Linear*> linears) {
-    return std::make_shared<AdaptedGroup>(std::move(linears), stream += uint64_t{1} << 32);
+    return std::make_shared<AdaptedGroup>(std::move(linears), like.scalar_type(),
+                                          stream += uint64_t{1} << 32);
   };
   self_attn.qkv_group = group({&self_attn.q_proj, &self_attn.k_proj, &self_attn.v_proj});
   self_attn.o_group = group({&self_attn.o_proj});

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <vector>
 
 #include "nn/attention.h"
 #include "nn/linear.h"
@@ -41,6 +42,8 @@ struct DecoderLayer {
 
   // x [N, hidden] -> [N, hidden]. `layer` is this layer's index.
   at::Tensor Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const;
+
+  std::vector<const Linear*> Projections() const;
 
   // Makes the groups of updates that are to be trained, where they pay on this machine. The layer must stay
   // where it is from then on. `layer` is its index.

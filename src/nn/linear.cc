@@ -4,10 +4,15 @@
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <optional>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "nn/device.h"
+#include "nn/dora_linear.h"
 #include "nn/lora_linear.h"
 
 namespace genflow::nn {
@@ -40,7 +45,36 @@ at::Tensor OneDnn(const at::Tensor& x, const at::Tensor& weight) {
   return multiply.call(x, weight, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), std::nullopt);
 }
 
+bool WidensProducts(const at::Tensor& x) {
+  return x.scalar_type() == at::kBFloat16 && x.is_cpu() && !MultipliesBf16();
+}
+
+struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            const std::shared_ptr<const QuantizedWeight>& weight) {
+    context->saved_data["weight"] = c10::IValue::make_capsule(c10::make_intrusive<Kept>(weight));
+    return Project(x, weight->Dequantize(x.scalar_type()));
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list grads) {
+    const auto capsule = context->saved_data["weight"].toCapsule();
+    const QuantizedWeight& weight = *static_cast<const Kept&>(*capsule).weight;
+    return {at::matmul(grads[0], weight.Dequantize(grads[0].scalar_type())), at::Tensor()};
+  }
+
+ private:
+  struct Kept : torch::CustomClassHolder {
+    explicit Kept(std::shared_ptr<const QuantizedWeight> from) : weight(std::move(from)) {}
+    std::shared_ptr<const QuantizedWeight> weight;
+  };
+};
+
 }  // namespace
+
+at::Tensor Project(const at::Tensor& x, const Matrix& weight) {
+  if (!weight.quantized) return Project(x, weight.tensor.to(x.scalar_type()));
+  return QuantizedProduct::apply(x, weight.quantized);
+}
 
 at::Tensor MultiplyTransposed(const at::Tensor& x, const at::Tensor& w) {
   return PrefersOneDnn(x, w) ? OneDnn(x, w) : at::mm(x, w.t());
@@ -57,12 +91,36 @@ at::Tensor Project(const at::Tensor& x, const at::Tensor& weight) {
   return at::linear(x, weight);
 }
 
+at::Tensor FrozenProduct(const at::Tensor& x, const Matrix& weight) {
+  const at::Tensor input = WidensProducts(x) ? x.to(at::kFloat) : x;
+  return at::mm(input, weight.To(input.scalar_type()).t());
+}
+
+at::Tensor FrozenProductBackward(const at::Tensor& dy, const Matrix& weight) {
+  const at::Tensor gradient = WidensProducts(dy) ? dy.to(at::kFloat) : dy;
+  return at::mm(gradient, weight.To(gradient.scalar_type()));
+}
+
 at::Tensor Linear::Forward(const at::Tensor& x) const {
   const bool drops = lora && lora->training && lora->dropout > 0;
-  if (lora && !drops && at::GradMode::is_enabled() && x.dim() == 2 && lora->a.scalar_type() == at::kFloat) {
-    return LoraLinear(x, weight, bias, *lora);
+  if (lora && lora->magnitude.defined()) {
+    const at::Tensor rows = x.flatten(0, -2);  // [N, in]
+    const at::Tensor dropped = drops ? at::dropout(rows, lora->dropout, /*train=*/true) : at::Tensor();
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() = out_features();
+    return DoraLinear(rows, dropped, matrix(), bias, *lora).view(shape);
   }
-  at::Tensor y = bias.defined() ? at::linear(x, weight, bias) : Project(x, weight);
+  if (lora && !drops && at::GradMode::is_enabled() && x.dim() == 2 && lora->a.scalar_type() == at::kFloat) {
+    return LoraLinear(x, matrix(), bias, *lora);
+  }
+  at::Tensor y;
+  const at::Tensor added = bias.defined() ? bias.to(x.scalar_type()) : bias;
+  if (!quantized && bias.defined()) {
+    y = at::linear(x, weight.to(x.scalar_type()), added);
+  } else {
+    y = Project(x, matrix());
+    if (bias.defined()) y = y + added;
+  }
   if (!lora) return y;
   at::Tensor input = x.to(lora->a.scalar_type());
   if (drops) input = at::dropout(input, lora->dropout, /*train=*/true);

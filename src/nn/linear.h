@@ -3,39 +3,57 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <optional>
+
+#include "nn/quantized_weight.h"
 
 namespace genflow::nn {
 
 // A LoRA update of one projection (Hu et al. 2021), with PEFT's meaning:
 //   y = base(x) + scaling * B(A(dropout(x)))
-// computed in the type of A and B, then rounded to the type of base(x).
+// computed in the type of A and B, then rounded to the type of base(x); or with a magnitude, a DoRA update:
+// see dora_linear.h.
+struct DoraNorm;
 struct LoraSlot {
   at::Tensor a;           // [r, in]
   at::Tensor b;           // [out, r]
   double scaling = 1.0;   // alpha / r, or alpha / sqrt(r) for rank-stabilised LoRA
   double dropout = 0.0;   // probability of zeroing an input of A; drawn from ATen's default generator
   bool training = false;  // dropout acts only while true
+  at::Tensor magnitude;   // [out] fp32, undefined without DoRA
+  // Where the norm that goes with it is kept from one product to the next; null: it is not kept.
+  std::shared_ptr<DoraNorm> dora_norm = nullptr;
 };
 
-// x [..., in] times the transpose of weight [out, in] -> [..., out].
+// x [..., in] times the transpose of weight [out, in] -> [..., out]. Of a quantised weight, differentiable in
+// x alone; it is dequantised for this product and again for that of the backward pass.
 at::Tensor Project(const at::Tensor& x, const at::Tensor& weight);
+at::Tensor Project(const at::Tensor& x, const Matrix& weight);
 
 // x [N, K] times the transpose of w [M, K], and times w [K, M]: by whichever of libtorch's libraries does it
 // fastest on this machine for many rows. Rows of x may stand apart; w is contiguous. Nothing is recorded.
 at::Tensor MultiplyTransposed(const at::Tensor& x, const at::Tensor& w);
 at::Tensor Multiply(const at::Tensor& x, const at::Tensor& w);
 
+// x [N, in] times the transpose of a frozen [out, in], and dy [N, out] times it. bf16 is multiplied in fp32
+// on a CPU without bf16 instructions, several times faster than libtorch does it there, and then is the
+// result. Nothing is recorded.
+at::Tensor FrozenProduct(const at::Tensor& x, const Matrix& weight);
+at::Tensor FrozenProductBackward(const at::Tensor& dy, const Matrix& weight);
+
 struct Linear {
-  at::Tensor weight;  // [out, in]
-  at::Tensor bias;    // [out], undefined without one
+  at::Tensor weight;  // [out, in], undefined where it is quantised
+  std::shared_ptr<const QuantizedWeight> quantized;
+  at::Tensor bias;  // [out], undefined without one
   std::optional<LoraSlot> lora;
 
-  // x [..., in] -> [..., out].
+  // x [..., in] -> [..., out]. A weight of another type than x is rounded to it, and a gradient back.
   at::Tensor Forward(const at::Tensor& x) const;
 
-  int64_t in_features() const { return weight.size(1); }
-  int64_t out_features() const { return weight.size(0); }
+  Matrix matrix() const { return {weight, quantized}; }
+  int64_t in_features() const { return quantized ? quantized->columns() : weight.size(1); }
+  int64_t out_features() const { return quantized ? quantized->rows() : weight.size(0); }
 };
 
 }  // namespace genflow::nn

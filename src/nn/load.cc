@@ -4,13 +4,17 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <unordered_set>
+#include <utility>
 
 #include "base/strings.h"
 #include "formats/model_source.h"
 #include "nn/device.h"
 #include "nn/guarded.h"
 #include "nn/model.h"
+#include "nn/quantized_weight.h"
+#include "nn/registry.h"
 
 namespace genflow::nn {
 namespace {
@@ -37,12 +41,11 @@ Result<formats::DType> FileType(at::ScalarType dtype) {
   }
 }
 
-using Weights = std::vector<std::pair<std::string, at::Tensor*>>;
-
-Status CheckNames(const formats::ModelSource& source, const ModelConfig& config, const Weights& weights) {
+Status CheckNames(const formats::ModelSource& source, const ModelConfig& config,
+                  const std::vector<WeightSlot>& slots) {
   const std::string where = "model " + source.path().string();
   std::unordered_set<std::string_view> wanted;
-  for (const auto& [name, tensor] : weights) {
+  for (const auto& [name, tensor, quantized] : slots) {
     wanted.insert(name);
     const formats::TensorInfo* info = source.Find(name);
     if (info == nullptr) {
@@ -73,18 +76,42 @@ Result<std::shared_ptr<CausalLM>> LoadCausalLM(const formats::ModelSource& sourc
                                                const LoadOptions& options) {
   GF_TRY(ModelConfig config, ParseModelConfig(source.config()));
   GF_TRY(const formats::DType file_type, FileType(options.dtype));
+  const Quantization quantization = options.quantization;
+  if (quantization == Quantization::kGguf && source.format() != formats::ModelSource::Format::kGguf) {
+    return InvalidError("model " + source.path().string() + " is no GGUF, whose quantisation could be kept",
+                        "quantization int8 or nf4 quantises any model");
+  }
   return Guarded("loading model " + source.path().string(), [&]() -> Result<std::shared_ptr<CausalLM>> {
-    // On a GPU, tensors are read into host memory one at a time and copied over.
-    GF_TRY(std::shared_ptr<CausalLM> model, BuildCausalLM(config, options.dtype, options.device));
-    const Weights weights = model->NamedWeights();
-    GF_CHECK_OK(CheckNames(source, config, weights));
+    GF_TRY(std::shared_ptr<CausalLM> model,
+           BuildShape(config, options.dtype, options.device, /*tensors=*/at::kMeta));
+    std::vector<WeightSlot> slots = model->WeightSlots();
+    std::erase_if(slots, [](const WeightSlot& slot) { return !slot.tensor->defined(); });  // a tied head
+    GF_CHECK_OK(CheckNames(source, config, slots));
+    std::set<std::string> projections;
+    model->ForEachLinear([&](const std::string& name, Linear&) { projections.insert(name + ".weight"); });
 
-    const auto total = static_cast<int64_t>(weights.size());
+    const auto total = static_cast<int64_t>(slots.size());
     int64_t done = 0;
-    for (const auto& [name, weight] : weights) {
-      at::Tensor host = options.device.is_cpu() ? *weight : at::empty(weight->sizes(), options.dtype);
-      GF_CHECK_OK(source.Read(name, file_type, host.data_ptr(), at::get_num_threads()));
-      if (!options.device.is_cpu()) weight->copy_(host);
+    for (const auto& [name, weight, place] : slots) {
+      std::shared_ptr<const QuantizedWeight> quantized;
+      if (quantization == Quantization::kGguf && place != nullptr)
+        quantized = GgmlWeight(source, name, options.device);
+      if (!quantized) {
+        // For a GPU, tensors are read into host memory one at a time and copied over.
+        const at::Tensor host = at::empty(weight->sizes(), options.dtype);
+        GF_CHECK_OK(source.Read(name, file_type, host.mutable_data_ptr(), at::get_num_threads()));
+        if (quantization == Quantization::kInt8 && projections.contains(name)) {
+          quantized = QuantizeInt8(host, options.device);
+        } else if (quantization == Quantization::kNf4 && projections.contains(name)) {
+          quantized = QuantizeNf4(host, options.device);
+        } else {
+          *weight = host.to(options.device);
+        }
+      }
+      if (quantized) {
+        *weight = at::Tensor();
+        *place = std::move(quantized);
+      }
       if (options.progress && !options.progress(++done, total)) {
         return MakeError(Code::kInterrupted, "loading model " + source.path().string() + " was stopped");
       }

@@ -120,7 +120,7 @@ AttentionContext CausalLM::MakeContext(const Batch& batch, KvCache* cache) const
   if (*std::min_element(held.begin(), held.end()) != context.decode_length) {
     const at::Tensor ends = at::tensor(held, at::kLong).to(device()).unsqueeze(1);              // [n, 1]
     const at::Tensor columns = at::arange(context.decode_length, ends.options()).unsqueeze(0);  // [1, L]
-    const at::Tensor zeros = at::zeros({1}, embed_tokens.options());
+    const at::Tensor zeros = at::zeros({1}, at::TensorOptions().dtype(dtype()).device(device()));
     context.decode_mask = at::where(columns < ends, zeros, zeros - std::numeric_limits<float>::infinity())
                               .unsqueeze(1)
                               .unsqueeze(1);  // [n, 1, 1, L]
@@ -128,8 +128,13 @@ AttentionContext CausalLM::MakeContext(const Batch& batch, KvCache* cache) const
   return context;
 }
 
+at::Tensor CausalLM::EmbedTokens(const at::Tensor& ids) const {
+  return quantized_embed_tokens ? quantized_embed_tokens->DequantizeRows(ids, dtype())
+                                : at::embedding(embed_tokens, ids).to(dtype());
+}
+
 at::Tensor CausalLM::Embed(const Batch& batch) const {
-  at::Tensor x = at::embedding(embed_tokens, batch.input_ids.flatten().to(device()));
+  at::Tensor x = EmbedTokens(batch.input_ids.flatten().to(device()));
   if (batch.neftune_noise_alpha == 0) return x;
   auto generator = at::detail::createCPUGenerator(batch.dropout_seed);
   const at::Tensor noise = at::empty(x.sizes(), at::kFloat).uniform_(-1, 1, generator);
@@ -151,7 +156,12 @@ at::Tensor CausalLM::Hidden(const Batch& batch, KvCache* cache) const {
   return x.view({batch.input_ids.size(0), batch.input_ids.size(1), x.size(1)});
 }
 
-at::Tensor CausalLM::Logits(const at::Tensor& hidden) const { return Project(hidden, head_weight()); }
+Matrix CausalLM::head() const {
+  if (lm_head.defined() || quantized_lm_head) return {lm_head, quantized_lm_head};
+  return {embed_tokens, quantized_embed_tokens};
+}
+
+at::Tensor CausalLM::Logits(const at::Tensor& hidden) const { return Project(hidden, head()); }
 
 void CausalLM::ForEachLinear(const std::function<void(const std::string&, Linear&)>& visitor) {
   for (size_t i = 0; i < layers.size(); ++i) {
@@ -160,21 +170,29 @@ void CausalLM::ForEachLinear(const std::function<void(const std::string&, Linear
   }
 }
 
-std::vector<std::pair<std::string, at::Tensor*>> CausalLM::NamedWeights() {
-  std::vector<std::pair<std::string, at::Tensor*>> weights;
-  weights.emplace_back("model.embed_tokens.weight", &embed_tokens);
+std::vector<WeightSlot> CausalLM::WeightSlots() {
+  std::vector<WeightSlot> slots;
+  slots.push_back({"model.embed_tokens.weight", &embed_tokens, &quantized_embed_tokens});
   for (size_t i = 0; i < layers.size(); ++i) {
     const std::string prefix = LayerPrefix(i);
     VisitLinears(layers[i], [&](const char* name, Linear& linear) {
-      weights.emplace_back(prefix + name + ".weight", &linear.weight);
-      if (linear.bias.defined()) weights.emplace_back(prefix + name + ".bias", &linear.bias);
+      slots.push_back({prefix + name + ".weight", &linear.weight, &linear.quantized});
+      if (linear.bias.defined()) slots.push_back({prefix + name + ".bias", &linear.bias, nullptr});
     });
-    weights.emplace_back(prefix + "input_layernorm.weight", &layers[i].input_layernorm.weight);
-    weights.emplace_back(prefix + "post_attention_layernorm.weight",
-                         &layers[i].post_attention_layernorm.weight);
+    slots.push_back({prefix + "input_layernorm.weight", &layers[i].input_layernorm.weight, nullptr});
+    slots.push_back(
+        {prefix + "post_attention_layernorm.weight", &layers[i].post_attention_layernorm.weight, nullptr});
   }
-  weights.emplace_back("model.norm.weight", &norm.weight);
-  if (lm_head.defined()) weights.emplace_back("lm_head.weight", &lm_head);
+  slots.push_back({"model.norm.weight", &norm.weight, nullptr});
+  slots.push_back({"lm_head.weight", &lm_head, &quantized_lm_head});
+  return slots;
+}
+
+std::vector<std::pair<std::string, at::Tensor*>> CausalLM::NamedWeights() {
+  std::vector<std::pair<std::string, at::Tensor*>> weights;
+  for (const WeightSlot& slot : WeightSlots()) {
+    if (slot.tensor->defined()) weights.emplace_back(slot.name, slot.tensor);
+  }
   return weights;
 }
 
@@ -188,24 +206,44 @@ KvCache CausalLM::MakeCache() const {
   return KvCache(config_.num_layers, config_.num_kv_heads, config_.head_dim, dtype(), device());
 }
 
+void CausalLM::ComputeIn(at::ScalarType dtype) { dtype_ = dtype; }
+
 int64_t CausalLM::NumParameters() const {
   int64_t count = 0;
-  for (const auto& [name, weight] : const_cast<CausalLM*>(this)->NamedWeights()) count += weight->numel();
+  for (const WeightSlot& slot : const_cast<CausalLM*>(this)->WeightSlots()) {
+    const Matrix matrix = slot.matrix();
+    if (matrix.defined()) count += matrix.numel();
+  }
   return count;
 }
 
-Result<std::shared_ptr<CausalLM>> BuildCausalLM(const ModelConfig& config, at::ScalarType dtype,
-                                                at::Device device) {
+int64_t CausalLM::WeightBytes() const {
+  int64_t bytes = 0;
+  for (const WeightSlot& slot : const_cast<CausalLM*>(this)->WeightSlots()) {
+    const Matrix matrix = slot.matrix();
+    if (!matrix.defined()) continue;
+    bytes += matrix.quantized ? matrix.quantized->bytes() : static_cast<int64_t>(slot.tensor->nbytes());
+  }
+  return bytes;
+}
+
+Result<std::shared_ptr<CausalLM>> BuildShape(const ModelConfig& config, at::ScalarType dtype,
+                                             at::Device device, at::Device tensors) {
   for (const Family& family : Families()) {
     if (family.architecture != config.architecture) continue;
     return Guarded("building the model", [&]() -> Result<std::shared_ptr<CausalLM>> {
       Rope rope(config.head_dim, config.rope_theta, config.rope_scaling, device);
-      std::shared_ptr<CausalLM> model(new CausalLM(config, std::move(rope)));
-      family.build(config, at::TensorOptions().dtype(dtype).device(device), *model);
+      std::shared_ptr<CausalLM> model(new CausalLM(config, std::move(rope), dtype, device));
+      family.build(config, at::TensorOptions().dtype(dtype).device(tensors), *model);
       return model;
     });
   }
   return MakeError(Code::kInternal, "no builder for architecture '" + config.architecture + "'");
+}
+
+Result<std::shared_ptr<CausalLM>> BuildCausalLM(const ModelConfig& config, at::ScalarType dtype,
+                                                at::Device device) {
+  return BuildShape(config, dtype, device, device);
 }
 
 }  // namespace genflow::nn

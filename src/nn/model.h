@@ -51,6 +51,15 @@ Batch PackSequences(std::span<const std::vector<int32_t>> sequences, at::Device 
 // The same of sequences that begin alike.
 Batch PackTree(const PrefixTree& tree, at::Device device);
 
+// Where a weight stands in a model.
+struct WeightSlot {
+  std::string name;    // Hugging Face's: "model.layers.0.self_attn.q_proj.weight"
+  at::Tensor* tensor;  // undefined where the weight is quantised, and of a head that is tied
+  std::shared_ptr<const QuantizedWeight>* quantized;  // null where it cannot be
+
+  Matrix matrix() const { return {*tensor, quantized != nullptr ? *quantized : nullptr}; }
+};
+
 class CausalLM {
  public:
   // Hidden states after the last norm, [B, T, hidden]. Records for autograd where a LoRA tensor or weight
@@ -62,38 +71,52 @@ class CausalLM {
 
   // The steps of Hidden, for recipes that run the layers themselves (gradient checkpointing).
   AttentionContext MakeContext(const Batch& batch, KvCache* cache = nullptr) const;
-  at::Tensor Embed(const Batch& batch) const;  // [B*T, hidden]
+    at::Tensor Embed(const Batch& batch) const;  // [B*T, hidden]
+  // ids [N] int64 -> [N, hidden].
+  at::Tensor EmbedTokens(const at::Tensor& ids) const;
 
   // Projections of the decoder layers under PEFT's names ("model.layers.0.self_attn.q_proj"), in the
   // model's order. The head is not among them, as in PEFT's "all-linear".
   void ForEachLinear(const std::function<void(const std::string& name, Linear& linear)>& visitor);
-  // Every weight under its Hugging Face name ("model.layers.0.self_attn.q_proj.weight"), in the model's
-  // order; a tied head is not repeated. LoRA tensors are not among them.
+  // The places of all weights in the model's order, that of a tied head among them. LoRA tensors have none.
+  std::vector<WeightSlot> WeightSlots();
+  // Those that hold a tensor: all but quantised weights; a tied head is not repeated.
   std::vector<std::pair<std::string, at::Tensor*>> NamedWeights();
   // Switches dropout of all LoRA slots.
   void SetTraining(bool training);
 
   KvCache MakeCache() const;
-    const ModelConfig& config() const { return config_; }
+  const ModelConfig& config() const { return config_; }
   const Rope& rope() const { return rope_; }
-  at::ScalarType dtype() const { return embed_tokens.scalar_type(); }
-  at::Device device() const { return embed_tokens.device(); }
+  // What it computes in, and where.
+  at::ScalarType dtype() const { return dtype_; }
+  at::Device device() const { return device_; }
+  // Activations from here on; weights of other types are rounded where they are used.
+  void ComputeIn(at::ScalarType dtype);
   int64_t NumParameters() const;
-  // [vocab, hidden]; the embedding itself when tied.
+  // Bytes of its weights, those in a mapped file included.
+  int64_t WeightBytes() const;
+  // [vocab, hidden]; the embedding itself when tied. As a tensor undefined where it is quantised.
+  Matrix head() const;
   const at::Tensor& head_weight() const { return lm_head.defined() ? lm_head : embed_tokens; }
 
-  at::Tensor embed_tokens;  // [vocab, hidden]
+  at::Tensor embed_tokens;  // [vocab, hidden], undefined where it is quantised
+  std::shared_ptr<const QuantizedWeight> quantized_embed_tokens;
   std::vector<DecoderLayer> layers;
   RmsNorm norm;
-  at::Tensor lm_head;  // [vocab, hidden]; undefined when tied to the embedding
+  at::Tensor lm_head;  // [vocab, hidden]; undefined when tied to the embedding, or quantised
+  std::shared_ptr<const QuantizedWeight> quantized_lm_head;
 
  private:
-  friend Result<std::shared_ptr<CausalLM>> BuildCausalLM(const ModelConfig& config, at::ScalarType dtype,
-                                                         at::Device device);
-  CausalLM(ModelConfig config, Rope rope) : config_(std::move(config)), rope_(std::move(rope)) {}
+  friend Result<std::shared_ptr<CausalLM>> BuildShape(const ModelConfig& config, at::ScalarType dtype,
+                                                      at::Device device, at::Device tensors);
+  CausalLM(ModelConfig config, Rope rope, at::ScalarType dtype, at::Device device)
+      : config_(std::move(config)), rope_(std::move(rope)), dtype_(dtype), device_(device) {}
 
   ModelConfig config_;
   Rope rope_;
+  at::ScalarType dtype_;
+  at::Device device_;
 };
 
 // A model of the config's family with uninitialised weights that require no gradient.
@@ -101,13 +124,14 @@ Result<std::shared_ptr<CausalLM>> BuildCausalLM(const ModelConfig& config, at::S
                                                 at::Device device);
 
 struct LoadOptions {
-  at::ScalarType dtype = at::kFloat;  // of the weights in memory, whatever the file holds
+  at::ScalarType dtype = at::kFloat;  // of what is computed, and of weights in memory that are not quantised
   at::Device device = at::kCPU;
+  Quantization quantization = Quantization::kNone;  // kGguf wants a GGUF
   // Tensors read so far; false stops with kInterrupted. May be empty.
   std::function<bool(int64_t done, int64_t total)> progress;
 };
 
-// Reads the config and every weight. Refuses a missing, extra or misshapen tensor by name.
+// Reads the config and every weight, one at a time. Refuses a missing, extra or misshapen tensor by name.
 Result<std::shared_ptr<CausalLM>> LoadCausalLM(const formats::ModelSource& source,
                                                const LoadOptions& options);
 

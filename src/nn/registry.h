@@ -3,9 +3,11 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <span>
 #include <string_view>
 
+#include "base/result.h"
 #include "nn/config.h"
 
 namespace genflow::nn {
@@ -20,5 +22,9 @@ struct Family {
 };
 
 std::span<const Family> Families();
+
+// A model on `device` whose weights are on `tensors`: at::kMeta where each is to be replaced.
+Result<std::shared_ptr<CausalLM>> BuildShape(const ModelConfig& config, at::ScalarType dtype,
+                                             at::Device device, at::Device tensors);
 
 }  // namespace genflow::nn

@@ -65,7 +65,7 @@ class Activations {
   std::vector<float> values_;
 };
 
-// What the projections of one half layer read: activations, rounded for packed weights.
+// What the projections of one half layer read: activations, and the same as packed weights take them.
 struct Input {
   Activations x;
   PackedInput packed;
@@ -86,23 +86,45 @@ void AddInSteps(Range rows, int64_t n, float scale, float* y, int64_t y_stride, 
   }
 }
 
+// A matrix as it is multiplied: packed, or dense.
+struct Operand {
+  explicit Operand(const Matrix& matrix)
+      : dense(matrix.tensor), packed(matrix.quantized ? matrix.quantized->Packed() : nullptr) {}
+
+  int64_t rows() const { return packed != nullptr ? packed->rows() : dense.size(0); }
+  int64_t row_bytes() const {
+    return packed != nullptr ? static_cast<int64_t>(packed->bytes()) / packed->rows()
+                             : dense.stride(0) * dense.itemsize();
+  }
+  // y [n, rows] = these rows, whole panels, of the product.
+  void Rows(Range rows, Input& in, int64_t n, float* y, int64_t y_stride) const {
+    constexpr int64_t kPanel = PackedWeight::kPanel;
+    if (packed != nullptr) {
+      packed->Multiply(rows.begin / kPanel, (rows.end + kPanel - 1) / kPanel, in.packed, n, y, y_stride);
+    } else {
+      Multiply(dense, rows, in.x[0], in.x.width(), n, y, y_stride);
+    }
+  }
+
+  at::Tensor dense;
+  const PackedWeight* packed;
+};
+
 // A projection in the terms of this file.
 struct Projection {
-  explicit Projection(const Linear& linear) : linear(&linear) {
+  explicit Projection(const Linear& linear) : linear(&linear), weight(linear.matrix()) {
     if (linear.bias.defined()) bias = Floats(linear.bias);
   }
 
-  int64_t rows() const { return linear->out_features(); }
-  int64_t row_bytes() const { return linear->weight.stride(0) * linear->weight.itemsize(); }
   int64_t rank() const { return linear->lora ? linear->lora->a.size(0) : 0; }
 
   // y (+)= the rows of the product, of all tokens.
   void Rows(Range rows, Input& in, int64_t n, float* y, int64_t y_stride, bool add) const {
     if (!add) {
-      Multiply(linear->weight, rows, in.x[0], in.x.width(), n, y + rows.begin, y_stride);
+      weight.Rows(rows, in, n, y + rows.begin, y_stride);
     } else {
       AddInSteps(rows, n, 1.0f, y, y_stride, [&](Range step, float* product) {
-        Multiply(linear->weight, step, in.x[0], in.x.width(), n, product, kStep);
+        weight.Rows(step, in, n, product, kStep);
       });
     }
     if (bias.empty()) return;
@@ -120,6 +142,7 @@ struct Projection {
   }
 
   const Linear* linear;
+  Operand weight;
   std::vector<float> bias;
 };
 
@@ -151,9 +174,14 @@ struct Job {
 class Decoder::Impl {
  public:
   explicit Impl(const CausalLM& model)
-      : model_(model), config_(model.config()), norm_(Floats(model.norm.weight)) {
+      : model_(model), config_(model.config()), norm_(Floats(model.norm.weight)), head_(model.head()) {
     layers_.reserve(model.layers.size());
     for (const DecoderLayer& layer : model.layers) layers_.emplace_back(layer);
+    packs_ = head_.packed != nullptr;
+    for (const Layer& layer : layers_) {
+      for (const Projection* each : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down})
+        packs_ = packs_ || each->weight.packed != nullptr;
+    }
   }
 
   at::Tensor Step(const std::vector<std::vector<int32_t>>& sequences, int64_t first_row, KvCache& cache) {
@@ -193,22 +221,22 @@ class Decoder::Impl {
     Spread(rows, step, work);
   }
 
-  // A token, and where it stands in the cache.
+  // Where a token stands in the cache.
   struct Place {
-    int32_t token;
     int64_t row, position;
   };
 
   void Prepare(const std::vector<std::vector<int32_t>>& sequences, int64_t first_row, KvCache& cache) {
     places_.clear();
     last_.clear();
-    std::vector<int64_t> counts, positions;
+    std::vector<int64_t> counts, ids, positions;
     int64_t longest = 0;
     for (size_t i = 0; i < sequences.size(); ++i) {
       const int64_t row = first_row + static_cast<int64_t>(i);
       for (const int32_t& token : sequences[i]) {
         positions.push_back(cache.length(row) + static_cast<int64_t>(&token - sequences[i].data()));
-        places_.push_back({token, row, positions.back()});
+        ids.push_back(token);
+        places_.push_back({row, positions.back()});
       }
       counts.push_back(static_cast<int64_t>(sequences[i].size()));
       longest = std::max(longest, cache.length(row) + counts.back());
@@ -216,6 +244,7 @@ class Decoder::Impl {
     }
     n_ = static_cast<int64_t>(places_.size());
     cache.Reserve(first_row, counts);
+    embedded_ = model_.EmbedTokens(at::tensor(ids, at::kLong));
     const Rope::Angles angles = model_.rope().At(at::tensor(positions, at::kLong));
     cos_ = angles.cos.contiguous();
     sin_ = angles.sin.contiguous();
@@ -235,25 +264,38 @@ class Decoder::Impl {
                        layer.gate.rank() + layer.up.rank(), layer.down.rank()});
     }
     low_.resize(static_cast<size_t>(n_ * rank));
+    if (packs_) {
+      for (Input* in : {&normed_, &attended_, &activated_}) in->packed.Resize(n_, in->x.width());
+    }
     scores_.resize(static_cast<size_t>(at::get_num_threads() * (longest + 16)));
     scores_stride_ = longest + 16;
   }
 
   void Embed() {
-    WithData(model_.embed_tokens, [&](const auto* table) {
+    const int64_t width = x_.width();
+    WithData(embedded_, [&](const auto* rows) {
       Spread(n_, 1, [&](Range range) {
-        const auto* const row = table + places_[range.begin].token * x_.width();
-        for (int64_t i = 0; i < x_.width(); ++i) x_[range.begin][i] = static_cast<float>(row[i]);
+        for (int64_t i = 0; i < width; ++i) x_[range.begin][i] = static_cast<float>(rows[range.begin * width + i]);
       });
     });
 #pragma omp barrier
   }
 
-  void Normalise(const std::vector<float>& weight, double eps) {
-    Spread(n_, 1, [&](Range range) {
-      const int64_t t = range.begin;
-      kernels::NormRow(x_[t], weight.data(), normed_.x[t], x_.width(), static_cast<float>(eps));
-    });
+  // normed_ t = the norm of x_ `from`.
+  void Normalise(const std::vector<float>& weight, int64_t from, int64_t t) {
+    kernels::NormRow(x_[from], weight.data(), normed_.x[t], x_.width(), static_cast<float>(config_.rms_norm_eps));
+    if (packs_) normed_.packed.Set(t, normed_.x[t]);
+  }
+
+  void Normalise(const std::vector<float>& weight) {
+    Spread(n_, 1, [&](Range range) { Normalise(weight, range.begin, range.begin); });
+#pragma omp barrier
+  }
+
+  // Brings what threads have written to in.x to packed weights.
+  void Pack(Input& in) {
+    if (!packs_) return;
+    Spread(n_, 1, [&](Range range) { in.packed.Set(range.begin, in.x[range.begin]); });
 #pragma omp barrier
   }
 
@@ -262,7 +304,7 @@ class Decoder::Impl {
     int64_t rank = 0;
     for (const Job& job : jobs) rank += job.projection->rank();
     for (const Job& job : jobs) {
-      SpreadRows(job.projection->rows(), job.projection->row_bytes(), [&](Range rows) {
+      SpreadRows(job.projection->weight.rows(), job.projection->weight.row_bytes(), [&](Range rows) {
         job.projection->Rows(rows, in, n_, job.y, job.y_stride, add);
       });
     }
@@ -280,7 +322,7 @@ class Decoder::Impl {
       at = 0;
       for (const Job& job : jobs) {
         if (job.projection->rank() == 0) continue;
-        Spread(job.projection->rows(), 256, [&](Range rows) {
+        Spread(job.projection->weight.rows(), 256, [&](Range rows) {
           job.projection->AddUpdate(rows, low_.data() + at, rank, n_, job.y, job.y_stride);
         });
         at += job.projection->rank();
@@ -290,7 +332,7 @@ class Decoder::Impl {
   }
 
   void RunLayer(const Layer& layer, int64_t index, KvCache& cache) {
-    Normalise(layer.input_norm, config_.rms_norm_eps);
+    Normalise(layer.input_norm);
     Project({{&layer.q, q_[0], q_.width()}, {&layer.k, k_[0], k_.width()}, {&layer.v, v_[0], v_.width()}},
             normed_, false);
     WithCache(index, cache, [&](auto* keys, auto* values, int64_t capacity) {
@@ -299,8 +341,9 @@ class Decoder::Impl {
       Attend(keys, values, capacity);
     });
 #pragma omp barrier
+    Pack(attended_);
     Project({{&layer.o, x_[0], x_.width()}}, attended_, true);
-    Normalise(layer.post_norm, config_.rms_norm_eps);
+    Normalise(layer.post_norm);
     Project({{&layer.gate, gate_[0], gate_.width()},
              {&layer.up, activated_.x[0], activated_.x.width()}},
             normed_, false);
@@ -311,6 +354,7 @@ class Decoder::Impl {
       }
     });
 #pragma omp barrier
+    Pack(activated_);
     Project({{&layer.down, x_[0], x_.width()}}, activated_, true);
   }
 
@@ -366,31 +410,29 @@ class Decoder::Impl {
 
   void Head(float* logits) {
     const auto n = static_cast<int64_t>(last_.size());
-    Spread(n, 1, [&](Range range) {
-      const int64_t i = range.begin;
-      kernels::NormRow(x_[last_[i]], norm_.data(), normed_.x[i], x_.width(),
-                       static_cast<float>(config_.rms_norm_eps));
-    });
+    Spread(n, 1, [&](Range range) { Normalise(norm_, last_[range.begin], range.begin); });
 #pragma omp barrier
-    const at::Tensor& weight = model_.head_weight();
-    SpreadRows(config_.vocab_size, weight.stride(0) * weight.itemsize(), [&](Range rows) {
-      Multiply(weight, rows, normed_.x[0], x_.width(), n, logits + rows.begin, config_.vocab_size);
+    SpreadRows(head_.rows(), head_.row_bytes(), [&](Range rows) {
+      head_.Rows(rows, normed_, n, logits + rows.begin, config_.vocab_size);
     });
   }
 
   const CausalLM& model_;
   const ModelConfig& config_;
   std::vector<float> norm_;
+  Operand head_;
   std::vector<Layer> layers_;
 
-  // Spreads of one layer at most: products and updates of seven projections, and six loops over tokens.
-  static constexpr int64_t kMostSpreads = 3 * 7 + 6;
+  // Spreads of one layer at most: products and updates of seven projections, and eight loops over tokens.
+  static constexpr int64_t kMostSpreads = 3 * 7 + 8;
   std::vector<std::atomic<int64_t>> next_;  // what each spread hands out next
   static thread_local int64_t spread_;      // spreads that this thread has begun in this step
 
+  bool packs_ = false;         // whether any weight is packed
   int64_t n_ = 0;              // tokens of this step
   std::vector<Place> places_;  // one a token
   std::vector<int64_t> last_;  // the last token of each sequence
+  at::Tensor embedded_;        // [n, hidden]
   at::Tensor cos_, sin_;       // [n, head_dim]
   Activations x_, q_, k_, v_, gate_;
   std::vector<float> low_;  // what the A of one half layer's updates make, [n, ranks]
@@ -402,8 +444,21 @@ class Decoder::Impl {
 thread_local int64_t Decoder::Impl::spread_ = 0;
 
 bool Decoder::Supports(const CausalLM& model) {
-  return model.device().is_cpu() && (model.dtype() == at::kFloat || model.dtype() == at::kBFloat16) &&
-         model.config().head_dim % 2 == 0;
+  const auto multiplies = [](const Matrix& matrix) {
+    return matrix.quantized ? matrix.quantized->ggml() && PackedTypeOf(matrix.quantized->format(), matrix.columns())
+                            : matrix.tensor.scalar_type() == at::kFloat || matrix.tensor.scalar_type() == at::kBFloat16;
+  };
+  if (!model.device().is_cpu() || model.dtype() == at::kHalf || model.config().head_dim % 2 != 0) return false;
+  if (!multiplies(model.head())) return false;
+  for (const DecoderLayer& layer : model.layers) {
+    const Attention& attention = layer.self_attn;
+    for (const Linear* linear : {&attention.q_proj, &attention.k_proj, &attention.v_proj, &attention.o_proj,
+                                 &layer.mlp.gate_proj, &layer.mlp.up_proj, &layer.mlp.down_proj}) {
+      // DoRA scales the whole product, which is not done here.
+      if (!multiplies(linear->matrix()) || (linear->lora && linear->lora->magnitude.defined())) return false;
+    }
+  }
+  return true;
 }
 
 Decoder::Decoder(const CausalLM& model) : impl_(std::make_unique<Impl>(model)) {}

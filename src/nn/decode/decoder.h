@@ -15,7 +15,8 @@ class KvCache;
 
 class Decoder {
  public:
-  // Whether the model can be run so: on the CPU, in fp32 or bf16.
+    // Whether the model can be run so: on the CPU, in fp32, bf16 or GGML's quantisations (PackedTypeOf), without
+  // DoRA.
   static bool Supports(const CausalLM& model);
   // Few tokens are faster here, many in CausalLM::Hidden.
   static constexpr int64_t kFewTokens = 32;

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "base/files.h"
@@ -52,17 +53,16 @@ constexpr const char* kRefused[] = {"alora_invocation_tokens",
                                     "layer_replication",
                                     "lora_bias",
                                     "megatron_config",
-                                    "modules_to_save",
                                     "monteclora_config",
                                     "target_parameters",
                                     "trainable_token_indices",
                                     "use_bdlora",
-                                    "use_dora",
                                     "use_qalora",
                                     "velora_config"};
 
 // Initialisations that leave the base as it is; the others come with other base weights.
 constexpr const char* kInitialisations[] = {"gaussian", "orthogonal", "eva"};
+constexpr char kMagnitude[] = ".lora_magnitude_vector";
 
 bool IsPlain(const json& value) {
   return value.is_null() || value == false || (value.is_structured() && value.empty());
@@ -95,6 +95,21 @@ json Number(double value) {
 
 std::string TensorName(const std::string& module, char matrix) {
   return kPrefix + module + ".lora_" + matrix + ".weight";
+}
+
+// Every tensor of an adapter under PEFT's name.
+std::vector<std::pair<std::string, at::Tensor>> NamedTensors(const LoraSet& lora) {
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  for (const auto& module : lora.modules()) {
+    tensors.emplace_back(TensorName(module.name, 'A'), module.a.detach());
+    tensors.emplace_back(TensorName(module.name, 'B'), module.b.detach());
+    if (module.magnitude.defined()) {
+      tensors.emplace_back(kPrefix + module.name + kMagnitude, module.magnitude.detach());
+    }
+  }
+  for (const auto& saved : lora.saved())
+    tensors.emplace_back(kPrefix + saved.slot.name, saved.value.detach());
+  return tensors;
 }
 
 // The module and the matrix ('A' or 'B') of a tensor's name.
@@ -170,6 +185,13 @@ Result<LoraConfig> ReadAdapterConfig(const fs::path& folder) {
     out.alpha = config.at("lora_alpha").get<double>();
     out.dropout = config.value("lora_dropout", 0.0);
     out.use_rslora = config.value("use_rslora", false);
+    out.use_dora = !IsPlain(config.value("use_dora", ordered_json()));
+    if (const json init = config.value("init_lora_weights", json()); init.is_string()) {
+      out.init_lora_weights = init.get<std::string>();
+    }
+    if (const ordered_json saved = config.value("modules_to_save", ordered_json()); !IsPlain(saved)) {
+      out.modules_to_save = saved.get<std::vector<std::string>>();
+    }
     ReadPatterns(config, "rank_pattern", &out.rank_pattern);
     ReadPatterns(config, "alpha_pattern", &out.alpha_pattern);
     out.target_modules = ReadTargets(config.at("target_modules"));
@@ -194,23 +216,19 @@ Result<LoraSet> LoadAdapter(CausalLM& model, const fs::path& folder, bool traina
   const Status status = Guarded("loading the adapter", [&]() -> Status {
     const c10::NoGradGuard no_grad;
     std::set<std::string> expected;
-    for (const auto& module : lora.modules()) {
-      for (const char matrix : {'A', 'B'}) {
-        const at::Tensor& to = matrix == 'A' ? module.a : module.b;
-        const std::string name = TensorName(module.name, matrix);
-        const formats::SafetensorsTensor* from = tensors.Find(name);
-        if (from == nullptr) return BadConfig(file, "tensor '" + name + "' is missing");
-        if (to.sizes() != at::IntArrayRef(from->shape)) {
-          return BadConfig(
-              file,
-              "tensor '" + name + "' has shape " + ShapeText(from->shape) + ", expected " +
-                  ShapeText(to.sizes()),
-              "the adapter belongs to another base model, or its configuration to another adapter");
-        }
-        GF_TRY(const at::Tensor values, ReadTensor(*from, file));
-        to.detach().copy_(values);
-        expected.insert(name);
+    for (const auto& [name, to] : NamedTensors(lora)) {
+      const formats::SafetensorsTensor* from = tensors.Find(name);
+      if (from == nullptr) return BadConfig(file, "tensor '" + name + "' is missing");
+      if (to.sizes() != at::IntArrayRef(from->shape)) {
+        return BadConfig(
+            file,
+            "tensor '" + name + "' has shape " + ShapeText(from->shape) + ", expected " +
+                ShapeText(to.sizes()),
+            "the adapter belongs to another base model, or its configuration to another adapter");
       }
+      GF_TRY(const at::Tensor values, ReadTensor(*from, file));
+      to.copy_(values);
+      expected.insert(name);
     }
     for (const auto& tensor : tensors.tensors()) {
       if (!expected.contains(tensor.name)) {
@@ -220,21 +238,53 @@ Result<LoraSet> LoadAdapter(CausalLM& model, const fs::path& folder, bool traina
     }
     return Ok();
   });
-  if (!status.ok()) {
-    lora.SetEnabled(false);
-    return status.error();
-  }
+  lora.SetEnabled(status.ok());
+  if (!status.ok()) return status.error();
   return lora;
 }
 
+namespace {
+
+// Of an adapter that PiSSA began: one that does to the model itself what A and B do to what PiSSA left of it,
+//   W + s (B A - B0 A0) = W + s [B | -B0] [A over A0],
+// twice the rank with the same scaling. Changes `config` and `tensors` accordingly.
+void ConvertToUnchangedBase(const LoraSet& lora, LoraConfig* config,
+                            std::vector<std::pair<std::string, at::Tensor>>* tensors) {
+  const auto alpha = [&](double value) { return value * (config->use_rslora ? std::sqrt(2.0) : 2.0); };
+  config->r *= 2;
+  config->alpha = alpha(config->alpha);
+  for (auto& [pattern, r] : config->rank_pattern) r *= 2;
+  for (auto& [pattern, value] : config->alpha_pattern) value = alpha(value);
+  config->init_lora_weights.clear();
+  int64_t offset = 0;
+  for (size_t i = 0; i < 2 * lora.modules().size(); ++i) {
+    at::Tensor& tensor = (*tensors)[i].second;
+    const at::Tensor began = lora.initial().narrow(0, offset, tensor.numel()).view(tensor.sizes());
+    offset += tensor.numel();
+    tensor = i % 2 == 0 ? at::cat({tensor, began}, 0) : at::cat({tensor, -began}, 1);
+  }
+}
+
+}  // namespace
+
 Status SaveAdapter(const LoraSet& lora, const fs::path& folder, const SaveAdapterOptions& options) {
-  const LoraConfig& from = lora.config();
+  LoraConfig from = lora.config();
+  auto tensors = NamedTensors(lora);
+  if (lora.initial().defined()) {
+    GF_CHECK_OK(Guarded("saving the adapter", [&]() -> Status {
+      ConvertToUnchangedBase(lora, &from, &tensors);
+      return Ok();
+    }));
+  }
   ordered_json config = PlainConfig();
   if (!options.base_model.empty()) config["base_model_name_or_path"] = options.base_model;
   config["r"] = from.r;
   config["lora_alpha"] = Number(from.alpha);
   config["lora_dropout"] = from.dropout;
   config["use_rslora"] = from.use_rslora;
+  config["use_dora"] = from.use_dora;
+  if (!from.init_lora_weights.empty()) config["init_lora_weights"] = from.init_lora_weights;
+  if (!from.modules_to_save.empty()) config["modules_to_save"] = from.modules_to_save;
   for (const auto& [key, r] : from.rank_pattern) config["rank_pattern"][key] = r;
   for (const auto& [key, alpha] : from.alpha_pattern) config["alpha_pattern"][key] = Number(alpha);
   if (from.target_modules.pattern.empty()) {
@@ -256,13 +306,9 @@ Status SaveAdapter(const LoraSet& lora, const fs::path& folder, const SaveAdapte
   return Guarded("saving the adapter", [&]() -> Status {
     std::vector<at::Tensor> host;
     std::vector<formats::TensorView> views;
-    for (const auto& module : lora.modules()) {
-      for (const char matrix : {'A', 'B'}) {
-        const at::Tensor& tensor =
-            host.emplace_back((matrix == 'A' ? module.a : module.b).detach().cpu().contiguous());
-        views.push_back({TensorName(module.name, matrix), tensor.sizes().vec(), formats::DType::kF32,
-                         tensor.const_data_ptr()});
-      }
+    for (const auto& [name, values] : tensors) {
+      const at::Tensor& tensor = host.emplace_back(values.cpu().contiguous());
+      views.push_back({name, tensor.sizes().vec(), formats::DType::kF32, tensor.const_data_ptr()});
     }
     return formats::WriteSafetensors(folder / kTensorFile, views);
   });
@@ -297,6 +343,13 @@ Status EveryTargetIsThere(const formats::ModelSource& base, const LoraConfig& co
 Result<formats::TensorFiller> MergedTensors(const formats::ModelSource& base, const fs::path& folder) {
   auto updates = std::make_shared<Updates>();
   GF_TRY(const LoraConfig config, ReadAdapterConfig(folder));
+  if (config.use_dora || !config.modules_to_save.empty()) {
+    return MakeError(Code::kUnsupported,
+                     "'" + (folder / kConfigFile).string() +
+                         "': " + (config.use_dora ? "a DoRA adapter" : "an adapter with modules_to_save") +
+                         " is not merged tensor by tensor",
+                     "merge the adapter into its base with PEFT");
+  }
   const fs::path file = folder / kTensorFile;
   GF_TRY(const formats::SafetensorsFile tensors, formats::SafetensorsFile::Open(file));
   for (const auto& tensor : tensors.tensors()) {

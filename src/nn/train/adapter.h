@@ -12,8 +12,7 @@
 
 namespace genflow::nn::train {
 
-// Reads adapter_config.json. Refuses what genflow does not compute (DoRA, biases, modules_to_save, ...) by
-// key.
+// Reads adapter_config.json. Refuses what genflow does not compute (biases, layer_replication, ...) by key.
 Result<LoraConfig> ReadAdapterConfig(const std::filesystem::path& folder);
 
 // Attaches the adapter of `folder` to the model with its tensors. Every tensor of the file must have its
@@ -23,7 +22,9 @@ Result<LoraSet> LoadAdapter(CausalLM& model, const std::filesystem::path& folder
 struct SaveAdapterOptions {
   std::string base_model;  // base_model_name_or_path; "" writes null
 };
-// Creates `folder` (which must not exist, or be empty). Same adapter, same bytes.
+// Creates `folder` (which must not exist, or be empty). Same adapter, same bytes. What PiSSA began is
+// converted, as PEFT's save_pretrained(path_initial_model_for_weight_conversion=...) does it: to a plain LoRA
+// of twice the rank, which fits the unchanged base.
 Status SaveAdapter(const LoraSet& lora, const std::filesystem::path& folder,
                    const SaveAdapterOptions& options = {});
 

@@ -1,6 +1,7 @@
 #include "nn/train/lora.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,8 +9,8 @@
 #include <set>
 
 #include "base/strings.h"
+#include "nn/dora_linear.h"
 #include "nn/guarded.h"
-#include "nn/train/random.h"
 #include "text/pattern.h"
 
 namespace genflow::nn::train {
@@ -22,6 +23,11 @@ Status CheckConfig(const LoraConfig& config) {
   if (!(config.alpha > 0)) return InvalidError("lora.alpha must be greater than 0");
   if (!(config.dropout >= 0 && config.dropout < 1)) {
     return InvalidError("lora.dropout must be at least 0 and less than 1");
+  }
+  if (config.init_lora_weights == "pissa" && config.use_dora) {
+    return InvalidError("lora.init_lora_weights pissa does not go with lora.use_dora",
+                        "an adapter that PiSSA began fits the model it was made from after a conversion, "
+                        "which DoRA's magnitudes have none of");
   }
   if (config.target_modules.names.empty() && config.target_modules.pattern.empty()) {
     return InvalidError("lora.target_modules is empty", "use all-linear, or a list such as [q_proj, v_proj]");
@@ -119,6 +125,9 @@ Result<bool> Adapts(const LoraConfig& config, const std::string& module) {
   return layers.empty() || std::find(layers.begin(), layers.end(), LayerOf(module)) != layers.end();
 }
 
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+constexpr const char* kHead = "lm_head.weight";
+
 // The layers asked for are there.
 Status CheckLayers(const LoraConfig& config, int64_t num_layers) {
   for (const int64_t layer : config.layers_to_transform) {
@@ -138,6 +147,7 @@ Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool train
   GF_CHECK_OK(CheckLayers(config, model.config().num_layers));
   LoraSet lora;
   lora.config_ = config;
+  lora.dtype_ = model.dtype();
   std::vector<std::string> existing;
   std::vector<int64_t> ranks;
   Status status;
@@ -165,30 +175,32 @@ Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool train
     if (!found) return NothingMatches({{wanted}, ""}, existing);
   }
 
+  GF_CHECK_OK(lora.FindSaved(model));
+
   return Guarded("attaching the adapter", [&]() -> Result<LoraSet> {
+    const c10::NoGradGuard no_grad;
     int64_t total = 0;
     for (size_t i = 0; i < ranks.size(); ++i) {
       const Linear& linear = *lora.modules_[i].linear;
       total += ranks[i] * (linear.in_features() + linear.out_features());
+      if (config.use_dora) total += linear.out_features();
     }
-    const auto options = at::TensorOptions().dtype(at::kFloat).device(model.device());
-    lora.flat_ = at::zeros({total}, options);
-    if (trainable) lora.flat_grad_ = at::zeros({total}, options);
-    int64_t offset = 0;
-    // A leaf that shares the flat buffer, with its gradient in place in the other.
-    const auto leaf = [&](int64_t rows, int64_t columns) {
-      at::Tensor tensor = lora.flat_.narrow(0, offset, rows * columns).view({rows, columns}).detach();
-      if (trainable) {
-        tensor.set_requires_grad(true);
-        tensor.mutable_grad() = lora.flat_grad_.narrow(0, offset, rows * columns).view({rows, columns});
-      }
-      offset += rows * columns;
-      return tensor;
-    };
+    for (const LoraSet::Saved& saved : lora.saved_) total += saved.base.numel();
+    lora.Allocate(total, model.device(), trainable);
     for (size_t i = 0; i < ranks.size(); ++i) {
       LoraSet::Module& module = lora.modules_[i];
-      module.a = leaf(ranks[i], module.linear->in_features());
-      module.b = leaf(module.linear->out_features(), ranks[i]);
+      const Linear& linear = *module.linear;
+      module.a = lora.Take({ranks[i], linear.in_features()}, {});
+      module.b = lora.Take({linear.out_features(), ranks[i]}, {.is_lora_b = true});
+      if (!config.use_dora) continue;
+      module.magnitude = lora.Take({linear.out_features()}, {});
+      module.magnitude.detach().copy_(
+          DoraLengths(linear.matrix(), {.a = module.a, .b = module.b, .scaling = module.scaling}));
+    }
+    for (LoraSet::Saved& saved : lora.saved_) {
+      const at::Tensor from = saved.base.To(at::kFloat);
+      saved.value = lora.Take(from.sizes(), LoraSet::RoleOf(saved.slot.name));
+      saved.value.detach().copy_(from);
     }
     lora.SetEnabled(true);
     if (trainable) {
@@ -199,50 +211,82 @@ Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool train
   });
 }
 
-std::vector<ParameterSlice> LoraSet::Slices(double loraplus_lr_ratio) const {
-  std::vector<ParameterSlice> slices;
-  int64_t offset = 0;
-  for (const Module& module : modules_) {
-    slices.push_back({offset, module.a.size(0), module.a.size(1), 1});
-    offset += module.a.numel();
-    slices.push_back({offset, module.b.size(0), module.b.size(1), loraplus_lr_ratio});
-    offset += module.b.numel();
+Status LoraSet::FindSaved(CausalLM& model) {
+  if (config_.modules_to_save.empty()) return Ok();
+  const Matrix head = model.head();
+  tied_ = !model.lm_head.defined() && model.quantized_lm_head == nullptr;
+  std::set<std::string> found, kinds;
+  for (WeightSlot& slot : model.WeightSlots()) {
+    const std::string module = slot.name.substr(0, slot.name.rfind('.'));
+    kinds.insert(LastPart(module));
+    const auto& entries = config_.modules_to_save;
+    const auto entry =
+        std::find_if(entries.begin(), entries.end(), [&](const auto& end) { return module.ends_with(end); });
+    const bool is_tied_head = !slot.matrix().defined();
+    if (entry == entries.end()) {
+      if (is_tied_head) untied_head_ = Saved{slot, head, {}};
+      continue;
+    }
+    found.insert(*entry);
+    for (const Module& adapted : modules_) {
+      if (adapted.name == module) {
+        return InvalidError("lora.modules_to_save and lora.target_modules both name '" + module + "'",
+                            "a module is trained whole or by an update");
+      }
+    }
+    saved_.push_back({slot, is_tied_head ? head : slot.matrix(), {}});
   }
-  return slices;
+  for (const auto& entry : config_.modules_to_save) {
+    if (found.contains(entry)) continue;
+    const std::vector<std::string> list(kinds.begin(), kinds.end());
+    std::string hint = "the model has " + Join(list, ", ");
+    if (const auto nearest = NearestName(LastPart(entry), list)) hint += "; did you mean '" + *nearest + "'?";
+    return InvalidError("lora.modules_to_save '" + entry + "' matches no module of the model", hint);
+  }
+  // Without a copy of the embedding the head of a tied model stays what it was.
+  const bool embedding_is_saved = std::any_of(
+      saved_.begin(), saved_.end(), [](const Saved& saved) { return saved.slot.name == kEmbedding; });
+  if (!embedding_is_saved) untied_head_.reset();
+  return Ok();
 }
 
 void LoraSet::SetEnabled(bool enabled) {
   for (Module& module : modules_) {
     module.linear->lora.reset();
-    if (enabled) module.linear->lora = LoraSlot{module.a, module.b, module.scaling, config_.dropout};
+    if (!enabled) continue;
+    module.linear->lora = LoraSlot{module.a, module.b, module.scaling, config_.dropout};
+    if (!module.magnitude.defined()) continue;
+    module.linear->lora->magnitude = module.magnitude;
+    module.linear->lora->dora_norm = std::make_shared<DoraNorm>();
   }
-}
-
-Status InitLora(LoraSet& lora, uint64_t seed) {
-  return Guarded("initialising the adapter", [&]() -> Status {
-    for (const auto& module : lora.modules()) {
-      Random random(seed, module.name);
-      const double bound = 1.0 / std::sqrt(static_cast<double>(module.a.size(1)));
-      at::Tensor host = at::empty(module.a.sizes(), at::kFloat);
-      float* values = host.mutable_data_ptr<float>();
-      for (int64_t i = 0; i < host.numel(); ++i) {
-        values[i] = static_cast<float>((2 * random.Uniform() - 1) * bound);
-      }
-      module.a.detach().copy_(host);
-      module.b.detach().zero_();
+  const auto put = [&](const Saved& saved, const Matrix& matrix) {
+    *saved.slot.tensor = matrix.tensor;
+    if (saved.slot.quantized != nullptr) *saved.slot.quantized = matrix.quantized;
+  };
+  for (const Saved& saved : saved_) {
+    const bool is_head = saved.slot.name == kHead;
+    if (enabled) {
+      put(saved, saved.value.requires_grad() ? saved.value : saved.value.to(dtype_));
+    } else {
+      put(saved, is_head && tied_ ? Matrix() : saved.base);
     }
-    return Ok();
-  });
+  }
+  if (untied_head_) put(*untied_head_, enabled ? untied_head_->base : Matrix());
 }
 
 Status MergeLora(LoraSet& lora) {
   return Guarded("merging the adapter", [&]() -> Status {
+    const c10::NoGradGuard no_grad;
     for (const auto& module : lora.modules()) {
-      at::Tensor& weight = module.linear->weight;
-      const at::Tensor update = at::mm(module.b.detach(), module.a.detach()).mul_(module.scaling);
-      weight = (weight.to(at::kFloat) + update).to(weight.scalar_type());
+      Linear& linear = *module.linear;
+      at::Tensor merged = linear.matrix().To(at::kFloat) + at::mm(module.b, module.a).mul_(module.scaling);
+      if (module.magnitude.defined()) {
+        merged.mul_((module.magnitude / at::linalg_vector_norm(merged, 2, {1})).unsqueeze(1));
+      }
+      linear.weight = merged.to(lora.dtype());
+      linear.quantized = nullptr;
+      linear.lora.reset();
     }
-    lora.SetEnabled(false);
     return Ok();
   });
 }

@@ -5,13 +5,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "nn/model.h"
-#include "nn/train/optimizer.h"
+#include "nn/train/trained.h"
 
 namespace genflow::nn::train {
 
@@ -34,6 +35,13 @@ struct LoraConfig {
   TargetModules exclude_modules;             // of those, these not; empty: none
   std::vector<int64_t> layers_to_transform;  // indices of decoder layers; empty: all
   bool use_rslora = false;                   // scaling alpha / sqrt(r) instead of alpha / r
+  bool use_dora = false;                     // directions and magnitudes apart (Liu et al. 2024)
+  // How A and B begin: "" for PEFT's default, "gaussian", or "pissa" (Meng et al. 2024), which takes what
+  // they begin as off the base.
+  std::string init_lora_weights;
+  // Modules that are trained whole, in copies of their own. As in PEFT, each entry is the end of a module's
+  // name.
+  std::vector<std::string> modules_to_save;
   // Other ranks and alphas for modules whose name ends in a match of the first (a regular expression); the
   // first pair that matches counts.
   template <class T>
@@ -42,10 +50,10 @@ struct LoraConfig {
   Patterns<double> alpha_pattern;
 };
 
-// The adapted projections of one model. Their tensors are fp32 leaves that view one flat buffer, in the
-// model's order: A then B of the first projection, A then B of the second, and so on. Owns the buffers and
-// points into the model, which must live as long.
-class LoraSet {
+// The adapted projections of one model and its modules to save. Their tensors are fp32 leaves that view one
+// flat buffer, in the model's order: A, B and with DoRA the magnitude of the first projection, those of the
+// second, and so on, then the modules to save. Points into the model, which must live as long.
+class LoraSet : public TrainedTensors {
  public:
   struct Module {
     std::string name;  // "model.layers.0.self_attn.q_proj"
@@ -53,29 +61,40 @@ class LoraSet {
     at::Tensor a;  // [r, in]
     at::Tensor b;  // [out, r]
     double scaling = 1;
+    at::Tensor magnitude;  // [out], undefined without DoRA
+  };
+  // A weight of a module to save.
+  struct Saved {
+    WeightSlot slot;   // its place in the model
+    Matrix base;       // what the model has there without the adapter
+    at::Tensor value;  // fp32
   };
 
   const LoraConfig& config() const { return config_; }
   const std::vector<Module>& modules() const { return modules_; }
-  int64_t NumParameters() const { return flat_.numel(); }
-  // [NumParameters()] fp32. Writing to it changes the adapter.
-  const at::Tensor& flat() const { return flat_; }
-  // [NumParameters()] fp32, what backward() adds to; undefined for an adapter that is not trainable.
-  const at::Tensor& flat_grad() const { return flat_grad_; }
+  const std::vector<Saved>& saved() const { return saved_; }
+  // What the model computes in.
+  at::ScalarType dtype() const { return dtype_; }
+  // With "pissa": all of flat() as it began, which the base lacks. Undefined otherwise.
+  const at::Tensor& initial() const { return initial_; }
 
-  // The trained tensors in the flat buffers, in order. `loraplus_lr_ratio`: how many times faster B learns
-  // than A (LoRA+, Hayou et al. 2024).
-  std::vector<ParameterSlice> Slices(double loraplus_lr_ratio = 1) const;
-
-  // Takes the updates off the model, or puts them back; the tensors stay here.
+  // Takes the updates off the model, or puts them back; the tensors stay here. To be called again after
+  // modules to save have changed, where they are not trained.
   void SetEnabled(bool enabled);
 
  private:
   friend Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool trainable);
+  friend Status InitLora(LoraSet& lora, uint64_t seed);
+  Status FindSaved(CausalLM& model);
+
   LoraConfig config_;
   std::vector<Module> modules_;
-  at::Tensor flat_;
-  at::Tensor flat_grad_;
+  std::vector<Saved> saved_;
+  // The head of a tied model of whose two ends one is saved: the base's, apart from the other.
+  std::optional<Saved> untied_head_;
+  bool tied_ = false;  // whether the head is the embedding
+  at::ScalarType dtype_ = at::kFloat;
+  at::Tensor initial_;
 };
 
 // Highest rank that is taken: that of a hostile configuration must not decide what is allocated.
@@ -85,16 +104,19 @@ constexpr int64_t kMaxRank = 65536;
 // parameters of train.lora.
 Status CheckConfig(const LoraConfig& config);
 
-// Gives every targeted projection of `model` a slot with A = B = 0. Refuses a config out of range, and one
-// whose targets match no projection, naming those that exist and the nearest.
+// Gives every targeted projection of `model` a slot with A = B = 0 and the magnitude of its weight, and every
+// module to save a copy of its weights. Refuses a config out of range, and one whose targets match no
+// projection, naming those that exist and the nearest.
 Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool trainable);
 
-// PEFT's initialisation: A uniform in +-1/sqrt(in) (Kaiming, a = sqrt 5), B zero. Each module's values depend
-// on `seed` and its name alone, on every device.
+// PEFT's initialisation, B zero, and A uniform in +-1/sqrt(in) (Kaiming, a = sqrt 5), or with "gaussian"
+// normal with deviation 1/r. Each module's values depend on `seed` and its name alone, on every device. With
+// "pissa" the first r singular values and vectors of W, and W becomes what they leave of it: once, on a base
+// that is not quantised.
 Status InitLora(LoraSet& lora, uint64_t seed);
 
-// W += scaling * B A, computed in fp32 and rounded once to the type of W; then takes the updates off the
-// model.
+// W += scaling * B A, with DoRA times magnitude / |W + scaling B A| of each row, computed in fp32 and rounded
+// once to the type of W; then takes the updates off the model. Modules to save stay in it.
 Status MergeLora(LoraSet& lora);
 
 // Rank and scaling of a module, after the config's patterns.

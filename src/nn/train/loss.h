@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "nn/quantized_weight.h"
+
 namespace genflow::nn::train {
 
 struct LossOptions {
@@ -12,11 +14,12 @@ struct LossOptions {
 };
 
 // Sum over i of -log softmax(hidden[rows[i]] head^T)[targets[i]], times `scale`, as a scalar in fp32.
-//   hidden [N, H], differentiable; head [V, H], frozen; rows [M] int64, without repeats; targets [M] int64.
-// Softmax and sums are in fp32, and so are the products with a bf16 head on a CPU without bf16 instructions.
-// While a gradient is wanted, that of `hidden` is computed here, chunk by chunk, so that neither logits nor
+//   hidden [N, H], differentiable; head [V, H], differentiable where it is an fp32 tensor that requires a
+//   gradient; rows [M] int64, without repeats; targets [M] int64.
+// Products are in the type of `hidden`, bf16 on a CPU without bf16 instructions in fp32; softmax and sums are
+// in fp32. While a gradient is wanted, it is computed here, chunk by chunk, so that neither logits nor
 // probabilities outlive their chunk. With M == 0 the result is 0, and so is the gradient.
-at::Tensor LabelledCrossEntropy(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& rows,
+at::Tensor LabelledCrossEntropy(const at::Tensor& hidden, const Matrix& head, const at::Tensor& rows,
                                 const at::Tensor& targets, double scale, const LossOptions& options = {});
 
 }  // namespace genflow::nn::train

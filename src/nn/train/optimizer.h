@@ -28,7 +28,10 @@ struct OptimizerOptions {
 struct ParameterSlice {
   int64_t offset = 0;
   int64_t rows = 0, columns = 0;
-  double lr_scale = 1;  // its learning rate as a multiple of the schedule's
+  double lr_scale = 1;        // its learning rate as a multiple of the schedule's
+  bool is_vector = false;     // one row is all that it is: Adafactor keeps no means of it
+  bool decays = true;         // by weight_decay: norms and biases do not, as in transformers' Trainer
+  bool is_embedding = false;  // AdamW of 8 bits keeps its moments in fp32, as transformers' Trainer wants
   int64_t size() const { return rows * columns; }
 };
 
@@ -54,6 +57,8 @@ class Optimizer {
   static at::Tensor Of(const at::Tensor& flat, const ParameterSlice& slice) {
     return flat.narrow(0, slice.offset, slice.size());
   }
+
+  double WeightDecay(const ParameterSlice& slice) const { return slice.decays ? options_.weight_decay : 0; }
 
   OptimizerOptions options_;
   at::Tensor parameters_;

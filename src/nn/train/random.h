@@ -1,7 +1,9 @@
 // The generator behind initialisation, shuffling and packing: the same numbers on every machine.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <numbers>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -22,6 +24,11 @@ class Random {
   uint64_t Next() { return Mix(state_ += 0x9e3779b97f4a7c15ull); }
   // Uniform in [0, 1) with 53 bits.
   double Uniform() { return static_cast<double>(Next() >> 11) * 0x1p-53; }
+  // Of the standard normal distribution (Box & Muller 1958).
+  double Normal() {
+    const double radius = std::sqrt(-2 * std::log(1 - Uniform()));
+    return radius * std::cos(2 * std::numbers::pi * Uniform());
+  }
   // Uniform in 0..n-1, without bias; n > 0.
   uint64_t Below(uint64_t n) {
     const uint64_t limit = UINT64_MAX - UINT64_MAX % n;

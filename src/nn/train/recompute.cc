@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 namespace genflow::nn::train {
 namespace {
@@ -55,11 +56,14 @@ struct Recomputed : torch::autograd::Function<Recomputed> {
 
 // A tensor of the layer that requires a gradient, or an undefined one.
 at::Tensor Anchor(const DecoderLayer& layer) {
-  const Linear* linears[] = {&layer.self_attn.q_proj, &layer.self_attn.k_proj, &layer.self_attn.v_proj,
-                             &layer.self_attn.o_proj, &layer.mlp.gate_proj,    &layer.mlp.up_proj,
-                             &layer.mlp.down_proj};
-  for (const Linear* linear : linears) {
-    if (linear->lora && linear->lora->a.requires_grad()) return linear->lora->a;
+  std::vector<at::Tensor> tensors = {layer.input_layernorm.weight, layer.post_attention_layernorm.weight};
+  for (const Linear* linear : layer.Projections()) {
+    tensors.push_back(linear->weight);
+    tensors.push_back(linear->bias);
+    if (linear->lora) tensors.push_back(linear->lora->a);
+  }
+  for (const at::Tensor& tensor : tensors) {
+    if (tensor.defined() && tensor.requires_grad()) return tensor;
   }
   return {};
 }

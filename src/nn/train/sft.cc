@@ -41,7 +41,7 @@ at::Tensor MicroLoss(const CausalLM& model, const MicroBatch& micro, double scal
   batch.dropout_seed = seed;
   batch.neftune_noise_alpha = noise;
   const at::Tensor hidden = recompute ? HiddenRecomputed(model, batch) : model.Hidden(batch).flatten(0, 1);
-  return LabelledCrossEntropy(hidden, model.head_weight(), tensor(micro.rows), tensor(micro.targets), scale);
+  return LabelledCrossEntropy(hidden, model.head(), tensor(micro.rows), tensor(micro.targets), scale);
 }
 
 // The lowest loss on held-out examples so far, and the adapter that had it where that is wanted.
@@ -92,10 +92,10 @@ Status CheckExamples(const CausalLM& model, const SftExamples& examples, const s
   return Ok();
 }
 
-Status CheckOptions(const CausalLM& model, const LoraSet& lora, const SftExamples& train,
+Status CheckOptions(const CausalLM& model, const TrainedTensors& lora, const SftExamples& train,
                     const SftExamples* eval, const SftOptions& o) {
   if (!lora.flat_grad().defined())
-    return MakeError(Code::kInternal, "the adapter was not attached as trainable");
+    return MakeError(Code::kInternal, "what is to be trained was not attached as trainable");
   if (train.size() == 0) return InvalidError("there is no example to train on");
   if (o.max_steps <= 0 && !(o.epochs > 0)) return InvalidError("epochs must be greater than 0");
   if (o.per_device_train_batch_size < 1 || o.gradient_accumulation_steps < 1) {
@@ -135,8 +135,8 @@ Result<double> EvaluateLoss(CausalLM& model, const SftExamples& examples, int64_
   });
 }
 
-Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& train, const SftExamples* eval,
-                         const SftOptions& options, const SftHooks& hooks) {
+Result<SftResult> RunSft(CausalLM& model, TrainedTensors& lora, const SftExamples& train,
+                         const SftExamples* eval, const SftOptions& options, const SftHooks& hooks) {
   GF_CHECK_OK(CheckOptions(model, lora, train, eval, options));
   return Guarded("training", [&]() -> Result<SftResult> {
     // Sums of a GPU in one order; what has no such kernel warns and goes on.

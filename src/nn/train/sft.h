@@ -1,4 +1,4 @@
-// The recipe: supervised fine-tuning of a LoRA adapter on conversations. One flat function, top to bottom.
+// The recipe: supervised fine-tuning, whichever tensors are trained. One flat function, top to bottom.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,10 @@
 
 #include "base/result.h"
 #include "nn/model.h"
-#include "nn/train/lora.h"
 #include "nn/train/optimizer.h"
 #include "nn/train/schedule.h"
 #include "nn/train/sft_data.h"
+#include "nn/train/trained.h"
 
 namespace genflow::nn::train {
 
@@ -75,10 +75,11 @@ struct SftResult {
   double packing_efficiency = 1;            // tokens / (rows * max_length) with packing
 };
 
-// Trains `lora`, attached to `model` as trainable. Equal arguments give equal bytes on one number of
-// threads, however often the run was interrupted. Refuses a loss or gradient that is not finite.
-Result<SftResult> RunSft(CausalLM& model, LoraSet& lora, const SftExamples& train, const SftExamples* eval,
-                         const SftOptions& options, const SftHooks& hooks);
+// Trains the tensors of `model` that are in `trained`: a LoraSet attached as trainable, or a FullSet. Equal
+// arguments give equal bytes on one number of threads, however often the run was interrupted. Refuses a loss
+// or gradient that is not finite.
+Result<SftResult> RunSft(CausalLM& model, TrainedTensors& trained, const SftExamples& train,
+                         const SftExamples* eval, const SftOptions& options, const SftHooks& hooks);
 
 // Mean loss over the labelled tokens, without gradients.
 Result<double> EvaluateLoss(CausalLM& model, const SftExamples& examples, int64_t tokens_per_batch,

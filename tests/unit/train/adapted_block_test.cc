@@ -115,7 +115,7 @@ TEST(AdaptedBlocks, DropoutIsTheDefinitionOfWhatWasDrawn) {
   slot(first);
   slot(second);
   const at::Tensor first_weight = first.weight.clone(), second_weight = second.weight.clone();
-  AdaptedGroup group({&first, &second}, 5);
+  AdaptedGroup group({&first, &second}, at::kFloat, 5);
   const at::Tensor x = at::randn({kTokens, kIn}), dy = at::randn({kTokens, 16});
   const at::Tensor input = group.MakeInput(kTokens);
   input.narrow(1, 0, kIn).copy_(x);
