@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "formats/model_source.h"
+#include "nn/decode/packed_weight.h"
 
 namespace genflow::nn {
 

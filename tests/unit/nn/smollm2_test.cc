@@ -1,7 +1,10 @@
 // The real model of the quickstart against transformers, see tests/parity/nn_smollm2.py.
 #include <ATen/core/grad_mode.h>
+#include <c10/core/InferenceMode.h>
 
 #include "fixtures.h"
+#include "nn/decode/decoder.h"
+#include "nn/decode/packed_weight.h"
 #include "nn/generate.h"
 #include "nn/score.h"
 
@@ -78,6 +81,39 @@ TEST_F(SmolLm2, GreedyAnswersEqualTransformersUntilANearTie) {
     }
   }
   EXPECT_GE(compared, 60u);
+}
+
+// Straight from the file's Q4_1 blocks. Where the CPU multiplies 8-bit numbers, the activations are rounded to
+// them, as llama.cpp rounds them, and that is the difference.
+TEST_F(SmolLm2, DecodingFromTheFilesQuantisationStaysNear) {
+  const c10::InferenceMode inference;
+  const auto source = formats::ModelSource::Open(GENFLOW_SMOLLM2_GGUF);
+  ASSERT_TRUE(source.ok()) << source.error().ToString();
+  LoadOptions options;
+  options.quantization = Quantization::kGguf;
+  const auto model = LoadCausalLM(*source, options);
+  ASSERT_TRUE(model.ok()) << model.error().ToString();
+  ASSERT_TRUE(Decoder::Supports(**model));
+  Decoder decoder(**model);
+  double worst = 0, sum = 0;
+  int64_t count = 0;
+  for (const auto& item : cases_) {
+    const auto ids = item["ids"].get<std::vector<int32_t>>();
+    const auto expected = item["logprobs"].get<std::vector<double>>();
+    KvCache cache = (*model)->MakeCache();
+    cache.AddRows(1);
+    for (size_t t = 0; t + 1 < std::min<size_t>(ids.size(), 40); ++t) {
+      const at::Tensor logprobs = decoder.Step({{ids[t]}}, 0, cache)[0].log_softmax(0);
+      const double difference = std::abs(logprobs[ids[t + 1]].item<double>() - expected[t]);
+      worst = std::max(worst, difference);
+      sum += difference;
+      ++count;
+    }
+  }
+  EXPECT_LT(worst, RoundsActivations() ? 0.5 : 2e-3);
+  EXPECT_LT(sum / static_cast<double>(count), RoundsActivations() ? 0.1 : 2e-4);
+  RecordProperty("largest_difference", std::to_string(worst));
+  RecordProperty("mean_difference", std::to_string(sum / static_cast<double>(count)));
 }
 
 }  // namespace
