@@ -12,6 +12,7 @@
 #include "formats/model_source.h"
 #include "nn/device.h"
 #include "nn/model.h"
+#include "nn/page_arena.h"
 #include "nn/score.h"
 
 int main(int argc, char** argv) {
@@ -24,6 +25,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", error.ToString().c_str());
     return 1;
   };
+    genflow::nn::UsePageArena();
   genflow::nn::SetThreads(std::atoi(argv[3]));
   const auto source = genflow::formats::ModelSource::Open(argv[1]);
   if (!source.ok()) return fail(source.error());
