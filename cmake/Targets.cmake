@@ -17,6 +17,7 @@ endfunction()
 genflow_carried(genflow_yaml yaml-cpp libyaml-cpp.a)
 genflow_carried(genflow_sqlite SQLite::SQLite3 libsqlite3.a)
 genflow_carried(genflow_crypto OpenSSL::Crypto libcrypto.a)
+genflow_carried(genflow_pcre2 PkgConfig::PCRE2 libpcre2-8.a)
 
 # Headers that most files include, compiled once for libraries and plugins and once for tests. Every file
 # includes what it uses all the same: the `debug` preset does without.

@@ -27,6 +27,7 @@ void AddStatusCommand(CLI::App& app, Action& action);
 void AddLogsCommand(CLI::App& app, Action& action);
 void AddArtifactsCommand(CLI::App& app, Action& action);
 void AddModelsCommand(CLI::App& app, Action& action);
+void AddModelsConvertCommands(CLI::App& models, Action& action);
 void AddReportCommand(CLI::App& app, Action& action);
 void AddFsckCommand(CLI::App& app, Action& action);
 void AddGcCommand(CLI::App& app, Action& action);

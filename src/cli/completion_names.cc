@@ -268,6 +268,7 @@ std::vector<Candidate> NamesOf(const std::string& kind, const std::string& comma
                                const CompletionPlace& place, const std::string& prefix) {
   if (kind == "PIPELINE") return Files(prefix, {".yaml", ".yml"}, false);
   if (kind == "DIR") return Files(prefix, {}, true);
+  if (kind == "SRC" || kind == "BASE" || kind == "ADAPTER") return Files(prefix, {}, false);
   if (kind == "FILE" || kind == "PATH" || kind == "PATTERN" || kind == "TARGET")
     return Files(prefix, {}, false);
   if (kind == "PLUGIN") return Files(prefix, {".so"}, false);
@@ -283,9 +284,11 @@ std::vector<Candidate> NamesOf(const std::string& kind, const std::string& comma
     return Models(place, kind);
   if (kind == "PROFILE") return InList(KeysBelow(PipelineText(place), "profiles"), prefix);
   if (kind == "EVENTS") return InList({"failure", "gate", "recovery", "success", "interrupted"}, prefix);
+  if (kind == "FORMAT" && command == "models") return Plain({"gguf", "hf"});
   if (kind == "FORMAT") return Plain({"text", "mermaid", "dot", "svg"});
   if (kind == "WHAT") return Plain({"fail", "skip", "wait"});
   if (kind == "BACKEND") return Plain({"cron", "systemd"});
+  if (kind == "TYPE" && command == "models") return Plain({"f32", "f16", "bf16", "q8_0", "q4_k_m"});
   if (kind == "TYPE") return Plain({kArtifactTypes.begin(), kArtifactTypes.end()});
   if (kind == "STATUS") return Plain({"running", "ok", "failed", "gated", "interrupted", "recovered"});
   if (kind == "SHELL") return Plain({"bash", "zsh", "fish"});

@@ -244,6 +244,8 @@ void AddModelsCommand(CLI::App& app, Action& action) {
   CLI::App* remove = add("rm", "Forget a version of a model; its artifact goes with the next gc",
                          "Example:\n  genflow models rm helper@2", Remove);
   remove->add_option("MODEL", options->name, "NAME@VERSION")->required();
+
+  AddModelsConvertCommands(*models, action);
 }
 
 }  // namespace genflow::cli

@@ -1,7 +1,5 @@
 // `genflow runs export` and `genflow runs import`: runs on their way to another store.
 #include <fcntl.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -14,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/errors.h"
 #include "cli/json_output.h"
+#include "cli/new_output.h"
 #include "cli/pipeline_options.h"
 #include "cli/run_comparison.h"
 
@@ -28,48 +27,6 @@ struct Options {
   std::string store, file;
   std::vector<std::string> runs;
   bool json = false;
-};
-
-// A file beside the target that takes its place whole, or goes.
-class NewFile {
- public:
-  static Result<NewFile> Create(const fs::path& target) {
-    std::error_code ec;
-    if (fs::exists(fs::symlink_status(target, ec)))
-      return InvalidError(target.string() + ": exists already", "remove it, or write to another path");
-    NewFile out;
-    out.target_ = target;
-    std::string path =
-        (target.parent_path() / ("." + target.filename().string() + ".export-XXXXXX")).string();
-    out.fd_ = Fd(::mkostemp(path.data(), O_CLOEXEC));
-    if (!out.fd_.valid()) return ErrnoError(target.string(), errno);
-    out.partial_ = path;
-    return out;
-  }
-  NewFile(NewFile&& other) noexcept
-      : target_(std::move(other.target_)),
-        partial_(std::exchange(other.partial_, {})),
-        fd_(std::move(other.fd_)) {}
-  ~NewFile() {
-    if (!partial_.empty()) (void)::unlink(partial_.c_str());
-  }
-  int fd() const { return fd_.get(); }
-  Status Keep() {
-    const mode_t mask = ::umask(0);
-    ::umask(mask);
-    if (::fchmod(fd_.get(), 0666 & ~mask) != 0 || ::fsync(fd_.get()) != 0 ||
-        ::rename(partial_.c_str(), target_.c_str()) != 0) {
-      return ErrnoError(target_.string(), errno);
-    }
-    partial_.clear();
-    const fs::path folder = target_.parent_path();
-    return SyncPath(folder.empty() ? fs::path(".") : folder);
-  }
-
- private:
-  NewFile() = default;
-  fs::path target_, partial_;
-  Fd fd_;
 };
 
 int Export(const Options& options) {
@@ -87,13 +44,16 @@ int Export(const Options& options) {
     if (!id.ok()) return Report(id.error());
     ids.push_back(*id);
   }
-  std::optional<NewFile> file;
+  std::optional<NewOutput> file;
+  Fd opened;
   if (!to_pipe) {
-    auto created = NewFile::Create(options.file);
+    auto created = NewOutput::Create(options.file);
     if (!created.ok()) return Report(created.error());
     file.emplace(*std::move(created));
+    opened = Fd(::open(file->partial().c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+    if (!opened.valid()) return Report(ErrnoError(options.file, errno));
   }
-  auto report = store->ExportRuns(ids, file ? file->fd() : STDOUT_FILENO);
+  auto report = store->ExportRuns(ids, file ? opened.get() : STDOUT_FILENO);
   if (!report.ok()) {
     Error error = report.error();
     if (error.code == Code::kIo || error.code == Code::kExhausted)

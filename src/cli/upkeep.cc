@@ -1,10 +1,8 @@
 // `genflow fsck` and `genflow gc`.
-#include <poll.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <memory>
 
@@ -13,46 +11,13 @@
 #include "cli/errors.h"
 #include "cli/json_output.h"
 #include "cli/pipeline_options.h"
-#include "cli/renderer.h"
+#include "cli/progress_line.h"
 #include "cli/terminal.h"
 #include "cli/workspace.h"
 
 namespace genflow::cli {
 
 namespace {
-
-// A line on the terminal with a bar, drawn at its first call and ten times a second. Never blocks.
-class ProgressLine {
- public:
-  void Show(const std::string& doing, uint64_t done, uint64_t total, const std::string& counts) {
-    const auto now = std::chrono::steady_clock::now();
-    if ((doing == doing_ && now < next_) || !WouldNotBlock()) return;
-    doing_ = doing;
-    next_ = now + std::chrono::milliseconds(100);
-    const double fraction = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 1;
-    const TerminalTraits traits = DetectTerminal(STDERR_FILENO);
-    const auto columns = static_cast<size_t>(std::max(1, SizeOfTerminal(STDERR_FILENO).columns));
-    const std::string text = Shorten(doing + "  " + counts, columns - 1, traits.unicode);
-    std::string bar;
-    if (const size_t used = DisplayWidth(text) + 2; used + kBarCells < columns)
-      bar = ProgressBar(std::min(1.0, fraction), kBarCells, traits) + "  ";
-    std::fprintf(stderr, "\r\x1b[K%s%s", bar.c_str(), text.c_str());
-    std::fflush(stderr);
-  }
-
- private:
-  // A stopped terminal (Ctrl-S) takes nothing, and one whose foreground is another job's may stop us: the
-  // store's locks may be held here.
-  static bool WouldNotBlock() {
-    struct pollfd terminal = {STDERR_FILENO, POLLOUT, 0};
-    return ::tcgetpgrp(STDERR_FILENO) == ::getpgrp() && ::poll(&terminal, 1, 0) == 1 &&
-           (terminal.revents & POLLOUT) != 0;
-  }
-
-  static constexpr size_t kBarCells = 24;
-  std::string doing_;
-  std::chrono::steady_clock::time_point next_;
-};
 
 struct FsckArguments {
   std::string store;

@@ -1,6 +1,8 @@
 // The only file that calls ggml.
 #include <ggml.h>
 
+#include <cmath>
+
 #include "formats/gguf.h"
 
 namespace genflow::formats {
@@ -60,6 +62,37 @@ Status DequantizeRows(int32_t type, const std::byte* data, uint64_t rows, uint64
   for (uint64_t row = 0; row < rows; ++row) {
     traits->to_float(data + row * row_bytes, to + row * columns, static_cast<int64_t>(columns));
   }
+  return Ok();
+}
+
+bool IsQuantized(int32_t type) {
+  const auto* traits = Traits(type);
+  return traits != nullptr && traits->is_quantized;
+}
+
+static_assert(GgmlType::kF32 == GGML_TYPE_F32 && GgmlType::kF16 == GGML_TYPE_F16 &&
+              GgmlType::kQ5_0 == GGML_TYPE_Q5_0 && GgmlType::kQ5_1 == GGML_TYPE_Q5_1 &&
+              GgmlType::kQ8_0 == GGML_TYPE_Q8_0 && GgmlType::kQ4_K == GGML_TYPE_Q4_K &&
+              GgmlType::kQ5_K == GGML_TYPE_Q5_K && GgmlType::kQ6_K == GGML_TYPE_Q6_K &&
+              GgmlType::kBF16 == GGML_TYPE_BF16);
+
+Status QuantizeRows(int32_t type, const float* from, uint64_t rows, uint64_t columns, std::byte* to) {
+  GF_TRY([[maybe_unused]] const uint64_t row_bytes, GgmlRowBytes(type, columns));
+  const uint64_t count = rows * columns;
+  if (type == GgmlType::kF16 || type == GgmlType::kBF16 || type == GgmlType::kF32) {
+    ConvertElements(from, DType::kF32, to,
+                    type == GgmlType::kF32   ? DType::kF32
+                    : type == GgmlType::kF16 ? DType::kF16
+                                             : DType::kBF16,
+                    count);
+    return Ok();
+  }
+  for (uint64_t i = 0; i < count; ++i) {
+    if (!std::isfinite(from[i]))
+      return InvalidError("holds a NaN or an infinity, which " + GgmlTypeName(type) + " has no code for");
+  }
+  ggml_quantize_chunk(static_cast<ggml_type>(type), from, to, 0, static_cast<int64_t>(rows),
+                      static_cast<int64_t>(columns), nullptr);
   return Ok();
 }
 

@@ -48,6 +48,8 @@ class GgufFile {
   // Metadata. Views point into the map and live as long as this object or a copy of it.
   const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return metadata_; }
   const GgufValue* Find(std::string_view key) const;
+  // The bytes of its type and value in the file; "" without the key.
+  std::string_view Encoded(std::string_view key) const;
   std::optional<std::string_view> String(std::string_view key) const;
   std::optional<int64_t> Int(std::string_view key) const;
   std::optional<double> Float(std::string_view key) const;  // also of integers
@@ -66,6 +68,7 @@ class GgufFile {
   uint32_t version_ = 0;
   std::vector<std::pair<std::string, GgufValue>> metadata_;
   std::unordered_map<std::string, size_t> keys_;
+  std::vector<std::string_view> encoded_;  // beside metadata_
   std::vector<GgufTensor> tensors_;
   std::unordered_map<std::string, size_t> tensor_names_;
 };
@@ -75,6 +78,17 @@ Status DequantizeRows(int32_t type, const std::byte* data, uint64_t rows, uint64
 // Bytes of one row of `columns` elements, or an error when the type is unknown or `columns` is not whole
 // blocks.
 Result<uint64_t> GgmlRowBytes(int32_t type, uint64_t columns);
+// Whether a ggml type holds blocks of rounded numbers, and not F32, F16 or BF16.
+bool IsQuantized(int32_t type);
+// Rounds `rows` rows of `columns` finite f32 numbers to a type of GgmlType, with ggml's own rounding. A NaN
+// or an infinity is kInvalid for a quantised type. Thread-safe.
+Status QuantizeRows(int32_t type, const float* from, uint64_t rows, uint64_t columns, std::byte* to);
+
+// The ggml types that are written; the numbers are ggml's and the file format's.
+struct GgmlType {
+  static constexpr int32_t kF32 = 0, kF16 = 1, kQ5_0 = 6, kQ5_1 = 7, kQ8_0 = 8, kQ4_K = 12, kQ5_K = 13,
+                           kQ6_K = 14, kBF16 = 30;
+};
 
 // Collects metadata and tensor shapes, then streams tensor bytes in the declared order.
 class GgufWriter {
@@ -86,8 +100,10 @@ class GgufWriter {
   void SetF32(std::string key, float value);
   void SetStrings(std::string key, const std::vector<std::string>& values);
   void SetInts(std::string key, const std::vector<int32_t>& values);
-  // `shape` is outermost first. kBF16 is written as GGML's BF16.
-  void AddTensor(std::string name, std::vector<int64_t> shape, DType type);
+  // A key as another file has it.
+  void Copy(const GgufFile& from, const std::string& key);
+  // `shape` is outermost first, `type` one of GgmlType whose blocks its rows are whole of.
+  void AddTensor(std::string name, std::vector<int64_t> shape, int32_t type);
 
   // Writes the header. Then one WriteTensor for each AddTensor, in order, then Finish.
   Status Begin(const std::filesystem::path& path);
@@ -98,7 +114,7 @@ class GgufWriter {
   struct Entry {
     std::string name;
     std::vector<int64_t> shape;
-    DType type;
+    int32_t type;
     uint64_t offset, bytes;
   };
   std::string meta_;

@@ -113,6 +113,19 @@ Status AddScaling(const GgufFile& file, const std::string& arch, json* config) {
 
 }  // namespace
 
+bool IsGgufArchitecture(std::string_view model_type) {
+  return model_type == "llama" || model_type == "mistral" || model_type == "qwen2" || model_type == "qwen3";
+}
+
+Error NoGgufArchitecture(const std::string& model_type) {
+  return MakeError(Code::kUnsupported, "a '" + model_type + "' model cannot be written to a GGUF",
+                   "llama, mistral, qwen2 and qwen3 can");
+}
+
+std::string GgufArchitecture(const std::string& model_type) {
+  return model_type == "mistral" ? "llama" : model_type;
+}
+
 std::optional<std::string> HfTensorName(std::string_view gguf_name) { return MapName(gguf_name, true); }
 std::optional<std::string> GgufTensorName(std::string_view hf_name) { return MapName(hf_name, false); }
 

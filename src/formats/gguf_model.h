@@ -15,6 +15,14 @@ namespace genflow::formats {
 // The config.json that describes the model of a GGUF.
 Result<nlohmann::json> ConfigFromGguf(const GgufFile& file);
 
+constexpr uint32_t kQuantizationVersion = 2;  // GGML_QNT_VERSION
+
+// Whether models of this type are written to GGUF files, and the error that says that they are not.
+bool IsGgufArchitecture(std::string_view model_type);
+Error NoGgufArchitecture(const std::string& model_type);
+// general.architecture of a config.json's model_type: "llama" for "mistral", otherwise the same.
+std::string GgufArchitecture(const std::string& model_type);
+
 // "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight" and back; nothing for other names.
 std::optional<std::string> HfTensorName(std::string_view gguf_name);
 std::optional<std::string> GgufTensorName(std::string_view hf_name);

@@ -214,10 +214,12 @@ class GgufParser {
   Status ParseKey(uint64_t index) {
     GF_TRY(std::string key, EntryName("the name of metadata key " + std::to_string(index)));
     const std::string what = "metadata key '" + key + "'";
+    const uint64_t begin = position_;
     GF_TRY(const uint32_t type, Number<uint32_t>(what));
     GF_TRY(GgufValue value, Value(type, what));
     if (!file_.keys_.emplace(key, file_.metadata_.size()).second) return Corrupt(what + " is given twice");
     file_.metadata_.emplace_back(std::move(key), std::move(value));
+    file_.encoded_.push_back(bytes_.substr(begin, position_ - begin));
     return Ok();
   }
 
@@ -319,6 +321,11 @@ Result<GgufFile> GgufFile::Open(const std::filesystem::path& path) {
 const GgufValue* GgufFile::Find(std::string_view key) const {
   const auto it = keys_.find(std::string(key));
   return it == keys_.end() ? nullptr : &metadata_[it->second].second;
+}
+
+std::string_view GgufFile::Encoded(std::string_view key) const {
+  const auto it = keys_.find(std::string(key));
+  return it == keys_.end() ? std::string_view() : encoded_[it->second];
 }
 
 std::optional<std::string_view> GgufFile::String(std::string_view key) const {

@@ -23,8 +23,6 @@ void PutText(std::string* out, std::string_view text) {
   out->append(text);
 }
 
-uint32_t TypeId(DType type) { return type == DType::kF32 ? 0 : type == DType::kF16 ? 1 : 30; }
-
 uint64_t Padding(uint64_t size) { return (kAlignment - size % kAlignment) % kAlignment; }
 
 }  // namespace
@@ -75,9 +73,18 @@ void GgufWriter::SetInts(std::string key, const std::vector<int32_t>& values) {
   ++meta_count_;
 }
 
-void GgufWriter::AddTensor(std::string name, std::vector<int64_t> shape, DType type) {
-  uint64_t bytes = DTypeSize(type);
-  for (const int64_t size : shape) bytes *= static_cast<uint64_t>(size);
+void GgufWriter::Copy(const GgufFile& from, const std::string& key) {
+  const std::string_view value = from.Encoded(key);
+  if (value.empty()) return;
+  PutText(&meta_, key);
+  meta_.append(value);
+  ++meta_count_;
+}
+
+void GgufWriter::AddTensor(std::string name, std::vector<int64_t> shape, int32_t type) {
+  uint64_t rows = 1;
+  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= static_cast<uint64_t>(shape[i]);
+  const uint64_t bytes = rows * GgmlRowBytes(type, static_cast<uint64_t>(shape.back())).value();
   uint64_t offset = 0;
   if (!entries_.empty()) {
     const uint64_t end = entries_.back().offset + entries_.back().bytes;
@@ -100,7 +107,7 @@ Status GgufWriter::Begin(const std::filesystem::path& path) {
     Put<uint32_t>(&header, static_cast<uint32_t>(entry.shape.size()));
     for (auto it = entry.shape.rbegin(); it != entry.shape.rend(); ++it)
       Put<uint64_t>(&header, static_cast<uint64_t>(*it));
-    Put<uint32_t>(&header, TypeId(entry.type));
+    Put<int32_t>(&header, entry.type);
     Put<uint64_t>(&header, entry.offset);
   }
   header.append(Padding(header.size()), '\0');

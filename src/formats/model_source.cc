@@ -1,18 +1,15 @@
 #include "formats/model_source.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <map>
-#include <mutex>
-#include <new>
 #include <system_error>
-#include <thread>
 #include <unordered_map>
 
 #include "formats/gguf.h"
 #include "formats/gguf_model.h"
 #include "formats/json_text.h"
+#include "formats/parallel.h"
 #include "formats/safetensors.h"
 #include "formats/tokenizer_files.h"
 
@@ -316,36 +313,12 @@ Status ModelSource::ReadMany(const std::vector<ReadRequest>& requests, int threa
       pieces.push_back({it->second, request.type, request.to, row, std::min(at.rows, row + step)});
     }
   }
-  std::atomic<size_t> next{0};
-  std::mutex mutex;
-  Status first_error;
-  const auto read = [&](const Piece& piece) -> Status {
-    try {
-      return impl_->ReadRows(piece.tensor, piece.type, piece.to, piece.begin, piece.end);
-    } catch (const std::bad_alloc&) {  // which must not leave a helper thread
-      return MakeError(Code::kExhausted, "out of memory");
-    }
-  };
-  const auto work = [&] {
-    for (size_t i = next++; i < pieces.size(); i = next++) {
-      if (auto status = read(pieces[i]); !status.ok()) {
-        const std::lock_guard lock(mutex);
-        if (first_error.ok()) first_error = std::move(status);
-        next = pieces.size();
-      }
-    }
-  };
-  const size_t cores =
-      threads > 0 ? static_cast<size_t>(threads) : std::max(1u, std::thread::hardware_concurrency());
-  std::vector<std::thread> helpers;
-  try {
-    for (size_t i = 1; i < std::min(cores, pieces.size()); ++i) helpers.emplace_back(work);
-  } catch (const std::system_error&) {  // no more threads to be had: those that run do the work
-  }
-  work();
-  for (auto& helper : helpers) helper.join();
-  if (!first_error.ok()) {
-    Error error = first_error.error();
+  const Status read = InParallel(pieces.size(), threads, [&](size_t i) {
+    const Piece& piece = pieces[i];
+    return impl_->ReadRows(piece.tensor, piece.type, piece.to, piece.begin, piece.end);
+  });
+  if (!read.ok()) {
+    Error error = read.error();
     error.message = impl_->path.string() + ": " + error.message;
     return error;
   }

@@ -25,15 +25,16 @@ const std::map<std::string, std::set<std::string>>& Arrows() {
       {"store", {"base"}},
       {"host", {"base"}},
       {"engine", {"base", "graph", "config", "store", "host"}},
-      {"cli", {"base", "graph", "config", "store", "host", "engine"}},
+      {"cli", {"base", "graph", "config", "store", "host", "engine", "formats", "adapter"}},
       {"notify", {"base"}},
       {"formats", {"base"}},
       {"text", {"base", "formats"}},
+      {"adapter", {"base", "formats", "text"}},
       {"data", {"base", "text"}},
-      {"nn", {"base", "formats", "text", "data"}},
+      {"nn", {"base", "formats", "text", "adapter", "data"}},
       {"eval", {"base", "formats", "text", "data", "nn"}},
       {"guard", {"base", "text", "data", "nn", "eval"}},
-      {"stages", {"base", "formats", "text", "data", "nn", "eval", "guard"}},
+      {"stages", {"base", "formats", "text", "adapter", "data", "nn", "eval", "guard"}},
   };
   return arrows;
 }

@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -311,92 +309,6 @@ Status SaveAdapter(const LoraSet& lora, const fs::path& folder, const SaveAdapte
       views.push_back({name, tensor.sizes().vec(), formats::DType::kF32, tensor.const_data_ptr()});
     }
     return formats::WriteSafetensors(folder / kTensorFile, views);
-  });
-}
-
-namespace {
-
-struct Update {
-  at::Tensor a, b;
-  LoraRank rank{};
-};
-using Updates = std::map<std::string, Update>;  // by the name of the weight
-
-// Refuses an adapter that lacks the update of a projection which its configuration adapts.
-Status EveryTargetIsThere(const formats::ModelSource& base, const LoraConfig& config, const fs::path& file,
-                          const Updates& updates) {
-  constexpr std::string_view kWeight = ".weight";
-  for (const auto& tensor : base.tensors()) {
-    if (tensor.shape.size() != 2 || !tensor.name.ends_with(kWeight) ||
-        tensor.name.find(".layers.") == std::string::npos || updates.contains(tensor.name)) {
-      continue;
-    }
-    const std::string module = tensor.name.substr(0, tensor.name.size() - kWeight.size());
-    GF_TRY(const bool targeted, Targets(config.target_modules, module));
-    if (targeted) return BadConfig(file, "tensor '" + TensorName(module, 'A') + "' is missing");
-  }
-  return Ok();
-}
-
-}  // namespace
-
-Result<formats::TensorFiller> MergedTensors(const formats::ModelSource& base, const fs::path& folder) {
-  auto updates = std::make_shared<Updates>();
-  GF_TRY(const LoraConfig config, ReadAdapterConfig(folder));
-  if (config.use_dora || !config.modules_to_save.empty()) {
-    return MakeError(Code::kUnsupported,
-                     "'" + (folder / kConfigFile).string() +
-                         "': " + (config.use_dora ? "a DoRA adapter" : "an adapter with modules_to_save") +
-                         " is not merged tensor by tensor",
-                     "merge the adapter into its base with PEFT");
-  }
-  const fs::path file = folder / kTensorFile;
-  GF_TRY(const formats::SafetensorsFile tensors, formats::SafetensorsFile::Open(file));
-  for (const auto& tensor : tensors.tensors()) {
-    const auto place = ParseName(tensor.name);
-    if (!place || base.Find(place->module + ".weight") == nullptr) {
-      return BadConfig(file, "tensor '" + tensor.name + "' has no place in the model",
-                       "the adapter belongs to another base model");
-    }
-    Update& update = (*updates)[place->module + ".weight"];
-    GF_TRY(update.rank, RankOf(config, place->module));
-    const auto read = Guarded("reading the adapter", [&] { return ReadTensor(tensor, file); });
-    GF_TRY((place->matrix == 'A' ? update.a : update.b), read);
-  }
-  if (updates->empty()) return BadConfig(file, "has no LoRA tensor");
-  GF_CHECK_OK(EveryTargetIsThere(base, config, file, *updates));
-  for (const auto& [name, update] : *updates) {
-    const auto& shape = base.Find(name)->shape;
-    if (!update.a.defined() || !update.b.defined()) {
-      return BadConfig(file, "only one of the two matrices for '" + name + "' is there");
-    }
-    if (shape.size() != 2 || update.b.dim() != 2 || update.a.dim() != 2 || update.b.size(0) != shape[0] ||
-        update.a.size(1) != shape[1] || update.a.size(0) != update.b.size(1) ||
-        update.a.size(0) != update.rank.r) {
-      return BadConfig(file,
-                       "the matrices " + ShapeText(update.b.sizes()) + " x " + ShapeText(update.a.sizes()) +
-                           " do not fit '" + name + "' " + ShapeText(shape) + " with rank " +
-                           std::to_string(update.rank.r),
-                       "the adapter belongs to another base model, or its configuration to another adapter");
-    }
-  }
-  return formats::TensorFiller([base, updates](std::string_view name, formats::DType type, void* to,
-                                               size_t bytes) -> Status {
-    const auto it = updates->find(std::string(name));
-    if (it == updates->end()) return base.Read(name, type, to);
-    return Guarded("merging the adapter", [&]() -> Status {
-      const c10::NoGradGuard no_grad;
-      const Update& update = it->second;
-      at::Tensor weight = at::empty({update.b.size(0), update.a.size(1)}, at::kFloat);
-      GF_CHECK_OK(base.Read(name, formats::DType::kF32, weight.mutable_data_ptr()));
-      weight += at::mm(update.b, update.a).mul_(update.rank.scaling);
-      const auto count = static_cast<size_t>(weight.numel());
-      if (bytes != count * formats::DTypeSize(type)) {
-        return MakeError(Code::kInternal, "the buffer for '" + std::string(name) + "' has the wrong size");
-      }
-      formats::ConvertElements(weight.const_data_ptr(), formats::DType::kF32, to, type, count);
-      return Ok();
-    });
   });
 }
 

@@ -6,8 +6,6 @@
 #include <string>
 
 #include "base/result.h"
-#include "formats/model_source.h"
-#include "formats/model_writer.h"
 #include "nn/train/lora.h"
 
 namespace genflow::nn::train {
@@ -27,10 +25,5 @@ struct SaveAdapterOptions {
 // of twice the rank, which fits the unchanged base.
 Status SaveAdapter(const LoraSet& lora, const std::filesystem::path& folder,
                    const SaveAdapterOptions& options = {});
-
-// The tensors of `base` with the adapter merged in fp32, one at a time and without building the model: what
-// formats::WriteHuggingFaceModel and WriteGgufModel ask for. Both arguments are read at once and kept alive.
-Result<formats::TensorFiller> MergedTensors(const formats::ModelSource& base,
-                                            const std::filesystem::path& folder);
 
 }  // namespace genflow::nn::train

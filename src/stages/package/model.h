@@ -10,12 +10,12 @@ namespace genflow::stages {
 
 struct PackageModel {
   static constexpr const char* kName = "package.model";
-  static constexpr const char* kVersion = "1.1.0";
+  static constexpr const char* kVersion = "1.2.0";
   static constexpr const char* kSummary =
       "Ships a tuned model: adapter, merged model, GGUF, model card, checksums.";
 
-  std::string name, about, license, base_name, dtype;
-  bool merged = true, gguf = true;
+  std::string name, about, license, base_name, gguf_type, dtype;
+  bool merged = true, gguf = true, gguf_adapter = false;
 
   void Declare(Spec& spec);
   std::string Check() const;

@@ -230,8 +230,8 @@ TEST(Gguf, WriterChecksWhatItIsGiven) {
   const ScratchFolder scratch;
   const std::string path = scratch / "half.gguf";
   GgufWriter writer;
-  writer.AddTensor("v", {3}, DType::kF32);
-  writer.AddTensor("m", {2, 5}, DType::kF16);
+  writer.AddTensor("v", {3}, GgmlType::kF32);
+  writer.AddTensor("m", {2, 5}, GgmlType::kF16);
   const float v[] = {1, 2, 3, 4, 5};
   ASSERT_TRUE(writer.Begin(path).ok());
   ASSERT_TRUE(writer.WriteTensor(v, 12).ok());
@@ -247,8 +247,8 @@ TEST(Gguf, WritesWhatItReads) {
   writer.Set("text", "v\xc3\xa9");
   writer.Set("flag", true);
   writer.SetStrings("list", {"a", "", "c"});
-  writer.AddTensor("v", {3}, DType::kF32);
-  writer.AddTensor("m", {2, 5}, DType::kF16);
+  writer.AddTensor("v", {3}, GgmlType::kF32);
+  writer.AddTensor("m", {2, 5}, GgmlType::kF16);
   const float v[] = {1, 2, 3};
   const uint16_t m[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
   ASSERT_TRUE(writer.Begin(path).ok());

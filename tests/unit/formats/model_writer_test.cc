@@ -43,12 +43,12 @@ TEST(ModelWriter, FolderToGgufAndBack) {
     const auto base = ModelSource::Open(kFixtures + name);
     ASSERT_TRUE(base.ok()) << base.error().ToString();
     if (std::string(name) == "tiny_qwen2") {
-      EXPECT_EQ(WriteGgufModel(scratch / "q.gguf", *base, CopyTensors(*base)).error().message,
+      EXPECT_EQ(WriteGgufModel(scratch / "q.gguf", CopyOf(*base)).error().message,
                 kFixtures + "tiny_qwen2: has no tokenizer.json");
       continue;
     }
     const std::string file = scratch / "m.gguf", folder = scratch / "back";
-    ASSERT_TRUE(WriteGgufModel(file, *base, CopyTensors(*base), {.type = DType::kF16, .name = "tiny"}).ok());
+    ASSERT_TRUE(WriteGgufModel(file, CopyOf(*base), {.type = GgufType::kF16, .name = "tiny"}).ok());
     const auto gguf = ModelSource::Open(file);
     ASSERT_TRUE(gguf.ok()) << gguf.error().ToString();
     ExpectSameTensors(*base, *gguf, DType::kF16, DType::kF32);
@@ -57,7 +57,7 @@ TEST(ModelWriter, FolderToGgufAndBack) {
                             "max_position_embeddings", "tie_word_embeddings", "eos_token_id"}) {
       EXPECT_EQ(gguf->config()[key], base->config()[key]) << key;
     }
-    const auto written = WriteHuggingFaceModel(folder, *gguf, DType::kBF16, CopyTensors(*gguf));
+    const auto written = WriteHuggingFaceModel(folder, CopyOf(*gguf), DType::kBF16);
     ASSERT_TRUE(written.ok()) << written.error().ToString();
     const auto back = ModelSource::Open(folder);
     ASSERT_TRUE(back.ok()) << back.error().ToString();
@@ -71,7 +71,7 @@ TEST(ModelWriter, PermutesAsLlamaCppDoes) {
   ASSERT_TRUE(base.ok());
   const ScratchFolder scratch;
   const std::string path = scratch / "permuted.gguf";
-  ASSERT_TRUE(WriteGgufModel(path, *base, CopyTensors(*base), {.type = DType::kF32, .name = ""}).ok());
+  ASSERT_TRUE(WriteGgufModel(path, CopyOf(*base), {.type = GgufType::kF32, .name = ""}).ok());
   const auto file = GgufFile::Open(path);
   ASSERT_TRUE(file.ok());
   const auto* stored = reinterpret_cast<const float*>(file->FindTensor("blk.1.attn_k.weight")->data);
@@ -94,10 +94,9 @@ TEST(ModelWriter, SameInputsSameBytes) {
   const ScratchFolder scratch;
   const std::string a = scratch / "a", b = scratch / "b";
   for (const auto& folder : {a, b}) {
-    ASSERT_TRUE(WriteHuggingFaceModel(folder, *base, DType::kF32, CopyTensors(*base)).ok());
+    ASSERT_TRUE(WriteHuggingFaceModel(folder, CopyOf(*base), DType::kF32).ok());
     ASSERT_TRUE(
-        WriteGgufModel(folder + "/m.gguf", *base, CopyTensors(*base), {.type = DType::kF16, .name = "x"})
-            .ok());
+        WriteGgufModel(folder + "/m.gguf", CopyOf(*base), {.type = GgufType::kF16, .name = "x"}).ok());
   }
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(a)) {
@@ -115,7 +114,7 @@ TEST(ModelWriter, CopiesTokenizerFilesOfAFolder) {
   ASSERT_TRUE(base.ok());
   const ScratchFolder scratch;
   const std::string folder = scratch / "copied";
-  ASSERT_TRUE(WriteHuggingFaceModel(folder, *base, DType::kF16, CopyTensors(*base)).ok());
+  ASSERT_TRUE(WriteHuggingFaceModel(folder, CopyOf(*base), DType::kF16).ok());
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}) {
     EXPECT_EQ(ReadFile(folder + "/" + name).value(), ReadFile(kFixtures + "tiny_llama/" + name).value())
         << name;
@@ -186,9 +185,9 @@ TEST(ModelWriter, AFailingFillerStopsTheWrite) {
     return Status(InvalidError("cannot fill " + std::string(name)));
   };
   const ScratchFolder scratch;
-  EXPECT_EQ(WriteHuggingFaceModel(scratch / "failed", *base, DType::kF32, fail).error().message,
+  EXPECT_EQ(WriteHuggingFaceModel(scratch / "failed", {*base, fail}, DType::kF32).error().message,
             "cannot fill model.embed_tokens.weight");
-  EXPECT_EQ(WriteGgufModel(scratch / "failed.gguf", *base, fail).error().message.substr(0, 12),
+  EXPECT_EQ(WriteGgufModel(scratch / "failed.gguf", {*base, fail}).error().message.substr(0, 12),
             "cannot fill ");
 }
 
@@ -201,7 +200,7 @@ TEST(ModelWriter, FullDiskIsAnError) {
   EXPECT_EQ(begun.error().code, Code::kExhausted);
   EXPECT_EQ(begun.error().message, "/dev/full: write: No space left on device");
   GgufWriter gguf;
-  gguf.AddTensor("a", {1}, DType::kF32);
+  gguf.AddTensor("a", {1}, GgmlType::kF32);
   const Status header = gguf.Begin("/dev/full");
   ASSERT_FALSE(header.ok());
   EXPECT_EQ(header.error().code, Code::kExhausted);
