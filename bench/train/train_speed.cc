@@ -1,16 +1,20 @@
-// Times the LoRA recipe: every token labelled, rows of one length, all projections adapted.
-// Usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing]. Prints one JSON object.
+// Times the recipe: every token labelled, rows of one length, all projections adapted.
+// Usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing] [METHOD]. Prints one
+// JSON object. METHOD: lora (default), dora, full, or LoRA on a base in int8, nf4 or gguf.
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "formats/model_source.h"
 #include "nn/device.h"
 #include "nn/page_arena.h"
+#include "nn/train/full.h"
+#include "nn/train/lora.h"
 #include "nn/train/random.h"
 #include "nn/train/sft.h"
 
@@ -38,9 +42,17 @@ double PeakMegabytes() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 8 && argc != 9) {
-    std::fprintf(stderr,
-                 "usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing]\n");
+  std::vector<std::string> rest(argv + std::min(argc, 8), argv + argc);
+  const bool checkpointing = !rest.empty() && rest.front() == "checkpointing";
+  if (checkpointing) rest.erase(rest.begin());
+  const std::string method = rest.empty() ? "lora" : rest.front();
+  const bool full = method == "full";
+  const bool is_update = method == "lora" || method == "dora" || full;
+  const auto quantization = QuantizationFromName(is_update ? "none" : method);
+  if (argc < 8 || rest.size() > 1 || !quantization) {
+    std::fprintf(
+        stderr,
+        "usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing] [METHOD]\n");
     return 2;
   }
   const int64_t steps = std::atoll(argv[4]), batch = std::atoll(argv[5]), length = std::atoll(argv[6]);
@@ -48,8 +60,9 @@ int main(int argc, char** argv) {
   UsePageArena();
   const auto source = Must(genflow::formats::ModelSource::Open(argv[1]));
   const auto device = Must(ResolveDevice("auto"));
-  const auto model =
-      Must(LoadCausalLM(source, {.dtype = Must(ResolveDtype(argv[2], device)), .device = device}));
+  const auto dtype = Must(ResolveDtype(argv[2], device));
+  const auto model = Must(LoadCausalLM(
+      source, {.dtype = full ? at::kFloat : dtype, .device = device, .quantization = *quantization}));
 
   SftExamples examples;
   Random random(1);
@@ -65,21 +78,29 @@ int main(int argc, char** argv) {
   config.r = std::atoll(argv[7]);
   config.alpha = 2 * static_cast<double>(config.r);
   config.target_modules = TargetModules::AllLinear();
-  auto lora = Must(AttachLora(*model, config, /*trainable=*/true));
-  if (!InitLora(lora, 1).ok()) return 1;
+  config.use_dora = method == "dora";
+  std::optional<LoraSet> lora;
+  std::optional<FullSet> weights;
+  if (full) {
+    weights = Must(TrainFully(*model, dtype));
+  } else {
+    lora = Must(AttachLora(*model, config, /*trainable=*/true));
+    if (!InitLora(*lora, 1).ok()) return 1;
+  }
   const double loaded = PeakMegabytes();
 
   SftOptions options;
   options.per_device_train_batch_size = batch;
   options.max_length = length;
-  options.gradient_checkpointing = argc == 9;
+  options.gradient_checkpointing = checkpointing;
   std::vector<double> rates, losses;
   SftHooks hooks;
   hooks.metric = [&](const char* name, double value, int64_t) {
     if (std::string(name) == "tokens_per_second") rates.push_back(value);
     if (std::string(name) == "loss") losses.push_back(value);
   };
-  Must(RunSft(*model, lora, examples, nullptr, options, hooks));
+  TrainedTensors& trained = full ? static_cast<TrainedTensors&>(*weights) : *lora;
+  Must(RunSft(*model, trained, examples, nullptr, options, hooks));
   // The first step warms up; the best of the others is what the machine can do.
   std::printf("{\"tokens_per_second\": %.1f, \"peak_mb\": %.0f, \"loaded_mb\": %.0f, \"first_loss\": %.4f}\n",
               *std::max_element(rates.begin() + (rates.size() > 1), rates.end()), PeakMegabytes(), loaded,

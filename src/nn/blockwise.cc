@@ -38,6 +38,13 @@ Blockwise::Blockwise(int64_t size, bool has_sign, at::Device device) : size_(siz
   scales_ = at::zeros({(size + kBlock - 1) / kBlock}, map_.options());
 }
 
+Blockwise Blockwise::To(at::Device device) const {
+  Blockwise out = *this;
+  for (at::Tensor* tensor : {&out.map_, &out.borders_, &out.codes_, &out.scales_})
+    *tensor = tensor->to(device);
+  return out;
+}
+
 at::Tensor Blockwise::Values() const {
   const at::Tensor values = map_.index_select(0, codes_.to(at::kInt));
   return (Padded(values) * scales_.unsqueeze(1)).flatten().narrow(0, 0, size_);

@@ -15,6 +15,9 @@ class Blockwise {
   // `size` zeros. `has_sign`: whether numbers below 0 are to be held.
   Blockwise(int64_t size, bool has_sign, at::Device device);
 
+  // The same numbers on another device.
+  Blockwise To(at::Device device) const;
+
   // [size] fp32.
   at::Tensor Values() const;
   // Each number becomes the nearest code times the largest magnitude of its block. values: [size] fp32.

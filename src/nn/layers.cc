@@ -34,7 +34,10 @@ std::vector<const Linear*> DecoderLayer::Projections() const {
 
 void DecoderLayer::GroupProjections(int64_t layer) {
   const at::Tensor& like = input_layernorm.weight;  // of the type and on the device of all
+  const auto is_trained = [](const at::Tensor& weight) { return weight.defined() && weight.requires_grad(); };
+  if (is_trained(like) || is_trained(post_attention_layernorm.weight)) return;
   for (const Linear* linear : Projections()) {
+    if (is_trained(linear->weight)) return;
     if (linear->lora && linear->lora->magnitude.defined()) return;  // has a node of its own: dora_linear.h
   }
   if (!AdaptedGroup::Pays(like) || !HasFlashAttention(like, self_attn.head_dim)) return;

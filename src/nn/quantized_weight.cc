@@ -85,15 +85,13 @@ constexpr float kNf4[16] = {-1.0f,         -0.6961928f, -0.52507305f, -0.3949175
                             0.44070983f,   0.562617f,   0.72295684f,  1.0f};
 constexpr int64_t kNf4Block = 64;
 
-// The first of two elements is in the upper half of a byte. Blocks count on from row to row.
 class Nf4Weight final : public QuantizedWeight {
  public:
-  // codes [ceil(rows * columns / 2)] uint8; `scales` + offset: the largest magnitude of each block.
-  Nf4Weight(int64_t rows, int64_t columns, at::Tensor codes, Blockwise scales, float offset)
-      : QuantizedWeight(rows, columns, codes.device()),
-        codes_(std::move(codes)),
-        scales_(std::move(scales)),
-        offset_(offset) {}
+  Nf4Weight(int64_t rows, int64_t columns, const Nf4Parts& parts, at::Device device)
+      : QuantizedWeight(rows, columns, device),
+        codes_(parts.codes.to(device)),
+        scales_(parts.scales.To(device)),
+        offset_(parts.offset) {}
 
   std::string format() const override { return "NF4"; }
   int64_t bytes() const override {
@@ -251,12 +249,12 @@ std::shared_ptr<const QuantizedWeight> QuantizeInt8(const at::Tensor& weight, at
   const at::Tensor narrow = Wide(weight).to(at::kHalf).to(at::kFloat);
   const at::Tensor scales = narrow.abs().amax(1);  // [rows]
   // A row of zeros stays one.
-  const at::Tensor factors = at::where(scales > 0, 127.0f / scales, at::zeros_like(scales));
+  const at::Tensor factors = at::where(scales > 0, scales.reciprocal() * 127.0f, at::zeros_like(scales));
   const at::Tensor codes = at::round(narrow * factors.unsqueeze(1)).to(at::kChar);
   return std::make_shared<Int8Weight>(codes.to(device), scales.to(device));
 }
 
-std::shared_ptr<const QuantizedWeight> QuantizeNf4(const at::Tensor& weight, at::Device device) {
+Nf4Parts QuantizeNf4Parts(const at::Tensor& weight) {
   const at::Tensor wide = Wide(weight);
   const int64_t size = wide.numel(), blocks = (size + kNf4Block - 1) / kNf4Block;
   const float* const values = wide.const_data_ptr<float>();
@@ -283,10 +281,13 @@ std::shared_ptr<const QuantizedWeight> QuantizeNf4(const at::Tensor& weight, at:
     }
   });
   const float offset = scales.mean().item<float>();
-  Blockwise nested(blocks, /*has_sign=*/true, device);
-  nested.Keep((scales - offset).to(device));
-  return std::make_shared<Nf4Weight>(weight.size(0), weight.size(1), codes.to(device), std::move(nested),
-                                     offset);
+  Blockwise nested(blocks, /*has_sign=*/true, at::kCPU);
+  nested.Keep(scales - offset);
+  return {codes, std::move(nested), offset};
+}
+
+std::shared_ptr<const QuantizedWeight> QuantizeNf4(const at::Tensor& weight, at::Device device) {
+  return std::make_shared<Nf4Weight>(weight.size(0), weight.size(1), QuantizeNf4Parts(weight), device);
 }
 
 std::shared_ptr<const QuantizedWeight> GgmlWeight(const formats::ModelSource& source, std::string_view name,

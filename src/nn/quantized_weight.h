@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "formats/model_source.h"
+#include "nn/blockwise.h"
 #include "nn/decode/packed_weight.h"
 
 namespace genflow::nn {
@@ -92,6 +93,14 @@ struct Matrix {
 // Quantises `weight` [rows, columns], of a floating type on the CPU, for use on `device`. Throws c10::Error.
 std::shared_ptr<const QuantizedWeight> QuantizeInt8(const at::Tensor& weight, at::Device device);
 std::shared_ptr<const QuantizedWeight> QuantizeNf4(const at::Tensor& weight, at::Device device);
+// NF4's parts, on the CPU: two elements a byte, the first in the upper half, and of each block of 64, which
+// run on from row to row, the largest magnitude less `offset`.
+struct Nf4Parts {
+  at::Tensor codes;  // [ceil(rows * columns / 2)] uint8
+  Blockwise scales;
+  float offset;
+};
+Nf4Parts QuantizeNf4Parts(const at::Tensor& weight);
 
 // A matrix of a GGUF, which is kept open; null where it is F32 or no matrix. On a GPU, rows are dequantised
 // on the CPU and copied over.

@@ -6,73 +6,18 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "cli/sandbox.h"
+#include "cli/training_sandbox.h"
 #include "formats/training_record.h"
-#include "unit/eval/tiny_model.h"
 
 namespace genflow {
 namespace {
 
-constexpr char kPipeline[] =
-    "name: training\n"
-    "stages:\n"
-    "  base:\n"
-    "    uses: model.import\n"
-    "    with: { path: model }\n"
-    "  chats:\n"
-    "    uses: data.read\n"
-    "    with: { files: [chats.jsonl] }\n"
-    "  tune:\n"
-    "    uses: train.lora\n"
-    "    in: { model: base.model, dataset: chats.dataset }\n"
-    "    resources: { cpus: 1 }\n"
-    "    with:\n"
-    "      lora: { r: 4, dropout: 0.1 }\n"
-    "      max_steps: 60\n"
-    "      max_length: 256\n"
-    "      per_device_train_batch_size: 1\n"
-    "      dtype: fp32\n"
-    "      device: cpu\n"
-    "      checkpoint_interval: 100ms\n";
-
-// The same, long enough to be interrupted behind its first checkpoint.
-std::string LongPipeline() {
-  std::string text = kPipeline;
-  text.replace(text.find("max_steps: 60"), 13, "max_steps: 800");
-  return text;
-}
-
-// The pipeline, its model and its data in a sandbox.
-void Prepare(const Sandbox& box, const std::string& pipeline = kPipeline) {
-  box.Write("pipeline.yaml", pipeline);
-  testing_support::WriteTinyModel(box.dir() / "model", 1);
-  std::string lines;
-  for (int i = 0; i < 200; ++i) {
-    const std::string n = std::to_string(i);
-    lines += R"({"messages": [{"role": "user", "content": "What is )" + n +
-             R"( and then some?"}, {"role": "assistant", "content": "It is )" + n + R"(, and then )" + n +
-             R"(."}]})" + "\n";
-  }
-  box.Write("chats.jsonl", lines);
-}
-
-// Digest of the adapter of the latest run.
-std::string AdapterDigest(const Sandbox& box) {
-  const auto shown = box.Genflow({"artifacts", "show", "tune.adapter", "--json"});
-  EXPECT_EQ(shown.code, 0) << shown.err;
-  return shown.code == 0 ? nlohmann::json::parse(shown.out).at("digest").get<std::string>() : "";
-}
-
-bool WaitForCheckpoint(const Sandbox& box) {
-  return box.WaitFor("[[ -d .genflow/state && -n $(find .genflow/state -name 'step-*.safetensors') ]]");
-}
-
 std::string UninterruptedDigest() {
   Sandbox box;
-  Prepare(box, LongPipeline());
+  PrepareTraining(box, LongTraining());
   const auto run = box.Genflow({"run"});
   EXPECT_EQ(run.code, 0) << run.err;
-  return AdapterDigest(box);
+  return TrainedDigest(box);
 }
 
 void ExpectContinuesToTheSameBytes(const Sandbox& box) {
@@ -80,7 +25,7 @@ void ExpectContinuesToTheSameBytes(const Sandbox& box) {
   ASSERT_EQ(again.code, 0) << again.err;
   const auto log = box.Genflow({"logs", "tune"});
   EXPECT_NE(log.out.find("continuing from the checkpoint of step "), std::string::npos) << log.out;
-  const std::string digest = AdapterDigest(box);
+  const std::string digest = TrainedDigest(box);
   EXPECT_EQ(digest.size(), 64u);
   EXPECT_EQ(digest, UninterruptedDigest());
 }
@@ -90,7 +35,7 @@ TEST(Training, AskedToStopAndTheSameCommandEndInTheSameBytes) {
   for (const int signal : {SIGINT, SIGTERM}) {
     SCOPED_TRACE(signal);
     Sandbox box;
-    Prepare(box, LongPipeline());
+    PrepareTraining(box, LongTraining());
     auto run = box.Start({"run"});
     ASSERT_TRUE(WaitForCheckpoint(box));
     run.Signal(signal);
@@ -106,7 +51,7 @@ TEST(Training, AskedToStopAndTheSameCommandEndInTheSameBytes) {
 
 TEST(Training, KillAndTheSameCommandEndInTheSameBytes) {
   Sandbox box;
-  Prepare(box, LongPipeline());
+  PrepareTraining(box, LongTraining());
   auto run = box.Start({"run"});
   ASSERT_TRUE(WaitForCheckpoint(box));
   run.Signal(SIGKILL);
@@ -155,7 +100,7 @@ TEST(Training, RefusesWhatCannotTeach) {
   for (const auto& c : cases) {
     SCOPED_TRACE(c.what);
     Sandbox box;
-    Prepare(box);
+    PrepareTraining(box);
     box.Write("chats.jsonl", c.chats);
     std::string config = box.Read("model/tokenizer_config.json");
     const std::string end = "message['content'] + '<|im_end|>'";
@@ -171,7 +116,7 @@ TEST(Training, RefusesWhatCannotTeach) {
 
 TEST(Training, CountsWhatIsTooLong) {
   Sandbox box;
-  Prepare(box);
+  PrepareTraining(box);
   std::string chats;
   for (int i = 0; i < 20; ++i) chats += Chat("What is one?", "It is one.");
   box.Write("chats.jsonl", chats + Chat("And two?", std::string(300, 'x')));
@@ -189,7 +134,7 @@ TEST(Training, CountsWhatIsTooLong) {
 
 TEST(Training, SaysWhatIsWrongWithItsParametersBeforeAnythingRuns) {
   Sandbox box;
-  Prepare(box);
+  PrepareTraining(box);
   std::string pipeline = box.Read("pipeline.yaml");
   pipeline.replace(pipeline.find("r: 4"), 4, "target_modules: [], r: 4");
   pipeline += "      lr_scheduler_type: constant\n      warmup_steps: 3\n";
@@ -213,7 +158,7 @@ TEST(Training, SaysWhatIsWrongWithItsParametersBeforeAnythingRuns) {
 
 TEST(Training, TheAdapterSaysHowItWasTrained) {
   Sandbox box;
-  Prepare(box);
+  PrepareTraining(box);
   const auto run = box.Genflow({"run"});
   ASSERT_EQ(run.code, 0) << run.err;
   ASSERT_EQ(box.Genflow({"artifacts", "export", "tune.adapter", "adapter"}).code, 0);

@@ -31,9 +31,10 @@ void TakeSingularPart(const LoraSet::Module& module) {
   Linear& linear = *module.linear;
   const int64_t r = module.a.size(0);
   const at::Tensor weight = linear.weight.to(at::kFloat);
-  const auto [u, s, vt] = at::linalg_svd(weight, /*full_matrices=*/false);
+  const auto [u, s, vt] = at::linalg_svd(weight.cpu(), /*full_matrices=*/false);  // the same for every device
   const at::Tensor root = (s.narrow(0, 0, r) / module.scaling).sqrt();
-  const at::Tensor a = root.unsqueeze(1) * vt.narrow(0, 0, r), b = u.narrow(1, 0, r) * root.unsqueeze(0);
+  const at::Tensor a = (root.unsqueeze(1) * vt.narrow(0, 0, r)).to(weight.device());
+  const at::Tensor b = (u.narrow(1, 0, r) * root.unsqueeze(0)).to(weight.device());
   module.a.copy_(a);
   module.b.copy_(b);
   linear.weight.copy_(weight - at::mm(b, a).mul_(module.scaling));  // in its place in a group

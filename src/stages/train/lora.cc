@@ -11,6 +11,7 @@
 #include "nn/device.h"
 #include "nn/page_arena.h"
 #include "nn/train/adapter.h"
+#include "nn/train/full.h"
 #include "nn/train/sft.h"
 #include "stages/stage_status.h"
 
@@ -59,7 +60,7 @@ void WarnOfTooLong(const Context& context, const SftExamples& examples, const st
     context.Warn(prefix + Counted(examples.truncated(), "example") + " truncated to max_length tokens");
 }
 
-// What the adapter's folder says of how it was trained.
+// What the result's folder says of how it was trained.
 formats::TrainingRecord Record(const nn::train::SftOptions& options, const std::string& schedule,
                                const std::string& optim, bool bf16, const nn::train::SftResult& result) {
   formats::TrainingRecord record;
@@ -91,7 +92,7 @@ formats::TrainingRecord Record(const nn::train::SftOptions& options, const std::
 
 }  // namespace
 
-Outcome TrainLora::Run(Context& context) {
+Outcome Training::Train(Context& context, const std::function<Method(at::ScalarType dtype)>& choose) {
   return Interruptible([&]() -> Outcome {
     nn::SetThreads(context.Threads());
     nn::UsePageArena();
@@ -133,7 +134,8 @@ Outcome TrainLora::Run(Context& context) {
     if (eval) WarnOfTooLong(context, *eval, "eval_dataset: ");
 
     const auto source = ValueOf(formats::ModelSource::Open(model_path));
-    nn::LoadOptions load{.dtype = at_dtype, .device = at_device};
+    const Method method = choose(at_dtype);
+    nn::LoadOptions load{.dtype = method.weights, .device = at_device, .quantization = method.quantization};
     load.progress = [&](int64_t done, int64_t total) {
       context.Progress(static_cast<uint64_t>(done), static_cast<uint64_t>(total), "tensors",
                        "loading the model");
@@ -141,16 +143,10 @@ Outcome TrainLora::Run(Context& context) {
     };
     const auto model = ValueOf(nn::LoadCausalLM(source, load));
 
-    std::optional<nn::train::LoraSet> lora;
-    if (const Input* adapter = context.FindInput("adapter")) {
-      lora = ValueOf(nn::train::LoadAdapter(*model, adapter->path, /*trainable=*/true));
-    } else {
-      lora = ValueOf(nn::train::AttachLora(*model, ValueOf(Lora()), /*trainable=*/true));
-      Require(nn::train::InitLora(*lora, static_cast<uint64_t>(seed)));
-    }
-    context.Info(WithCommas(lora->NumParameters()) + " trainable parameters in " +
-                 std::to_string(lora->modules().size()) + " projections, base in " + nn::DtypeName(at_dtype) +
-                 " on " + at_device.str());
+    std::string note;
+    nn::train::TrainedTensors& trained = method.attach(*model, &note);
+    context.Info(WithCommas(trained.NumParameters()) + " trainable parameters" + note + " on " +
+                 at_device.str());
 
     nn::train::SftOptions options;
     options.epochs = epochs;
@@ -192,26 +188,72 @@ Outcome TrainLora::Run(Context& context) {
     hooks.info = [&](const std::string& text) { context.Info(text); };
     hooks.warn = [&](const std::string& text) { context.Warn(text); };
     const auto result =
-        ValueOf(nn::train::RunSft(*model, *lora, train, eval ? &*eval : nullptr, options, hooks));
+        ValueOf(nn::train::RunSft(*model, trained, train, eval ? &*eval : nullptr, options, hooks));
     if (result.interrupted) {
       context.Info("stopped after step " + std::to_string(result.steps) + " of " +
                    std::to_string(result.total_steps));
       return Outcome::kInterrupted;
     }
 
-    const std::string folder = context.OutputPath("adapter");
-    Require(nn::train::SaveAdapter(*lora, folder));
+    const std::string folder = context.OutputPath(method.output);
+    method.save(source, folder);
     Require(formats::WriteTrainingRecord(
         folder, Record(options, lr_scheduler_type, optim, at_dtype == at::kBFloat16, result)));
     context.Metric("train_loss", result.mean_loss);
     context.Metric("tokens", static_cast<double>(result.tokens));
     context.Metric("labelled_tokens", static_cast<double>(result.labelled_tokens));
-    context.Metric("trainable_parameters", static_cast<double>(lora->NumParameters()));
+    context.Metric("trainable_parameters", static_cast<double>(trained.NumParameters()));
     context.Metric("packing_efficiency", result.packing_efficiency);
     context.Metric("dropped", static_cast<double>(train.dropped()));
     context.Metric("truncated", static_cast<double>(train.truncated()));
-    context.Summary(Summary(result, train, lora->NumParameters()));
+    context.Summary(Summary(result, train, trained.NumParameters()));
     return Outcome::kOk;
+  });
+}
+
+Outcome TrainLora::Run(Context& context) {
+  std::optional<nn::train::LoraSet> lora;
+  return Train(context, [&](at::ScalarType at_dtype) {
+    Method method;
+    method.quantization = *nn::QuantizationFromName(quantization);
+    method.weights = at_dtype;
+    method.attach = [&, at_dtype](nn::CausalLM& model, std::string* note) -> nn::train::TrainedTensors& {
+      const std::string size = HumanBytes(static_cast<uint64_t>(model.WeightBytes()));
+      if (const Input* adapter = context.FindInput("adapter")) {
+        lora = ValueOf(nn::train::LoadAdapter(model, adapter->path, /*trainable=*/true));
+      } else {
+        lora = ValueOf(nn::train::AttachLora(model, ValueOf(Lora()), /*trainable=*/true));
+        Require(nn::train::InitLora(*lora, static_cast<uint64_t>(seed)));
+      }
+      *note = " in " + Counted(lora->modules().size(), "projection");
+      if (!lora->saved().empty())
+        *note += " and " + Counted(lora->saved().size(), "weight") + " trained whole";
+      *note += ", base in " + (quantization == "none" ? "" : quantization + " and ") +
+               nn::DtypeName(at_dtype) + ", " + size + ",";
+      return *lora;
+    };
+    method.output = "adapter";
+    method.save = [&](const formats::ModelSource&, const std::string& folder) {
+      Require(nn::train::SaveAdapter(*lora, folder));
+    };
+    return method;
+  });
+}
+
+Outcome TrainFull::Run(Context& context) {
+  std::optional<nn::train::FullSet> full;
+  return Train(context, [&](at::ScalarType at_dtype) {
+    Method method;
+    method.attach = [&, at_dtype](nn::CausalLM& model, std::string* note) -> nn::train::TrainedTensors& {
+      full = ValueOf(nn::train::TrainFully(model, at_dtype));
+      *note = ", computed in " + nn::DtypeName(at_dtype);
+      return *full;
+    };
+    method.output = "model";
+    method.save = [&, at_dtype](const formats::ModelSource& source, const std::string& folder) {
+      Require(nn::train::SaveModel(*full, source, at_dtype, folder));
+    };
+    return method;
   });
 }
 

@@ -1,8 +1,10 @@
-// train.lora
+// train.lora and train.full
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "genflow/plugin.hpp"
@@ -10,17 +12,10 @@
 
 namespace genflow::stages {
 
-struct TrainLora {
-  static constexpr const char* kName = "train.lora";
-  static constexpr const char* kVersion = "1.1.0";
-  static constexpr const char* kSummary = "Fine-tunes a LoRA adapter on conversations or texts.";
-
-  int64_t r = 0;
-  double alpha = 0, dropout = 0;
-  json::Value target_modules, exclude_modules, layers_to_transform, rank_pattern, alpha_pattern;
-  bool use_rslora = false;
+// What every training is told, and its course.
+struct Training {
   std::string optim, decay_type;
-  double adam_beta1 = 0, adam_beta2 = 0, adam_epsilon = 0, loraplus_lr_ratio = 0, min_lr_ratio = 0,
+  double adam_beta1 = 0, adam_beta2 = 0, adam_epsilon = 0, loraplus_lr_ratio = 1, min_lr_ratio = 0,
          neftune_noise_alpha = 0;
   int64_t num_decay_steps = 0, early_stopping_patience = 0;
   bool load_best_model_at_end = false;
@@ -31,12 +26,54 @@ struct TrainLora {
   bool packing = true, gradient_checkpointing = false;
   double checkpoint_interval = 0;
 
+ protected:
+  // What is trained of the model, and what becomes of it.
+  struct Method {
+    nn::Quantization quantization = nn::Quantization::kNone;
+    at::ScalarType weights = at::kFloat;  // the type in which the model is loaded
+    // Makes it trainable, and says in `note` what was made.
+    std::function<nn::train::TrainedTensors&(nn::CausalLM& model, std::string* note)> attach;
+    const char* output;  // the port
+    std::function<void(const formats::ModelSource& source, const std::string& folder)> save;
+  };
+
+  void DeclareInputs(Spec& spec);
+  void DeclareTraining(Spec& spec, double default_learning_rate, const char* dtype_doc);
+  std::string CheckTraining() const;
+  // `choose` gets the type that the model computes in.
+  Outcome Train(Context& context, const std::function<Method(at::ScalarType dtype)>& choose);
+};
+
+struct TrainLora : Training {
+  static constexpr const char* kName = "train.lora";
+  static constexpr const char* kVersion = "1.2.0";
+  static constexpr const char* kSummary = "Fine-tunes a LoRA adapter on conversations or texts.";
+
+  int64_t r = 0;
+  double alpha = 0, dropout = 0;
+  json::Value target_modules, exclude_modules, layers_to_transform, rank_pattern, alpha_pattern,
+      init_lora_weights;
+  std::vector<std::string> modules_to_save;
+  bool use_rslora = false, use_dora = false;
+  std::string quantization;
+
   void Declare(Spec& spec);
   std::string Check() const;
   Outcome Run(Context& context);
 
  private:
   Result<nn::train::LoraConfig> Lora() const;
+};
+
+// Every weight of the model is trained, and the result is a model.
+struct TrainFull : Training {
+  static constexpr const char* kName = "train.full";
+  static constexpr const char* kVersion = "1.0.0";
+  static constexpr const char* kSummary = "Fine-tunes every weight of a model on conversations or texts.";
+
+  void Declare(Spec& spec);
+  std::string Check() const;
+  Outcome Run(Context& context);
 };
 
 }  // namespace genflow::stages

@@ -1,4 +1,4 @@
-// The parameters of train.lora, and what they mean.
+// The parameters of train.lora and train.full, and what they mean.
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -62,11 +62,7 @@ void TrainLora::Declare(Spec& spec) {
       "`tokens_per_second`, "
       "`eval_loss`; at the end `train_loss` (mean over all steps), `tokens`, `labelled_tokens`, "
       "`trainable_parameters`, `packing_efficiency`, `dropped`, `truncated`.");
-  spec.Input("dataset", "dataset",
-             "Conversations to learn from, of kind messages; or texts, of kind text, of which every token is "
-             "learned.");
-  spec.Input("model", "model", "The base model: a Hugging Face folder or a GGUF file.");
-  spec.Input("eval_dataset", "dataset", "Held-out conversations for `eval_loss`.", GF_PORT_OPTIONAL);
+  DeclareInputs(spec);
   spec.Input("adapter", "adapter",
              "A PEFT adapter of the model to continue from; its own configuration counts instead of `lora`.",
              GF_PORT_OPTIONAL);
@@ -93,7 +89,40 @@ void TrainLora::Declare(Spec& spec) {
   spec.Json("lora.alpha_pattern", &alpha_pattern, "{}", "Other values of alpha, likewise.");
   spec.Param("lora.use_rslora", &use_rslora, false,
              "Scale by alpha / sqrt(r) instead (rank-stabilised LoRA).");
+  spec.Param(
+      "lora.use_dora", &use_dora, false,
+      "Learn directions and magnitudes apart (DoRA): beside A and B the length of each row of the sum.");
+  spec.Json(
+      "lora.init_lora_weights", &init_lora_weights, "true",
+      "How A and B begin: `true` (A uniform, B zero), `gaussian` (A normal), or `pissa`, which moves the "
+      "largest r singular values of each weight from the base into them; what it learned is converted to "
+      "a plain adapter of rank 2 r that fits the unchanged base.");
+  spec.Param("lora.modules_to_save", &modules_to_save, "[]",
+             "Modules that are trained whole and saved with the adapter, by the ends of their names: "
+             "`[lm_head, embed_tokens]`. Of tied embeddings each becomes a copy of its own, as in PEFT.");
+  spec.Param(
+      "quantization", &quantization, "none",
+      "How the frozen base is held in memory: `int8` (8 bits an element and a scale a row, as LLM.int8 "
+      "stores weights; activations are not quantised), `nf4` (4-bit NormalFloat in blocks of 64 with "
+      "quantised scales, as in QLoRA), `gguf` (as the GGUF file has it, from the map), or in `dtype`.",
+      {.choices = {"none", "int8", "nf4", "gguf"}});
+  spec.Param("loraplus_lr_ratio", &loraplus_lr_ratio, 1.0, "How many times faster B learns than A (LoRA+).",
+             {.min = 1e-3, .max = 1e4});
+  DeclareTraining(
+      spec, 2e-4,
+      "Number format that the base computes in, and has where it is not quantised; `auto` is bf16 "
+      "where the hardware multiplies it. The adapter is fp32.");
+}
 
+void Training::DeclareInputs(Spec& spec) {
+  spec.Input("dataset", "dataset",
+             "Conversations to learn from, of kind messages; or texts, of kind text, of which every token is "
+             "learned.");
+  spec.Input("model", "model", "The base model: a Hugging Face folder or a GGUF file.");
+  spec.Input("eval_dataset", "dataset", "Held-out conversations for `eval_loss`.", GF_PORT_OPTIONAL);
+}
+
+void Training::DeclareTraining(Spec& spec, double default_learning_rate, const char* dtype_doc) {
   spec.Param("epochs", &epochs, 1.0, "Passes over the data; may be fractional.", {.min = 0, .max = 1e6});
   spec.Param("max_steps", &max_steps, int64_t{0}, "Updates; a positive number replaces `epochs`.",
              {.min = 0, .max = 1e9});
@@ -106,9 +135,8 @@ void TrainLora::Declare(Spec& spec) {
   spec.Param("adam_beta2", &adam_beta2, 0.999, "Decay of its second moment.", {.min = 0, .max = 0.999999});
   spec.Param("adam_epsilon", &adam_epsilon, 1e-8, "Added to the root of the second moment.",
              {.min = 0, .max = 1});
-  spec.Param("learning_rate", &learning_rate, 2e-4, "Highest learning rate.", {.min = 0, .max = 10});
-  spec.Param("loraplus_lr_ratio", &loraplus_lr_ratio, 1.0, "How many times faster B learns than A (LoRA+).",
-             {.min = 1e-3, .max = 1e4});
+  spec.Param("learning_rate", &learning_rate, default_learning_rate, "Highest learning rate.",
+             {.min = 0, .max = 10});
   spec.Param("lr_scheduler_type", &lr_scheduler_type, "cosine",
              "Course of the learning rate after the warm-up.",
              {.choices = {"cosine", "linear", "constant", "constant_with_warmup", "warmup_stable_decay"}});
@@ -149,13 +177,10 @@ void TrainLora::Declare(Spec& spec) {
              "Evaluations without a new lowest `eval_loss` after which the training ends; 0: never.",
              {.min = 0, .max = 1e6});
   spec.Param("load_best_model_at_end", &load_best_model_at_end, false,
-             "The result is the adapter of the lowest `eval_loss` instead of the last.");
+             "The result is what was learned at the lowest `eval_loss` instead of the last.");
   spec.Param("gradient_checkpointing", &gradient_checkpointing, false,
              "Compute activations twice instead of keeping them: less memory, about a third slower.");
-  spec.Param("dtype", &dtype, "auto",
-             "Number format of the base weights; `auto` is bf16 where the hardware multiplies "
-             "it. The adapter is fp32.",
-             {.choices = {"auto", "fp32", "bf16"}});
+  spec.Param("dtype", &dtype, "auto", dtype_doc, {.choices = {"auto", "fp32", "bf16"}});
   spec.Param("device", &device, "auto",
              "`auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes a GPU where there is one.");
   spec.Param("seed", &seed, int64_t{42}, "Decides initialisation, order, packing and dropout.",
@@ -171,6 +196,18 @@ Result<nn::train::LoraConfig> TrainLora::Lora() const {
   config.alpha = alpha;
   config.dropout = dropout;
   config.use_rslora = use_rslora;
+  config.use_dora = use_dora;
+  config.modules_to_save = modules_to_save;
+  const bool plain = init_lora_weights.kind() == json::Value::Kind::kBool && init_lora_weights.AsBool();
+  const std::string init = init_lora_weights.IsString() ? init_lora_weights.AsString() : "";
+  if (!plain && init != "gaussian" && init != "pissa") {
+    return InvalidError("lora.init_lora_weights must be true, gaussian or pissa");
+  }
+  config.init_lora_weights = init;
+  if (init == "pissa" && quantization != "none") {
+    return InvalidError("lora.init_lora_weights pissa needs quantization none",
+                        "PiSSA changes the base, which a quantised one cannot take");
+  }
   GF_TRY(config.target_modules, ModulesOf(target_modules, "lora.target_modules"));
   if (!exclude_modules.IsArray() || !exclude_modules.items().empty()) {
     GF_TRY(config.exclude_modules, ModulesOf(exclude_modules, "lora.exclude_modules"));
@@ -195,8 +232,34 @@ Result<nn::train::LoraConfig> TrainLora::Lora() const {
 }
 
 std::string TrainLora::Check() const {
+  const auto lora = Lora();
+  return (lora.ok() ? "" : CheckText(lora.error()) + "\n") + CheckTraining();
+}
+
+void TrainFull::Declare(Spec& spec) {
+  spec.Doc(
+      "As `train.lora`, but every weight of the model is trained, from fp32 and with fp32 moments: 16 bytes "
+      "a "
+      "parameter with AdamW, 10 with `adamw_8bit`. The result is a Hugging Face model in `dtype` with the "
+      "base's "
+      "tokenizer and configuration. Norms and biases do not decay. What is trained, what is refused, the "
+      "metrics "
+      "and the checkpoints are those of `train.lora`.");
+  DeclareInputs(spec);
+  spec.Output(
+      "model", "model",
+      "The trained model, a Hugging Face folder. `training_args.json` and `trainer_state.json` in it say "
+      "how it was trained.");
+  DeclareTraining(
+      spec, 2e-5,
+      "Number format of activations, of products and of the model that is saved; `auto` is bf16 where "
+      "the hardware multiplies it. The weights that are trained are fp32.");
+}
+
+std::string TrainFull::Check() const { return CheckTraining(); }
+
+std::string Training::CheckTraining() const {
   std::string problems;
-  if (const auto lora = Lora(); !lora.ok()) problems += CheckText(lora.error()) + "\n";
   if (max_steps == 0 && epochs <= 0)
     problems += "epochs must be greater than 0 where max_steps is not given\n";
   if (lr_scheduler_type == "constant" && (warmup_steps > 0 || warmup_ratio > 0)) {

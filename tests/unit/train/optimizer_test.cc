@@ -110,6 +110,29 @@ TEST(Optimizer, EightBitsTakeAQuarterOfTheMemory) {
   EXPECT_LT(bytes(OptimizerKind::kAdafactor), bytes(OptimizerKind::kAdamW) * 0.01);
 }
 
+// As transformers' Trainer groups a whole model's parameters.
+TEST(Optimizer, NormsDoNotDecayAndEmbeddingsKeepTheirMoments) {
+  for (const OptimizerKind kind :
+       {OptimizerKind::kAdamW, OptimizerKind::kAdamW8bit, OptimizerKind::kAdafactor}) {
+    const at::Tensor weights = at::ones({2 * 8192 + 64});
+    const auto optimizer =
+        Optimizer::Make({.kind = kind, .weight_decay = 0.5}, weights,
+                        {{.offset = 0, .rows = 64, .columns = 128, .is_embedding = true},
+                         {.offset = 8192, .rows = 1, .columns = 64, .is_vector = true, .decays = false},
+                         {.offset = 8192 + 64, .rows = 64, .columns = 128}});
+    optimizer->Step(at::zeros({2 * 8192 + 64}), 1e-1);
+    EXPECT_TRUE(at::allclose(weights.narrow(0, 0, 8192), at::full({8192}, 0.95)));
+    EXPECT_TRUE(at::equal(weights.narrow(0, 8192, 64), at::ones({64})));
+    EXPECT_TRUE(at::allclose(weights.narrow(0, 8192 + 64, 8192), at::full({8192}, 0.95)));
+    if (kind != OptimizerKind::kAdamW8bit) continue;
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : optimizer->State()) names.push_back(name);
+    EXPECT_EQ(names, (std::vector<std::string>{"exp_avg.0", "exp_avg_sq.0", "exp_avg.1", "exp_avg_sq.1",
+                                               "exp_avg_codes.2", "exp_avg_scales.2", "exp_avg_sq_codes.2",
+                                               "exp_avg_sq_scales.2"}));
+  }
+}
+
 TEST(Optimizer, NamesAreTransformers) {
   EXPECT_EQ(OptimizerFromName("adafactor"), OptimizerKind::kAdafactor);
   EXPECT_FALSE(OptimizerFromName("sgd").has_value());

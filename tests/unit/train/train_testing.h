@@ -28,9 +28,10 @@ inline std::filesystem::path Fixtures() {
 inline std::filesystem::path TinyModelPath() { return Fixtures() / "nn/tiny_gqa_tied"; }
 
 // One thread: the model is tiny, and tests run beside each other.
-inline std::shared_ptr<CausalLM> TinyModel(at::ScalarType dtype = at::kFloat) {
+inline std::shared_ptr<CausalLM> TinyModel(at::ScalarType dtype = at::kFloat,
+                                           const std::string& name = "tiny_gqa_tied") {
   SetThreads(1);
-  const auto source = formats::ModelSource::Open(TinyModelPath());
+  const auto source = formats::ModelSource::Open(Fixtures() / "nn" / name);
   EXPECT_TRUE(source.ok()) << source.error().ToString();
   if (!source.ok()) return nullptr;
   auto model = LoadCausalLM(*source, {.dtype = dtype});
