@@ -150,7 +150,10 @@ at::Tensor CausalLM::Embed(const Batch& batch) const {
 at::Tensor CausalLM::Hidden(const Batch& batch, KvCache* cache) const {
   const AttentionContext context = MakeContext(batch, cache);
   at::Tensor x = Embed(batch);  // [N, hidden]
-  for (size_t i = 0; i < layers.size(); ++i) x = layers[i].Forward(x, context, static_cast<int64_t>(i));
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (batch.on_layer_input) batch.on_layer_input(x, static_cast<int64_t>(i));
+    x = layers[i].Forward(x, context, static_cast<int64_t>(i));
+  }
   x = norm.Forward(x);
   if (cache != nullptr) cache->Commit();
   return x.view({batch.input_ids.size(0), batch.input_ids.size(1), x.size(1)});

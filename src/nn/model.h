@@ -44,6 +44,8 @@ struct Batch {
   // NEFTune (Jain et al. 2023): the embeddings of a sequence of L tokens get noise, uniform in +-alpha /
   // sqrt(L hidden). 0: none.
   double neftune_noise_alpha = 0;
+  // Called with the input [N, hidden] of each layer before it runs. May be empty.
+  std::function<void(const at::Tensor& x, int64_t layer)> on_layer_input;
 };
 
 // One packed row [1, N] of all sequences, none of them empty, without padding.

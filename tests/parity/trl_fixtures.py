@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """What TRL's SFTTrainer does in 50 updates of a LoRA adapter on a tiny random Llama.
 
-Writes tests/parity/fixtures/train/trl_curve.safetensors: an adapter, 19 examples with the tokens to learn, and of each
+Writes tests/parity/fixtures/train/length_grouped.json, and train/trl_curve.safetensors: an adapter, 19 examples with the tokens to learn, and of each
 update the loss, gradient norm and learning rate that the trainer logs, for several settings. Micro-batches of 3 (the
 last of an epoch holds 1), windows of 2 of them (the last holds 1), unequal numbers of labels: where trainers differ.
 Tolerances of the test: losses max 1e-3 and mean 1e-5, gradient norms max 0.1 and mean 1e-3.
 
 Reference: torch 2.15, transformers 5.24, peft 0.21, trl 1.16. Usage: python3 tests/parity/trl_fixtures.py
 """
+import json
 import tempfile
 
 import torch
@@ -16,6 +17,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from torch.utils.data import SequentialSampler
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTConfig, SFTTrainer
 
 from train_fixtures import BASE, OUT, lora_parameters, put_examples, random_examples
@@ -39,6 +41,17 @@ def tokenizer():
     made = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({f"t{i}": i for i in range(131)}, "t0")))
     made.pad_token, made.eos_token = "t0", "t1"
     return made
+
+
+def length_grouped():
+    """transformers' order of group_by_length, and the permutation that it drew: train/length_grouped.json."""
+    cases = []
+    for size, window, longest in ((1, 4, 9), (7, 4, 9), (19, 6, 40), (100, 3, 12), (700, 2, 500)):
+        lengths = torch.randint(2, longest + 1, (size,), generator=torch.Generator().manual_seed(size)).tolist()
+        order = torch.randperm(size, generator=torch.Generator().manual_seed(7)).tolist()
+        grouped = get_length_grouped_indices(lengths, window, generator=torch.Generator().manual_seed(7))
+        cases.append({"lengths": lengths, "window": window, "order": order, "grouped": [int(i) for i in grouped]})
+    (OUT / "length_grouped.json").write_text(json.dumps(cases) + "\n")
 
 
 def main():
@@ -67,6 +80,7 @@ def main():
         for key in ("loss", "grad_norm", "learning_rate"):
             tensors[f"{name}/{key}"] = torch.tensor([float(entry[key]) for entry in log], dtype=torch.float64).float()
     save_file(tensors, OUT / "trl_curve.safetensors")
+    length_grouped()
 
 
 if __name__ == "__main__":

@@ -108,13 +108,6 @@ Result<LoraRank> RankOf(const LoraConfig& config, const std::string& module) {
 
 namespace {
 
-// 12 for "model.layers.12.self_attn.q_proj".
-int64_t LayerOf(const std::string& module) {
-  constexpr std::string_view kLayers = ".layers.";
-  const size_t at = module.find(kLayers);
-  return at == std::string::npos ? -1 : std::atoll(module.c_str() + at + kLayers.size());
-}
-
 // Whether the config adapts a module of this name.
 Result<bool> Adapts(const LoraConfig& config, const std::string& module) {
   GF_TRY(const bool targeted, Targets(config.target_modules, module));
@@ -189,11 +182,12 @@ Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool train
     lora.Allocate(total, model.device(), trainable);
     for (size_t i = 0; i < ranks.size(); ++i) {
       LoraSet::Module& module = lora.modules_[i];
-      const Linear& linear = *module.linear;
-      module.a = lora.Take({ranks[i], linear.in_features()}, {});
-      module.b = lora.Take({linear.out_features(), ranks[i]}, {.is_lora_b = true});
+            const Linear& linear = *module.linear;
+      const int64_t layer = LayerOf(module.name);
+      module.a = lora.Take({ranks[i], linear.in_features()}, {.layer = layer});
+      module.b = lora.Take({linear.out_features(), ranks[i]}, {.is_lora_b = true, .layer = layer});
       if (!config.use_dora) continue;
-      module.magnitude = lora.Take({linear.out_features()}, {});
+      module.magnitude = lora.Take({linear.out_features()}, {.layer = layer});
       module.magnitude.detach().copy_(
           DoraLengths(linear.matrix(), {.a = module.a, .b = module.b, .scaling = module.scaling}));
     }

@@ -74,6 +74,7 @@ at::Tensor HiddenRecomputed(const CausalLM& model, const Batch& batch) {
   const auto context = std::make_shared<const AttentionContext>(model.MakeContext(batch));
   at::Tensor x = model.Embed(batch);  // [N, hidden]
   for (size_t i = 0; i < model.layers.size(); ++i) {
+    if (batch.on_layer_input) batch.on_layer_input(x, static_cast<int64_t>(i));
     const auto call = c10::make_intrusive<LayerCall>(model.layers[i], context, static_cast<int64_t>(i));
     const at::Tensor anchor = Anchor(model.layers[i]);
     x = anchor.defined() || x.requires_grad() ? Recomputed::apply(x, anchor.defined() ? anchor : x, call)

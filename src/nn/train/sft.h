@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "nn/model.h"
 #include "nn/train/optimizer.h"
+#include "nn/train/ranks.h"
 #include "nn/train/schedule.h"
 #include "nn/train/sft_data.h"
 #include "nn/train/trained.h"
@@ -35,6 +36,11 @@ struct SftOptions {
   double neftune_noise_alpha = 0;
   bool shuffle = true;  // the rows, anew in each epoch
   bool packing = true;
+  // Without packing: windows of rows of similar length; rows one behind the other instead of padded on the
+  // right to the longest of their forward pass; and what padded lengths are a multiple of, 0: anything.
+  bool group_by_length = false;
+  bool padding_free = true;
+  int64_t pad_to_multiple_of = 0;
   int64_t max_length = 1024;
   uint64_t seed = 42;
   int64_t eval_steps = 0;  // 0: at the end alone
@@ -43,6 +49,11 @@ struct SftOptions {
   bool load_best_model_at_end = false;  // the adapter of the lowest eval_loss is the result
   bool gradient_checkpointing =
       false;  // recompute activations layer by layer: less memory, about a third slower
+
+  // The processes that train together, all called with equal arguments: they share the rows of each window,
+  // and process 0 alone writes checkpoints. Null: this one alone.
+  Ranks* ranks = nullptr;
+  int64_t bucket_bytes = 1 << 20;  // of gradients that are added up over processes at once, at least a layer
 
   std::filesystem::path state_dir;  // empty: no checkpoints
   double checkpoint_seconds = 60;   // 0: none but on a stop
@@ -72,17 +83,14 @@ struct SftResult {
   int64_t tokens = 0, labelled_tokens = 0;  // of all updates
   double tokens_per_second = 0;             // of this call
   double seconds = 0;                       // of this call
-  double packing_efficiency = 1;            // tokens / (rows * max_length) with packing
+  double packing_efficiency = 1;            // how much of the first epoch's rows is tokens
 };
 
 // Trains the tensors of `model` that are in `trained`: a LoraSet attached as trainable, or a FullSet. Equal
-// arguments give equal bytes on one number of threads, however often the run was interrupted. Refuses a loss
-// or gradient that is not finite.
+// arguments give equal bytes on one number of threads and of processes, however often the run was interrupted;
+// another number changes the order of sums alone, and what dropout and noise draw. Refuses a loss or gradient
+// that is not finite. A process that is lost interrupts the others.
 Result<SftResult> RunSft(CausalLM& model, TrainedTensors& trained, const SftExamples& train,
                          const SftExamples* eval, const SftOptions& options, const SftHooks& hooks);
-
-// Mean loss over the labelled tokens, without gradients.
-Result<double> EvaluateLoss(CausalLM& model, const SftExamples& examples, int64_t tokens_per_batch,
-                            const std::function<bool()>& should_stop);
 
 }  // namespace genflow::nn::train

@@ -278,27 +278,76 @@ std::vector<uint32_t> EpochOrder(size_t rows, uint64_t seed, int64_t epoch) {
   return order;
 }
 
-MicroBatch Collate(const SftExamples& examples, std::span<const uint32_t> members) {
+std::vector<uint32_t> GroupByLength(std::span<const int64_t> lengths, size_t window,
+                                    std::vector<uint32_t> order) {
+  constexpr size_t kMostWindows = 50;
+  const size_t piece = std::clamp<size_t>(order.size() / (4 * window), 1, kMostWindows) * window;
+  size_t longest = 0;
+  for (size_t begin = 0; begin < order.size(); begin += piece) {
+    const auto first = order.begin() + static_cast<ptrdiff_t>(begin);
+    const auto last = order.begin() + static_cast<ptrdiff_t>(std::min(order.size(), begin + piece));
+    std::stable_sort(first, last, [&](uint32_t a, uint32_t b) { return lengths[a] > lengths[b]; });
+    if (lengths[order[begin]] > lengths[order[longest]]) longest = begin;
+  }
+  if (!order.empty()) std::swap(order[0], order[longest]);
+  return order;
+}
+
+namespace {
+
+std::vector<uint32_t> LongestFirst(const SftExamples& examples, std::span<const uint32_t> members) {
   std::vector<uint32_t> sorted(members.begin(), members.end());
   std::stable_sort(sorted.begin(), sorted.end(),
                    [&](uint32_t a, uint32_t b) { return examples.ids(a).size() > examples.ids(b).size(); });
+  return sorted;
+}
+
+// Appends a sequence and its labels.
+void Append(const SftExamples& examples, uint32_t member, MicroBatch* batch) {
+  const auto ids = examples.ids(member);
+  const auto train = examples.train(member);
+  const auto start = static_cast<int64_t>(batch->ids.size());
+  for (size_t t = 0; t < ids.size(); ++t) {
+    batch->ids.push_back(ids[t]);
+    batch->positions.push_back(static_cast<int64_t>(t));
+    if (t > 0 && train[t] != 0) {
+      batch->rows.push_back(start + static_cast<int64_t>(t) - 1);
+      batch->targets.push_back(ids[t]);
+    }
+  }
+  batch->tokens += static_cast<int64_t>(ids.size());
+}
+
+}  // namespace
+
+MicroBatch Collate(const SftExamples& examples, std::span<const uint32_t> members) {
   MicroBatch batch;
   batch.cu_seqlens.push_back(0);
-  for (const uint32_t member : sorted) {
-    const auto ids = examples.ids(member);
-    const auto train = examples.train(member);
-    const auto start = static_cast<int64_t>(batch.ids.size());
-    for (size_t t = 0; t < ids.size(); ++t) {
-      batch.ids.push_back(ids[t]);
-      batch.positions.push_back(static_cast<int64_t>(t));
-      if (t > 0 && train[t] != 0) {
-        batch.rows.push_back(start + static_cast<int64_t>(t) - 1);
-        batch.targets.push_back(ids[t]);
-      }
-    }
+  for (const uint32_t member : LongestFirst(examples, members)) {
+    Append(examples, member, &batch);
     batch.cu_seqlens.push_back(static_cast<int64_t>(batch.ids.size()));
   }
   return batch;
+}
+
+MicroBatch CollatePadded(const SftExamples& examples, std::span<const uint32_t> members,
+                         int64_t multiple_of) {
+  MicroBatch batch;
+  for (const uint32_t member : LongestFirst(examples, members)) {
+    if (batch.width == 0)
+      batch.width = PaddedWidth(static_cast<int64_t>(examples.ids(member).size()), multiple_of);
+    const size_t end = batch.ids.size() + static_cast<size_t>(batch.width);
+    Append(examples, member, &batch);
+    while (batch.ids.size() < end) {
+      batch.positions.push_back(batch.positions.back() + 1);
+      batch.ids.push_back(0);
+    }
+  }
+  return batch;
+}
+
+int64_t PaddedWidth(int64_t longest, int64_t multiple_of) {
+  return multiple_of > 1 ? (longest + multiple_of - 1) / multiple_of * multiple_of : longest;
 }
 
 }  // namespace genflow::nn::train

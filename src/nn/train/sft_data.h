@@ -81,15 +81,28 @@ PackedRows OneRowEach(size_t examples);
 // Order of the rows in one epoch: a permutation that depends on seed and epoch alone.
 std::vector<uint32_t> EpochOrder(size_t rows, uint64_t seed, int64_t epoch);
 
-// One forward pass on the host: sequences flat, without padding, positions from 0 in each.
+// transformers' get_length_grouped_indices, with `order` in the place of its random permutation: in pieces of
+// up to 50 windows of `window` rows each, the longest first; and the longest of all at the very beginning, so
+// that what does not fit into memory fails at once.
+std::vector<uint32_t> GroupByLength(std::span<const int64_t> lengths, size_t window,
+                                    std::vector<uint32_t> order);
+
+// One forward pass on the host: sequences one behind the other, or, with `width`, in rows that are padded on
+// the right; positions from 0 in each.
 struct MicroBatch {
-  std::vector<int64_t> ids;         // [N]
+  int64_t width = 0;                // of the padded rows; 0: there are none
+  int64_t tokens = 0;               // without pads
+  std::vector<int64_t> ids;         // [N]; of a pad it is 0
   std::vector<int64_t> positions;   // [N]
-  std::vector<int64_t> cu_seqlens;  // 0 ... N
+  std::vector<int64_t> cu_seqlens;  // 0 ... N; empty with `width`
   std::vector<int64_t> rows;        // [M] tokens of which the next token is a label
   std::vector<int64_t> targets;     // [M] those labels
 };
 // Sequences are put in order of length, so that equal ones stand together.
 MicroBatch Collate(const SftExamples& examples, std::span<const uint32_t> members);
+// Each in a row of the length of the longest, or of the next multiple of `multiple_of` (0: any length). No
+// token sees a pad, and no pad is a label.
+MicroBatch CollatePadded(const SftExamples& examples, std::span<const uint32_t> members, int64_t multiple_of);
+int64_t PaddedWidth(int64_t longest, int64_t multiple_of);
 
 }  // namespace genflow::nn::train

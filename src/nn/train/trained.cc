@@ -2,7 +2,16 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdlib>
+#include <string>
+
 namespace genflow::nn::train {
+
+int64_t LayerOf(std::string_view name) {
+  constexpr std::string_view kLayers = ".layers.";
+  const size_t at = name.find(kLayers);
+  return at == std::string_view::npos ? -1 : std::atoll(std::string(name.substr(at + kLayers.size())).c_str());
+}
 
 std::vector<ParameterSlice> TrainedTensors::Slices(double loraplus_lr_ratio) const {
   std::vector<ParameterSlice> slices = slices_;
@@ -14,6 +23,7 @@ std::vector<ParameterSlice> TrainedTensors::Slices(double loraplus_lr_ratio) con
 
 TrainedTensors::Role TrainedTensors::RoleOf(std::string_view name) {
   return {.decays = !name.ends_with(".bias") && name.find("norm.") == std::string_view::npos,
+          .layer = LayerOf(name),
           .is_embedding = name == "model.embed_tokens.weight"};
 }
 
@@ -33,6 +43,7 @@ at::Tensor TrainedTensors::Take(at::IntArrayRef shape, Role role) {
                      .lr_scale = role.is_lora_b || is_vector ? 0.0 : 1.0,
                      .is_vector = is_vector,
                      .decays = role.decays,
+                     .layer = role.layer,
                      .is_embedding = role.is_embedding});
   at::Tensor tensor = flat_.narrow(0, offset, slices_.back().size()).view(shape).detach();
   if (flat_grad_.defined()) {

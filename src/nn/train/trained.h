@@ -12,6 +12,9 @@
 
 namespace genflow::nn::train {
 
+// 12 for "model.layers.12.self_attn.q_proj"; -1 outside of the layers.
+int64_t LayerOf(std::string_view name);
+
 class TrainedTensors {
  public:
   int64_t NumParameters() const { return flat_.numel(); }
@@ -27,6 +30,7 @@ class TrainedTensors {
   struct Role {
     bool is_lora_b = false;
     bool decays = true;         // by weight_decay
+    int64_t layer = -1;         // of the model; -1: of none
     bool is_embedding = false;  // whose moments bitsandbytes does not keep in 8 bits
   };
 

@@ -1,5 +1,6 @@
 #include "nn/train/sft_data.h"
 
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 
@@ -276,6 +277,38 @@ TEST(Collate, RestartsPositionsAndNeverPredictsAcrossSequences) {
   EXPECT_EQ(batch.targets, (std::vector<int64_t>{9, 4, 6}))
       << "a sequence's first token is predicted by nothing";
   EXPECT_EQ(examples.labelled_tokens(), 3);
+}
+
+// tests/parity/trl_fixtures.py: transformers' get_length_grouped_indices with these permutations.
+TEST(GroupByLength, EqualsTransformers) {
+  const auto cases = nlohmann::json::parse(*ReadFile(Fixtures() / "train/length_grouped.json"));
+  ASSERT_GE(cases.size(), 4u);
+  for (const auto& c : cases) {
+    const auto lengths = c.at("lengths").get<std::vector<int64_t>>();
+    EXPECT_EQ(
+        GroupByLength(lengths, c.at("window").get<size_t>(), c.at("order").get<std::vector<uint32_t>>()),
+        c.at("grouped").get<std::vector<uint32_t>>())
+        << lengths.size() << " in windows of " << c.at("window");
+  }
+}
+
+TEST(CollatePadded, PadsOnTheRightAndLabelsNoPad) {
+  SftExamples examples;
+  examples.Append(std::vector<int32_t>{5, 6}, std::vector<uint8_t>{0, 1});
+  examples.Append(std::vector<int32_t>{7, 8, 9}, std::vector<uint8_t>{0, 1, 1});
+  const MicroBatch batch = CollatePadded(examples, std::vector<uint32_t>{0, 1}, 0);
+  EXPECT_EQ(batch.width, 3);
+  EXPECT_EQ(batch.tokens, 5);
+  EXPECT_EQ(batch.ids, (std::vector<int64_t>{7, 8, 9, 5, 6, 0}));
+  EXPECT_EQ(batch.positions, (std::vector<int64_t>{0, 1, 2, 0, 1, 2}));
+  EXPECT_EQ(batch.rows, (std::vector<int64_t>{0, 1, 3}));
+  EXPECT_EQ(batch.targets, (std::vector<int64_t>{8, 9, 6}));
+  EXPECT_TRUE(batch.cu_seqlens.empty());
+  const MicroBatch rounded = CollatePadded(examples, std::vector<uint32_t>{0, 1}, 4);
+  EXPECT_EQ(rounded.width, 4);
+  EXPECT_EQ(rounded.ids, (std::vector<int64_t>{7, 8, 9, 0, 5, 6, 0, 0}));
+  EXPECT_EQ(rounded.rows, (std::vector<int64_t>{0, 1, 4}));
+  EXPECT_EQ(rounded.tokens, 5);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "nn/train/adapter.h"
 #include "nn/train/recompute.h"
+#include "nn/train/sft_forward.h"
 #include "train_testing.h"
 
 namespace genflow::nn::train {
