@@ -14,8 +14,12 @@ Result<TunedModel> TunedModel::Load(const std::filesystem::path& path, const std
   GF_TRY(const formats::ModelSource source, formats::ModelSource::Open(path));
   GF_TRY(text::Tokenizer tokenizer, text::Tokenizer::FromModel(path));
   GF_TRY(auto model,
-         nn::LoadCausalLM(source, {.dtype = dtype, .device = device, .progress = options.progress}));
-  TunedModel out(std::move(model), std::move(tokenizer), text::ChatEncoder::FromModel(path));
+                  nn::LoadCausalLM(source, {.dtype = dtype,
+                                   .device = device,
+                                   .quantization = options.quantization,
+                                   .progress = options.progress}));
+    TunedModel out(std::move(model), std::move(tokenizer), text::ChatEncoder::FromModel(path));
+  out.quantization_ = options.quantization;
   if (adapter.empty()) return out;
   GF_TRY(out.lora_, nn::train::LoadAdapter(*out.model_, adapter));
   out.lora_->SetEnabled(false);
@@ -24,7 +28,8 @@ Result<TunedModel> TunedModel::Load(const std::filesystem::path& path, const std
 
 Status TunedModel::ApplyAdapter() {
   if (!lora_ || std::exchange(applied_, true)) return Ok();
-  if (model_->dtype() == at::kFloat) return nn::train::MergeLora(*lora_);
+    if (model_->dtype() == at::kFloat && quantization_ == nn::Quantization::kNone)
+    return nn::train::MergeLora(*lora_);
   lora_->SetEnabled(true);
   return Ok();
 }

@@ -13,9 +13,9 @@
 namespace genflow::stages {
 
 struct ModelParams {
-  std::string device, dtype;
+    std::string device, dtype, quantization;
 
-  // Parameters "device" and "dtype", inputs "model" and "adapter".
+  // Parameters "device", "dtype" and "quantization", inputs "model" and "adapter".
   void Declare(Spec& spec);
   // Loads what is connected, on the stage's threads.
   eval::TunedModel Load(const Context& context) const;
