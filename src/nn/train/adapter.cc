@@ -246,8 +246,9 @@ namespace {
 // Of an adapter that PiSSA began: one that does to the model itself what A and B do to what PiSSA left of it,
 //   W + s (B A - B0 A0) = W + s [B | -B0] [A over A0],
 // twice the rank with the same scaling. Changes `config` and `tensors` accordingly.
-void ConvertToUnchangedBase(const LoraSet& lora, LoraConfig* config,
-                            std::vector<std::pair<std::string, at::Tensor>>* tensors) {
+Status ConvertToUnchangedBase(const LoraSet& lora, LoraConfig* config,
+                              std::vector<std::pair<std::string, at::Tensor>>* tensors) {
+  if (!lora.initial().defined()) return Ok();
   const auto alpha = [&](double value) { return value * (config->use_rslora ? std::sqrt(2.0) : 2.0); };
   config->r *= 2;
   config->alpha = alpha(config->alpha);
@@ -261,6 +262,7 @@ void ConvertToUnchangedBase(const LoraSet& lora, LoraConfig* config,
     offset += tensor.numel();
     tensor = i % 2 == 0 ? at::cat({tensor, began}, 0) : at::cat({tensor, -began}, 1);
   }
+  return Ok();
 }
 
 }  // namespace
@@ -268,12 +270,7 @@ void ConvertToUnchangedBase(const LoraSet& lora, LoraConfig* config,
 Status SaveAdapter(const LoraSet& lora, const fs::path& folder, const SaveAdapterOptions& options) {
   LoraConfig from = lora.config();
   auto tensors = NamedTensors(lora);
-  if (lora.initial().defined()) {
-    GF_CHECK_OK(Guarded("saving the adapter", [&]() -> Status {
-      ConvertToUnchangedBase(lora, &from, &tensors);
-      return Ok();
-    }));
-  }
+  GF_CHECK_OK(Guarded("saving", [&] { return ConvertToUnchangedBase(lora, &from, &tensors); }));
   ordered_json config = PlainConfig();
   if (!options.base_model.empty()) config["base_model_name_or_path"] = options.base_model;
   config["r"] = from.r;

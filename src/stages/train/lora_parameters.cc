@@ -239,12 +239,11 @@ std::string TrainLora::Check() const {
 void TrainFull::Declare(Spec& spec) {
   spec.Doc(
       "As `train.lora`, but every weight of the model is trained, from fp32 and with fp32 moments: 16 bytes "
-      "a "
-      "parameter with AdamW, 10 with `adamw_8bit`. The result is a Hugging Face model in `dtype` with the "
-      "base's "
-      "tokenizer and configuration. Norms and biases do not decay. What is trained, what is refused, the "
-      "metrics "
-      "and the checkpoints are those of `train.lora`.");
+      "a parameter with AdamW, 10 with `adamw_8bit`; while a checkpoint is written, all but the gradient's 4 "
+      "of them are there twice. The result is a Hugging Face model in `dtype` with the base's tokenizer and "
+      "configuration. Norms and biases do not decay. What is learned, what is refused, the metrics and the "
+      "checkpoints are "
+      "those of `train.lora`.");
   DeclareInputs(spec);
   spec.Output(
       "model", "model",

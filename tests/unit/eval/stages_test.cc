@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "base/sha256.h"
 #include "base/strings.h"
+#include "formats/gguf.h"
 #include "formats/training_record.h"
 #include "unit/eval/stages_fixture.h"
 
@@ -149,8 +150,9 @@ TEST_F(StagesTest, PackageHoldsTheTunedModel) {
   record.args = {.learning_rate = 2e-4, .lr_scheduler_type = "cosine", .max_length = 64};
   record.state = {.global_step = 7, .epoch = 1, .loss = 1.25};
   ASSERT_TRUE(formats::WriteTrainingRecord(root_ / "adapter", record).ok());
-  const json params = {{"name", "tiny"}, {"about", ""},  {"license", "mit"},  {"base_name", "Tiny"},
-                       {"merged", true}, {"gguf", true}, {"dtype", "float32"}};
+  const json params = {{"name", "tiny"},      {"about", ""},           {"license", "mit"},
+                       {"base_name", "Tiny"}, {"merged", true},        {"gguf", true},
+                       {"gguf_type", "f16"},  {"gguf_adapter", false}, {"dtype", "float32"}};
   ASSERT_EQ(Run(PACKAGE_PLUGIN, "package.model", params, inputs, "package", "package"), 0)
       << lines_.Failure();
   const fs::path package = root_ / "package";
@@ -187,6 +189,23 @@ TEST_F(StagesTest, PackageHoldsTheTunedModel) {
   EXPECT_EQ(ReadFile(root_ / "package2" / "SHA256SUMS").value(), sums);
 }
 
+TEST_F(StagesTest, PackageStoresTheGgufAsAsked) {
+  const auto chats = In("dataset", "dataset", "chats", "split.test");
+  const double tuned = Perplexity(With(Tuned(), chats), "quality");
+  const json params = {{"name", "tiny"},      {"about", ""},          {"license", ""},
+                       {"base_name", ""},     {"merged", false},      {"gguf", true},
+                       {"gguf_type", "q8_0"}, {"gguf_adapter", true}, {"dtype", "float32"}};
+  ASSERT_EQ(Run(PACKAGE_PLUGIN, "package.model", params, Tuned(), "package", "package_q8"), 0)
+      << lines_.Failure();
+  EXPECT_EQ(lines_.Summary(), "Package `tiny`: adapter, GGUF (q8_0), GGUF adapter, model card, checksums.");
+  EXPECT_NEAR(Perplexity({In("model", "model", "package_q8/gguf/tiny-q8_0.gguf"), chats}, "again"), tuned,
+              2e-2 * tuned);
+  const auto adapter = formats::GgufFile::Open(root_ / "package_q8/gguf/tiny-lora.gguf");
+  ASSERT_TRUE(adapter.ok()) << adapter.error().ToString();
+  EXPECT_EQ(adapter->String("general.type"), "adapter");
+  EXPECT_EQ(adapter->String("general.name"), "tiny");
+}
+
 TEST_F(StagesTest, PackageKeepsEveryReportOfAStage) {
   Perplexity(With(Tuned(), In("dataset", "dataset", "chats")), "first");
   Perplexity(With(Base(), In("dataset", "dataset", "chats")), "second");
@@ -195,8 +214,9 @@ TEST_F(StagesTest, PackageKeepsEveryReportOfAStage) {
   inputs.push_back(In("reports", "report", "second", "quality.base"));
   inputs.push_back(In("reports", "report", "second", "quality.base"));
   inputs.push_back(In("reports", "report", "second"));
-  const json params = {{"name", "tiny"},  {"about", ""},   {"license", ""},     {"base_name", ""},
-                       {"merged", false}, {"gguf", false}, {"dtype", "float32"}};
+  const json params = {{"name", "tiny"},     {"about", ""},           {"license", ""},
+                       {"base_name", ""},    {"merged", false},       {"gguf", false},
+                       {"gguf_type", "f16"}, {"gguf_adapter", false}, {"dtype", "float32"}};
   ASSERT_EQ(Run(PACKAGE_PLUGIN, "package.model", params, inputs, "package", "package_reports"), 0)
       << lines_.Failure();
   const fs::path reports = root_ / "package_reports" / "reports";

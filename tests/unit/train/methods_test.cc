@@ -126,6 +126,50 @@ TEST(Pissa, TakesFromTheBaseWhatPeftTakesAndGivesItBack) {
   EXPECT_LE(RelativeDifference(base->Hidden(batch), hidden), 1e-5);
 }
 
+TEST(Pissa, KeepsItsScalingsWhenItIsConverted) {
+  for (const bool rslora : {false, true}) {
+    LoraConfig config = SettingOf("pissa").lora;
+    config.use_rslora = rslora;
+    config.rank_pattern = {{"down_proj", 2}};
+    config.alpha_pattern = {{R"(layers\.1\.self_attn\.q_proj)", 3}};
+    const auto model = TinyModel(), base = TinyModel();
+    auto lora = AttachLora(*model, config, true);
+    ASSERT_TRUE(lora.ok() && InitLora(*lora, 1).ok());
+    at::manual_seed(6);
+    lora->flat().add_(at::randn(lora->flat().sizes()) * 0.05);
+    const ScratchFolder scratch;
+    ASSERT_TRUE(SaveAdapter(*lora, scratch / "adapter").ok());
+    const auto converted = LoadAdapter(*base, scratch / "adapter");
+    ASSERT_TRUE(converted.ok()) << converted.error().ToString();
+    EXPECT_EQ(converted->modules()[0].a.size(0), 8);
+    const c10::NoGradGuard no_grad;
+    Batch batch;
+    batch.input_ids = at::arange(24).unsqueeze(0);
+    EXPECT_LE(RelativeDifference(base->Hidden(batch), model->Hidden(batch)), 1e-5) << rslora;
+  }
+}
+
+// Beside updates of other projections of the same layers.
+TEST(ModulesToSave, CanBeProjections) {
+  const auto model = TinyModel();
+  LoraConfig config;
+  config.target_modules.names = {"q_proj", "up_proj"};
+  config.modules_to_save = {"down_proj"};
+  auto lora = AttachLora(*model, config, true);
+  ASSERT_TRUE(lora.ok()) << lora.error().ToString();
+  ASSERT_TRUE(InitLora(*lora, 1).ok());
+  ASSERT_EQ(lora->saved().size(), 2u);
+  Batch batch;
+  batch.input_ids = at::arange(24).unsqueeze(0);
+  const at::Tensor before = model->Hidden(batch);
+  before.square().sum().backward();
+  for (const auto& saved : lora->saved()) {
+    EXPECT_GT(saved.value.grad().abs().max().item<double>(), 0) << saved.slot.name;
+    saved.value.detach().add_(0.1);
+  }
+  EXPECT_GT(RelativeDifference(model->Hidden(batch).detach(), before.detach()), 1e-2);
+}
+
 TEST(Pissa, RefusesABaseThatCannotBeChanged) {
   const auto source = formats::ModelSource::Open(TinyModelPath());
   const auto model = LoadCausalLM(*source, {.quantization = Quantization::kNf4});
@@ -137,13 +181,14 @@ TEST(Pissa, RefusesABaseThatCannotBeChanged) {
             "lora.init_lora_weights pissa needs a base that is not quantised\n"
             "  hint: PiSSA changes the base, which a quantised one cannot take; use quantization none");
   config.r = 17;
-  auto wide = AttachLora(*TinyModel(), config, true);
+  const auto plain = TinyModel();
+  auto wide = AttachLora(*plain, config, true);
   ASSERT_TRUE(wide.ok());
   EXPECT_EQ(InitLora(*wide, 1).error().ToString(),
             "lora.r is 17, and 'model.layers.0.self_attn.k_proj' has 16 singular values\n"
             "  hint: pissa begins with r of them");
   config.use_dora = true;
-  EXPECT_EQ(AttachLora(*TinyModel(), config, true).error().message,
+  EXPECT_EQ(AttachLora(*plain, config, true).error().message,
             "lora.init_lora_weights pissa does not go with lora.use_dora");
 }
 
@@ -167,7 +212,7 @@ TEST(Gaussian, AIsNormalWithDeviationOneByR) {
   EXPECT_NEAR(a.pow(4).mean().item<double>(), 3, 4 * std::sqrt(96 / n)) << "no heavier tails";
   EXPECT_NEAR(a.abs().lt(1).to(at::kDouble).mean().item<double>(), 0.6827, 2 / std::sqrt(n));
   config.init_lora_weights = "eva";
-  auto other = AttachLora(*TinyModel(), config, true);
+  auto other = AttachLora(*model, config, true);
   EXPECT_EQ(InitLora(*other, 1).error().message,
             "lora.init_lora_weights is 'eva', expected true, gaussian or pissa");
 }
