@@ -1,11 +1,13 @@
 // Times the recipe: every token labelled, rows of one length, all projections adapted.
-// Usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing] [METHOD]. Prints one
-// JSON object. METHOD: lora (default), dora, full, or LoRA on a base in int8, nf4 or gguf.
+// Usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing] [METHOD] [PROCESS PROCESSES
+// FILE]. Prints one JSON object. METHOD: lora (default), dora, full, or LoRA on a base in int8, nf4 or gguf. PROCESS
+// (from 0) of PROCESSES that share each BATCH and meet at FILE.
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,14 +47,18 @@ int main(int argc, char** argv) {
   std::vector<std::string> rest(argv + std::min(argc, 8), argv + argc);
   const bool checkpointing = !rest.empty() && rest.front() == "checkpointing";
   if (checkpointing) rest.erase(rest.begin());
-  const std::string method = rest.empty() ? "lora" : rest.front();
+  std::string method = "lora";
+  if (rest.size() % 3 == 1) {
+    method = rest.front();
+    rest.erase(rest.begin());
+  }
   const bool full = method == "full";
   const bool is_update = method == "lora" || method == "dora" || full;
   const auto quantization = QuantizationFromName(is_update ? "none" : method);
-  if (argc < 8 || rest.size() > 1 || !quantization) {
-    std::fprintf(
-        stderr,
-        "usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing] [METHOD]\n");
+  if (argc < 8 || (!rest.empty() && rest.size() != 3) || !quantization) {
+    std::fprintf(stderr,
+                 "usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing] [METHOD] "
+                 "[PROCESS PROCESSES FILE]\n");
     return 2;
   }
   const int64_t steps = std::atoll(argv[4]), batch = std::atoll(argv[5]), length = std::atoll(argv[6]);
@@ -93,6 +99,12 @@ int main(int argc, char** argv) {
   options.per_device_train_batch_size = batch;
   options.max_length = length;
   options.gradient_checkpointing = checkpointing;
+  std::unique_ptr<Ranks> ranks;
+  if (!rest.empty()) {
+    ranks = Must(ConnectRanks(
+        {.rank = std::atoi(rest[0].c_str()), .size = std::atoi(rest[1].c_str()), .rendezvous = rest[2], .device = device}));
+    options.ranks = ranks.get();
+  }
   std::vector<double> rates, losses;
   SftHooks hooks;
   hooks.metric = [&](const char* name, double value, int64_t) {

@@ -21,7 +21,7 @@ extern "C" {
 #endif
 
 #define GENFLOW_ABI_MAJOR 1u
-#define GENFLOW_ABI_MINOR 0u
+#define GENFLOW_ABI_MINOR 1u
 
 #if defined(__GNUC__)
 #define GENFLOW_EXPORT __attribute__((visibility("default")))
@@ -136,7 +136,16 @@ typedef struct gf_host {
   /* Facts for lineage: JSON object with "run_id", "stage", "pipeline", "attempt", "key", and "absent_inputs":
      the optional ports that the pipeline connects to something that was not found. */
   const char* (*info_json)(gf_run*);
+  /* Since 1.1. Of a stage with GF_STAGE_PROCESSES: how many processes run it at once with the same
+   * parameters, inputs and paths, and which of them this one is, from 0. What processes other than 0 report
+   * is lost, but for fail(); the outputs are process 0's to write. When one of them ends early, the others
+   * should: should_stop() says so to process 0, and after a time they are ended. */
+  int32_t (*processes)(gf_run*);
+  int32_t (*process)(gf_run*);
 } gf_host;
+
+/* Flags of a stage. */
+#define GF_STAGE_PROCESSES 1u /* it can run in several processes: `resources: { processes: N }` */
 
 typedef struct gf_stage {
   uint32_t struct_size;
@@ -155,6 +164,7 @@ typedef struct gf_stage {
    * file; a line "hint: ..." and lines that are indented (a text with a caret below it) belong to the one
    * before. In params_json, files are as written and paths may be relative. May be NULL. */
   const char* (*check)(const char* params_json);
+  uint32_t flags; /* since 1.1 */
 } gf_stage;
 
 typedef struct gf_plugin {

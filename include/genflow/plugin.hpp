@@ -105,6 +105,9 @@ class Context {
 
   bool ShouldStop() const { return host_->should_stop(run_) != 0; }
   int Threads() const { return host_->threads(run_); }
+  // Of a stage with kProcesses: how many processes run it, and which of them this is, from 0.
+  int Processes() const { return host_->processes(run_); }
+  int Process() const { return host_->process(run_); }
   void Summary(const std::string& markdown) const { host_->summary(run_, markdown.c_str()); }
   std::string ParamsJson() const { return host_->params_json(run_); }
   std::string InfoJson() const { return host_->info_json(run_); }
@@ -302,6 +305,8 @@ class StageOf {
     stage_.outputs = outputs_.data();
     stage_.run = &Run;
     if constexpr (requires(const S& s) { s.Check(); }) stage_.check = &CheckParams;
+    // Optional member of S: static constexpr bool kProcesses, whether it can run in several processes.
+    if constexpr (requires { S::kProcesses; }) stage_.flags = S::kProcesses ? GF_STAGE_PROCESSES : 0;
   }
 
   // Optional member of S: std::string Check() const, "" when the filled parameters make sense together; else

@@ -118,6 +118,7 @@ std::string ManifestToJson(const PluginInfo& plugin) {
                       {"inputs", ListToJson(s.inputs)},
                       {"outputs", ListToJson(s.outputs)}});
     if (s.has_check) stages.back()["check"] = true;
+    if (s.processes) stages.back()["processes"] = true;
   }
   const json out = {{"manifest", 1},           {"abi", {plugin.abi_major, plugin.abi_minor}},
                     {"plugin", plugin.name},   {"version", plugin.version},
@@ -145,6 +146,7 @@ Result<PluginInfo> ManifestFromJson(std::string_view text, const std::filesystem
       for (const auto& p : s.at("inputs")) stage.inputs.push_back(PortFromJson(p));
       for (const auto& p : s.at("outputs")) stage.outputs.push_back(PortFromJson(p));
       stage.has_check = s.value("check", false);
+      stage.processes = s.value("processes", false);
       stage.plugin_name = plugin.name;
       stage.plugin_file = file;
       stage.plugin_digest = plugin.digest;

@@ -52,6 +52,7 @@ struct StageInfo {
   std::vector<ParamInfo> params;
   std::vector<PortInfo> inputs, outputs;
   bool has_check = false;             // the plugin has a word on parameters before a run
+  bool processes = false;             // it can run in several processes
   std::string plugin_name;            // filled when read from a PluginInfo
   std::filesystem::path plugin_file;  // the .so, absolute
   std::string plugin_digest;          // SHA-256 of the .so, 64 hex digits

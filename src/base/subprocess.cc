@@ -64,13 +64,13 @@ void DefaultSignals() {
 // The child's side, up to exec. It shares the parent's memory (vfork): only async-signal-safe calls, and
 // nothing written but `fds` and `failed`, which is set to errno before it exits.
 [[noreturn]] void RunChild(const char* file, char* const* argv, char* const* env, const char* cwd,
-                           std::vector<std::pair<int, int>>& fds, int highest, int cgroup, pid_t parent,
-                           volatile int* failed) {
+                           std::vector<std::pair<int, int>>& fds, int highest, int cgroup, bool own_group,
+                           pid_t parent, volatile int* failed) {
   auto fail = [&] {
     *failed = errno;
     ::_exit(127);
   };
-  ::setpgid(0, 0);
+  if (own_group) ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(127);
   DefaultSignals();
@@ -105,14 +105,14 @@ void DefaultSignals() {
 // of the descriptors is its own. With vfork no page table is copied: the cost does not grow with this
 // process.
 [[gnu::noinline]] pid_t Spawn(const char* file, char* const* argv, char* const* env, const char* cwd,
-                              std::vector<std::pair<int, int>>& fds, int highest, int cgroup,
+                              std::vector<std::pair<int, int>>& fds, int highest, int cgroup, bool own_group,
                               volatile int* failed) {
   const pid_t parent = ::getpid();
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
   const pid_t pid = ::vfork();
 #pragma GCC diagnostic pop
-  if (pid == 0) RunChild(file, argv, env, cwd, fds, highest, cgroup, parent, failed);
+  if (pid == 0) RunChild(file, argv, env, cwd, fds, highest, cgroup, own_group, parent, failed);
   return pid;
 }
 
@@ -201,12 +201,12 @@ Result<Process> Process::Start(const ProcessOptions& options) {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   int child_errno = 0;
-  const pid_t pid =
-      Spawn(file.c_str(), argv.data(), env.data(), cwd, fds, highest, options.cgroup, &child_errno);
+  const pid_t pid = Spawn(file.c_str(), argv.data(), env.data(), cwd, fds, highest, options.cgroup,
+                          options.own_group, &child_errno);
   const int fork_errno = errno;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return ErrnoError("fork", fork_errno);
-  Process process(pid, OpenPidfd(pid));
+  Process process(pid, OpenPidfd(pid), options.own_group);
   if (child_errno != 0) {
     process.Wait();
     return ErrnoError("cannot run '" + options.argv[0] + "'", child_errno);
@@ -215,10 +215,14 @@ Result<Process> Process::Start(const ProcessOptions& options) {
 }
 
 Process::Process(Process&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)), status_(other.status_) {}
+    : pid_(std::exchange(other.pid_, -1)),
+      own_group_(other.own_group_),
+      pidfd_(std::move(other.pidfd_)),
+      status_(other.status_) {}
 
 Process& Process::operator=(Process&& other) noexcept {
   std::swap(pid_, other.pid_);
+  std::swap(own_group_, other.own_group_);
   std::swap(pidfd_, other.pidfd_);
   std::swap(status_, other.status_);
   return *this;
@@ -231,7 +235,7 @@ Process::~Process() {
 }
 
 void Process::SignalGroup(int signal) const {
-  if (pid_ > 0) ::kill(-pid_, signal);
+  if (pid_ > 0) ::kill(own_group_ ? -pid_ : pid_, signal);
 }
 
 bool Process::HasEnded() const {

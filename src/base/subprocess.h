@@ -24,7 +24,8 @@ struct ProcessOptions {
   // Descriptors of the parent that become the child's numbers; 0, 1 and 2 not named here are /dev/null.
   // Every other descriptor is closed in the child.
   std::vector<std::pair<int, int>> fds;
-  int cgroup = -1;  // the child writes "0" to it before it runs the program; -1: none
+  int cgroup = -1;        // the child writes "0" to it before it runs the program; -1: none
+  bool own_group = true;  // false: the child stays in the parent's process group
 };
 
 // How a process ended.
@@ -39,8 +40,9 @@ struct ExitStatus {
   std::string ToString() const;
 };
 
-// A running child, leader of its own process group. It gets SIGKILL when the thread that started it ends,
-// so start children from the main thread. The destructor kills the group and reaps the child.
+// A running child, leader of its own process group or alone in the parent's. It gets SIGKILL when the thread
+// that started it ends, so start children from the main thread. The destructor kills the group, or the child,
+// and reaps the child.
 class Process {
  public:
   static Result<Process> Start(const ProcessOptions& options);
@@ -51,7 +53,7 @@ class Process {
   pid_t pid() const { return pid_; }
   // Readable once the child has ended; -1 where the kernel has no pidfd.
   int pidfd() const { return pidfd_.get(); }
-  // Sends to the whole group; one that is gone already is no error.
+  // Sends to the whole group, or the child in the parent's; one that is gone already is no error.
   void SignalGroup(int signal) const;
   // Whether the child has ended. It is not reaped: until it is, nothing else gets its group's number.
   bool HasEnded() const;
@@ -60,10 +62,11 @@ class Process {
   ExitStatus Wait();
 
  private:
-  Process(pid_t pid, Fd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
+  Process(pid_t pid, Fd pidfd, bool own_group) : pid_(pid), own_group_(own_group), pidfd_(std::move(pidfd)) {}
   std::optional<ExitStatus> Reap(int flags);
 
   pid_t pid_ = -1;
+  bool own_group_ = true;
   Fd pidfd_;
   std::optional<ExitStatus> status_;
 };

@@ -70,8 +70,11 @@ std::string Cell(std::string_view text) {
   return out;
 }
 
+constexpr char kInProcesses[] = "Can run in several processes: `resources: { processes: N }`.";
+
 std::string StageMarkdown(const StageInfo& stage) {
-  std::string out = "## " + stage.name + "\n\n" + stage.summary + "\n\nVersion " + stage.version + ".\n";
+  std::string out = "## " + stage.name + "\n\n" + stage.summary + "\n\nVersion " + stage.version + ".";
+  out += stage.processes ? std::string(" ") + kInProcesses + "\n" : "\n";
   if (!Trim(stage.doc).empty()) out += "\n" + std::string(Trim(stage.doc)) + "\n";
   const auto ports = [&](const char* title, const std::vector<PortInfo>& list) {
     if (list.empty()) return;
@@ -120,6 +123,7 @@ std::string DescribeStage(const StageInfo& stage, bool color) {
   std::string out = Styled(stage.name, Style::kBold, color);
   if (!stage.plugin_name.empty()) out += " " + stage.version + "  (plugin " + stage.plugin_name + ")";
   out += "\n" + stage.summary + "\n";
+  if (stage.processes) out += RenderMarkdown(kInProcesses, "", color);
   if (!Trim(stage.doc).empty()) {
     const std::string doc = RenderMarkdown(stage.doc, "", color);
     out += "\n";

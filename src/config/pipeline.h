@@ -92,6 +92,7 @@ struct IntRange {
 struct ResourceSpec {
   std::optional<IntRange> cpus, gpus;  // written 2, or 0..1
   std::optional<uint64_t> memory;      // bytes
+  int64_t processes = 1;               // of one attempt
 };
 
 struct ExecOutput {

@@ -11,6 +11,7 @@ namespace genflow {
 namespace {
 
 constexpr int64_t kMaxUnits = 4096;
+constexpr int64_t kMaxProcesses = 64;
 
 const std::vector<std::string> kExecParams = {"run", "files"};
 
@@ -45,12 +46,23 @@ std::optional<IntRange> ReadRange(Scope& scope, const YamlNode& node, const std:
 void ReadResources(Scope& scope, const YamlNode& node, ResourceSpec* out) {
   LoadState& state = scope.state();
   if (!state.ExpectMap(node, "resources")) return;
-  state.CheckKeys(node, "resources", {"cpus", "gpus", "memory"});
+  state.CheckKeys(node, "resources", {"cpus", "gpus", "memory", "processes"});
   if (const YamlNode* cpus = node.Find("cpus"); cpus != nullptr) {
     if (const auto range = ReadRange(scope, *cpus, "resources.cpus", 1)) out->cpus = range;
   }
   if (const YamlNode* gpus = node.Find("gpus"); gpus != nullptr) {
     if (const auto range = ReadRange(scope, *gpus, "resources.gpus", 0)) out->gpus = range;
+  }
+  if (const YamlNode* processes = node.Find("processes"); processes != nullptr) {
+    if (const YamlNode* value = scope.Resolve(*processes); value != nullptr) {
+      const auto count = value->is_scalar() ? WholeNumber(value->text) : std::nullopt;
+      if (count && *count >= 1 && *count <= kMaxProcesses) {
+        out->processes = *count;
+      } else {
+        state.Error(*processes, "resources.processes: expected a number from 1 to " +
+                                    std::to_string(kMaxProcesses) + ", got " + DescribeValue(*value));
+      }
+    }
   }
   if (const YamlNode* memory = node.Find("memory"); memory != nullptr) {
     const YamlNode* value = scope.Resolve(*memory);
@@ -63,6 +75,27 @@ void ReadResources(Scope& scope, const YamlNode& node, ResourceSpec* out) {
       state.Error(*memory,
                   "resources.memory: expected a size such as 512M or 8G, got " + DescribeValue(*value));
   }
+}
+
+// Where a stage's settings ask for more than one process; null where they do not.
+const YamlNode* ProcessesIn(const YamlNode* settings) {
+  if (settings == nullptr || settings->kind != YamlNode::Kind::kMap) return nullptr;
+  const YamlNode* resources = settings->Find("resources");
+  if (resources == nullptr || resources->kind != YamlNode::Kind::kMap) return nullptr;
+  return resources->Find("processes");
+}
+
+// A stage that cannot run in several processes is refused them, and does not take them from `defaults`.
+void CheckProcesses(LoadState* state, const StageHead& head, const YamlNode* asks, StageSpec* stage) {
+  if (stage->resources.processes == 1) return;
+  const bool known = head.exec || head.info != nullptr;
+  if (!known || (head.info != nullptr && head.info->processes)) return;
+  stage->resources.processes = 1;
+  if (asks == nullptr) return;
+  state->Error(*asks,
+               "resources.processes: " + std::string(head.exec ? kExecStage : head.info->name) +
+                   " runs in one process",
+               "stages that can run in several say so in `genflow stages show`");
 }
 
 void ReadEnv(Scope& scope, const YamlNode& node, std::map<std::string, std::string>* out) {
@@ -219,8 +252,10 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
                             : state->DidYouMean(key, kStageKeys, "known keys: " + Join(kStageKeys, ", ")));
     }
   }
+  const YamlNode* processes = ProcessesIn(head.body);
   for (const YamlNode* profile : state->profiles) {
     const YamlNode* settings = InProfile(*profile, "stages", head.key->text);
+    if (const YamlNode* asks = ProcessesIn(settings); asks != nullptr) processes = asks;
     if (settings != nullptr && settings->kind == YamlNode::Kind::kMap)
       ReadSettings(state, *settings, "profiles", &own);
   }
@@ -250,6 +285,7 @@ StageSpec ReadStage(LoadState* state, const StageHead& head, const StageDefaults
     nlohmann::json ignored;
     values.ToJson(*with, &ignored);
   }
+  CheckProcesses(state, head, processes, &stage);
   CheckReaction(state, head, stage);
   stage.secrets.assign(secrets.begin(), secrets.end());
   return stage;

@@ -57,7 +57,9 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
   job.cwd = FolderOf(pipeline, stage);
   job.memory_limit = stage.resources.memory.value_or(0);
   job.tag = facts.run + "/" + stage.id + "/" + std::to_string(attempt.number);
-  const std::string threads = std::to_string(attempt.grant.cpus);
+  // Of each process.
+  const int64_t thread_count = std::max<int64_t>(1, attempt.grant.cpus / stage.resources.processes);
+  const std::string threads = std::to_string(thread_count);
   job.env = {{"GENFLOW_RUN_ID", facts.run},
              {"GENFLOW_STAGE", stage.id},
              {"GENFLOW_PIPELINE", pipeline.name},
@@ -116,7 +118,8 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
   request.outputs = attempt.output_paths;
   request.state_dir = attempt.state_dir;
   request.scratch_dir = scratch;
-  request.threads = static_cast<int>(std::max<int64_t>(1, attempt.grant.cpus));
+  request.threads = static_cast<int>(thread_count);
+  request.processes = static_cast<int>(stage.resources.processes);
   request.info = {{"run_id", facts.run},       {"stage", stage.id}, {"pipeline", pipeline.name},
                   {"attempt", attempt.number}, {"key", key.key},    {"absent_inputs", absent}};
   job.request = std::move(request);
@@ -178,7 +181,11 @@ Verdict Judge(const StageSpec& stage, const Attempt& attempt, std::optional<int>
         MakeError(Code::kInternal, "ended with " + exit.ToString() + " before it reported how it went",
                   "a stage returns from run(); it must not call exit()"));
   }
-  if (outcome == GF_INTERRUPTED) return {Kind::kInterrupted, {}, false};
+  if (outcome == GF_INTERRUPTED) {
+    // Nobody has asked it to: it has lost a process, say. What it has saved is for a retry as for a later
+    // run.
+    return {Kind::kInterrupted, MakeError(Code::kBusy, "stopped before its end"), true, FailureCause::kCrash};
+  }
   if (outcome == GF_OK || outcome == GF_GATE) {
     return failed(FailureCause::kCrash,
                   MakeError(Code::kInternal, "ended with " + exit.ToString() + " after it reported success"));

@@ -23,9 +23,9 @@ inline constexpr double kNever = std::numeric_limits<double>::infinity();
 // How an attempt ended. Messages speak of the stage without naming it: "did not write its output 'model'".
 struct Verdict {
   enum class Kind { kSucceeded, kGated, kFailed, kInterrupted } kind = Kind::kFailed;
-  Error error;                                // kFailed, kGated
-  bool retry_may_help = true;                 // kFailed
-  FailureCause cause = FailureCause::kError;  // kFailed
+  Error error;                                // kFailed, kGated; kInterrupted by itself
+  bool retry_may_help = true;                 // kFailed; kInterrupted by itself
+  FailureCause cause = FailureCause::kError;  // likewise
 };
 
 // What is known of an attempt while it runs.

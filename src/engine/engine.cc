@@ -635,9 +635,8 @@ class Runner {
     a.staging.reset();  // on a full disk this makes room for what follows
     const bool interrupted = verdict.kind == Verdict::Kind::kInterrupted;
     const auto& stage = pipeline_.stages[node];
-    const bool retries = !interrupted && verdict.retry_may_help &&
-                         RetriesOn(stage, verdict.cause, a.exit.code) && n.attempts <= stage.retries &&
-                         !schedule_->stopped(node);
+    const bool retries = verdict.retry_may_help && RetriesOn(stage, verdict.cause, a.exit.code) &&
+                         n.attempts <= stage.retries && !schedule_->stopped(node);
     const double delay = RetryDelay(stage, facts_.run, n.attempts);
     FlushMetrics(node);
     if (a.log) {  // whole before the end is recorded: who follows it stops there
@@ -649,7 +648,7 @@ class Runner {
         EndOf(a, interrupted ? AttemptStatus::kInterrupted : AttemptStatus::kFailed, verdict.error);
     if (retries) end.retry_at = clock_.WallNow() + delay;
     late_.Add([this, row = a.row, end] { return store_.FinishAttempt(row, end); });
-    if (interrupted) {
+    if (interrupted && !retries) {
       std::error_code ec;
       resumable_state_ |= !fs::is_empty(a.state_dir, ec) && !ec;
       self_interrupted_ |= !a.stop_asked;
@@ -657,7 +656,7 @@ class Runner {
     Account(node);
     n.attempt.reset();
     n.key_lock.Release();
-    if (interrupted) return Complete(node, StageStatus::kInterrupted, Finished::kInterrupted);
+    if (interrupted && !retries) return Complete(node, StageStatus::kInterrupted, Finished::kInterrupted);
     if (retries) {
       observer_.StageRetries(stage.id, n.attempts, delay, verdict.error, clock_.Now());
       schedule_->Retry(node);

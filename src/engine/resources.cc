@@ -95,7 +95,7 @@ Demand DemandOf(const StageSpec& stage, const Pools& pools) {
     const auto given = stage.with.find("device");
     const std::string device =
         given != stage.with.end() && given->is_string() ? given->get<std::string>() : "";
-    demand.gpus_max = device == "cpu" ? 0 : 1;
+    demand.gpus_max = device == "cpu" ? 0 : stage.resources.processes;
     constexpr std::string_view kNumbered = "cuda:";
     if (device.starts_with(kNumbered))
       demand.gpu = ParseNumber<size_t>(std::string_view(device).substr(kNumbered.size()));

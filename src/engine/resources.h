@@ -11,7 +11,8 @@ namespace genflow {
 Pools DetectPools();
 
 // What a stage asks for. Where the pipeline says nothing, exec takes 1 CPU, and a plugin's stage 1 up to all,
-// and a GPU if it has a parameter `device` that is not "cpu" and the machine has one ("cuda:N": that one). A
+// and a GPU for each of its processes if it has a parameter `device` that is not "cpu" and the machine has
+// them ("cuda:N": that one). A
 // stage with a `device` that gets no GPU takes all CPUs: the sums of a model depend on the number of threads,
 // and its bytes must not depend on what happens to run beside it.
 Demand DemandOf(const StageSpec& stage, const Pools& pools);

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <cstddef>
 #include <string>
 
 #include "base/sha256.h"
@@ -49,11 +50,13 @@ PortInfo ReadPort(const gf_port& p) {
 
 static_assert(static_cast<int>(ParamType::kJson) == GF_JSON - GF_BOOL);
 
+constexpr size_t kFirstStageSize = offsetof(gf_stage, flags);  // as ABI 1.0 has it
+
 // The struct with the first size in it that is smaller than what every plugin of this major has; null: none.
 const char* ShortStruct(const gf_plugin& plugin) {
   if (plugin.struct_size < sizeof(gf_plugin)) return "gf_plugin";
   for (const gf_stage* const* s = plugin.stages; s != nullptr && *s != nullptr; ++s) {
-    if ((*s)->struct_size < sizeof(gf_stage)) return "gf_stage";
+    if ((*s)->struct_size < kFirstStageSize) return "gf_stage";
     for (const gf_param* const* p = (*s)->params; p != nullptr && *p != nullptr; ++p) {
       if ((*p)->struct_size < sizeof(gf_param)) return "gf_param";
     }
@@ -169,6 +172,7 @@ Result<PluginInfo> DescribePlugin(const fs::path& file) {
       stage.outputs.push_back(ReadPort(**p));
     }
     stage.has_check = (*s)->check != nullptr;
+    stage.processes = (*s)->struct_size > kFirstStageSize && ((*s)->flags & GF_STAGE_PROCESSES) != 0;
     stage.plugin_name = out.name;
     stage.plugin_file = path;
     stage.plugin_digest = out.digest;

@@ -7,10 +7,12 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
 
 #include "base/files.h"
 #include "base/subprocess.h"
+#include "host/other_processes.h"
 #include "host/plugin_file.h"
 #include "host/stage_check.h"
 
@@ -113,12 +115,15 @@ void HostSummary(gf_run* run, const char* markdown) {
   run->Report({{"t", "summary"}, {"text", Text(markdown)}});
 }
 int32_t HostThreads(gf_run* run) { return run->request->threads; }
+int32_t HostProcesses(gf_run* run) { return run->request->processes; }
+int32_t HostProcess(gf_run* run) { return run->request->process; }
 const char* HostInfo(gf_run* run) { return run->info_text.c_str(); }
 
 const gf_host kHost = {
-    sizeof(gf_host), GENFLOW_ABI_MAJOR, GENFLOW_ABI_MINOR, HostParams,   HostInputCount, HostInput,
-    HostOutputPath,  HostStateDir,      HostScratchDir,    HostProgress, HostMetric,     HostLog,
-    HostShouldStop,  HostFail,          HostSummary,       HostThreads,  HostInfo,
+    sizeof(gf_host), GENFLOW_ABI_MAJOR, GENFLOW_ABI_MINOR, HostParams,     HostInputCount,
+    HostInput,       HostOutputPath,    HostStateDir,      HostScratchDir, HostProgress,
+    HostMetric,      HostLog,           HostShouldStop,    HostFail,       HostSummary,
+    HostThreads,     HostInfo,          HostProcesses,     HostProcess,
 };
 
 // Writes report lines to a descriptor. A reader that is gone asks the stage to stop.
@@ -158,7 +163,8 @@ json RequestToJson(const StageRequest& r) {
           {"stage", r.stage},         {"params", r.params},
           {"inputs", inputs},         {"outputs", r.outputs},
           {"state_dir", r.state_dir}, {"scratch_dir", r.scratch_dir},
-          {"threads", r.threads},     {"info", r.info}};
+          {"threads", r.threads},     {"processes", r.processes},
+          {"process", r.process},     {"info", r.info}};
 }
 
 Result<StageRequest> RequestFromJson(std::string_view text) {
@@ -177,6 +183,8 @@ Result<StageRequest> RequestFromJson(std::string_view text) {
     r.state_dir = j.value("state_dir", "");
     r.scratch_dir = j.value("scratch_dir", "");
     r.threads = std::max(1, j.value("threads", 1));
+    r.processes = std::max(1, j.value("processes", 1));
+    r.process = j.value("process", 0);
     r.info = j.value("info", json::object());
     return r;
   } catch (const std::exception& e) {
@@ -212,8 +220,22 @@ int32_t RunStage(const StageRequest& request, ReportSink& sink) {
     run.inputs.push_back({sizeof(gf_input), in.port.c_str(), in.type.c_str(), in.path.c_str(),
                           in.digest.c_str(), in.source.c_str()});
   }
+  std::unique_ptr<OtherProcesses> others;
+  if (request.processes > 1 && request.process == 0) {
+    auto started = OtherProcesses::Start(request, [&run](const json& line) { run.Report(line); });
+    if (!started.ok()) {
+      Fail(sink, "io", started.error());
+      return Done(sink, GF_FAILED);
+    }
+    others = *std::move(started);
+  }
   int32_t outcome = stage->run(&kHost, &run);
   if (outcome != GF_OK && outcome != GF_GATE && outcome != GF_INTERRUPTED) outcome = GF_FAILED;
+  if (others) {
+    const int32_t here = outcome;
+    outcome = others->End(here, run.failed);
+    run.failed |= outcome != here;
+  }
   if (outcome == GF_FAILED && !run.failed) {
     Fail(sink, "internal",
          MakeError(Code::kInternal, "stage " + request.stage + " failed without saying why"));

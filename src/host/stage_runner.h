@@ -25,7 +25,9 @@ struct StageRequest {
   std::vector<StageInput> inputs;
   std::map<std::string, std::string> outputs;  // port -> path to write
   std::string state_dir, scratch_dir;
-  int threads = 1;
+  int threads = 1;    // of each process
+  int processes = 1;  // that run the stage at once; 0 starts the others
+  int process = 0;    // which of them this one is
   nlohmann::json info = nlohmann::json::object();
 };
 

@@ -4,12 +4,14 @@
 //   FAULT_AT       the number of the call that fails, from 1; 0: none, they are only counted
 //   FAULT_ERRNO    what it fails with
 //   FAULT_LASTING  1: so do all later ones
+//   FAULT_KILL     1: it does not fail but kills the process; of what it was to write half is written
 //   FAULT_COUNT    a file that gets the number of calls when the program ends
 //   FAULT_READONLY 1: whatever would change something below $FAULT_PATH fails with EROFS
 //   FAULT_CLOCK_AT the real-time clock jumps back by a day at this reading of it, from 1
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +33,7 @@ struct Settings {
   char count_file[4096] = {};
   long at = 0, clock_at = 0;
   int error = EIO;
-  bool lasting = false, read_only = false, on = false;
+  bool lasting = false, kills = false, read_only = false, on = false;
 };
 Settings g;
 long g_calls = 0, g_clock_readings = 0;
@@ -73,6 +75,7 @@ struct Load {
     g.clock_at = atol(Env("FAULT_CLOCK_AT"));
     g.error = atoi(Env("FAULT_ERRNO"));
     g.lasting = *Env("FAULT_LASTING") == '1';
+    g.kills = *Env("FAULT_KILL") == '1';
     g.read_only = *Env("FAULT_READONLY") == '1';
     g.on = IsProgram(Env("FAULT_PROGRAM"));
   }
@@ -114,6 +117,12 @@ bool Fails(const char* call, bool below, bool changes) {
   return true;
 }
 
+// What a call that fails returns, if at all.
+int Failed() {
+  if (g.kills) syscall(SYS_kill, static_cast<pid_t>(syscall(SYS_getpid)), SIGKILL);
+  return -1;
+}
+
 template <class F>
 F Next(const char* name) {
   return reinterpret_cast<F>(dlsym(RTLD_NEXT, name));
@@ -139,7 +148,7 @@ extern "C" {
     va_start(args, flags);                                                 \
     const mode_t mode = ModeOf(flags, args);                               \
     va_end(args);                                                          \
-    if (Fails("open", Below(path), Writes(flags))) return -1;              \
+    if (Fails("open", Below(path), Writes(flags))) return Failed();        \
     return Next<int (*)(const char*, int, ...)>(#name)(path, flags, mode); \
   }
 OPEN(open)
@@ -152,7 +161,7 @@ OPEN(open64)
     const mode_t mode = ModeOf(flags, args);                                                 \
     va_end(args);                                                                            \
     const bool below = path[0] == '/' || folder == AT_FDCWD ? Below(path) : FdBelow(folder); \
-    if (Fails("open", below, Writes(flags))) return -1;                                      \
+    if (Fails("open", below, Writes(flags))) return Failed();                                \
     return Next<int (*)(int, const char*, int, ...)>(#name)(folder, path, flags, mode);      \
   }
 OPENAT(openat)
@@ -160,10 +169,16 @@ OPENAT(openat64)
 
 #define CALL(result, name, kind, below, changes, parameters, arguments) \
   result name parameters {                                              \
-    if (Fails(kind, below, changes)) return -1;                         \
+    if (Fails(kind, below, changes)) return Failed();                   \
     return Next<result(*) parameters>(#name) arguments;                 \
   }
-CALL(ssize_t, write, "write", FdBelow(fd), true, (int fd, const void* data, size_t size), (fd, data, size))
+ssize_t write(int fd, const void* data, size_t size) {
+  if (Fails("write", FdBelow(fd), true)) {
+    if (g.kills) (void)!syscall(SYS_write, fd, data, size / 2);
+    return Failed();
+  }
+  return Next<ssize_t (*)(int, const void*, size_t)>("write")(fd, data, size);
+}
 CALL(ssize_t, pwrite, "write", FdBelow(fd), true, (int fd, const void* data, size_t size, off_t at),
      (fd, data, size, at))
 CALL(ssize_t, pwrite64, "write", FdBelow(fd), true, (int fd, const void* data, size_t size, off64_t at),

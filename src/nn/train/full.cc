@@ -55,7 +55,7 @@ Status SaveModel(const FullSet& weights, const formats::ModelSource& base, at::S
     });
   };
   return formats::WriteHuggingFaceModel(
-      folder, base, dtype == at::kFloat ? formats::DType::kF32 : formats::DType::kBF16, fill);
+      folder, {base, fill}, dtype == at::kFloat ? formats::DType::kF32 : formats::DType::kBF16);
 }
 
 }  // namespace genflow::nn::train

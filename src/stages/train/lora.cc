@@ -1,6 +1,7 @@
 #include "stages/train/lora.h"
 
 #include <cstdio>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -24,6 +25,20 @@ std::string Fixed(double value, int digits) {
   char text[40];
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
+}
+
+// The GPU of this process where several train.
+Result<at::Device> OwnGpu(const Context& context, const std::string& device) {
+  const std::string each = std::to_string(context.Processes()) + " processes need a GPU each";
+  if (device.starts_with("cuda:"))
+    return InvalidError(each + ", and device is " + device, "use cuda or auto");
+  // The last one there, so that all of them find out.
+  const auto last = nn::ResolveDevice("cuda:" + std::to_string(context.Processes() - 1));
+  if (!last.ok()) {
+    return InvalidError(each + ": " + last.error().message,
+                        "write `gpus` as many as `processes` in its `resources:`, or use device cpu");
+  }
+  return nn::ResolveDevice("cuda:" + std::to_string(context.Process()));
 }
 
 // Everything that decides the run: a checkpoint made with anything else is not continued.
@@ -97,7 +112,8 @@ Outcome Training::Train(Context& context, const std::function<Method(at::ScalarT
     nn::SetThreads(context.Threads());
     nn::UsePageArena();
     std::string why_not_cuda;
-    const at::Device at_device = ValueOf(nn::ResolveDevice(device, &why_not_cuda));
+    at::Device at_device = ValueOf(nn::ResolveDevice(device, &why_not_cuda));
+    if (context.Processes() > 1 && at_device.is_cuda()) at_device = ValueOf(OwnGpu(context, device));
     if (!why_not_cuda.empty()) context.Warn(why_not_cuda);
     const at::ScalarType at_dtype = ValueOf(nn::ResolveDtype(dtype, at_device));
     const std::string& model_path = context.GetInput("model").path;
@@ -171,6 +187,9 @@ Outcome Training::Train(Context& context, const std::function<Method(at::ScalarT
     options.warmup_steps = warmup_steps;
     options.max_grad_norm = max_grad_norm;
     options.packing = packing;
+    options.group_by_length = group_by_length;
+    options.padding_free = padding_free;
+    options.pad_to_multiple_of = pad_to_multiple_of;
     options.max_length = max_length;
     options.seed = static_cast<uint64_t>(seed);
     options.eval_steps = eval_steps;
@@ -178,6 +197,17 @@ Outcome Training::Train(Context& context, const std::function<Method(at::ScalarT
     options.state_dir = context.StateDir();
     options.checkpoint_seconds = checkpoint_interval;
     options.fingerprint = Fingerprint(context, at_device, at_dtype);
+
+    std::unique_ptr<nn::train::Ranks> ranks;
+    if (context.Processes() > 1) {
+      ranks = ValueOf(nn::train::ConnectRanks({.rank = context.Process(),
+                                               .size = context.Processes(),
+                                               .rendezvous = context.ScratchDir() + "/processes",
+                                               .device = at_device}));
+      context.Info(std::to_string(context.Processes()) + " processes of " +
+                   Counted(static_cast<uint64_t>(context.Threads()), "thread") + " each");
+      options.ranks = ranks.get();
+    }
 
     nn::train::SftHooks hooks;
     hooks.should_stop = [&] { return context.ShouldStop(); };
@@ -195,6 +225,7 @@ Outcome Training::Train(Context& context, const std::function<Method(at::ScalarT
       return Outcome::kInterrupted;
     }
 
+    if (context.Process() != 0) return Outcome::kOk;  // it has learned the same, and process 0 writes it
     const std::string folder = context.OutputPath(method.output);
     method.save(source, folder);
     Require(formats::WriteTrainingRecord(

@@ -23,7 +23,8 @@ struct Training {
   int64_t max_steps = 0, warmup_steps = 0, batch = 0, accumulation = 0, max_length = 0, seed = 0,
           eval_steps = 0;
   std::string lr_scheduler_type, dtype, device, on_too_long;
-  bool packing = true, gradient_checkpointing = false;
+  bool packing = true, group_by_length = false, padding_free = true, gradient_checkpointing = false;
+  int64_t pad_to_multiple_of = 0;
   double checkpoint_interval = 0;
 
  protected:
@@ -47,6 +48,7 @@ struct Training {
 struct TrainLora : Training {
   static constexpr const char* kName = "train.lora";
   static constexpr const char* kVersion = "1.2.0";
+  static constexpr bool kProcesses = true;
   static constexpr const char* kSummary = "Fine-tunes a LoRA adapter on conversations or texts.";
 
   int64_t r = 0;

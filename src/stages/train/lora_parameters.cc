@@ -171,6 +171,14 @@ void Training::DeclareTraining(Spec& spec, double default_learning_rate, const c
       {.choices = {"error", "drop", "truncate"}});
   spec.Param("packing", &packing, true,
              "Put several examples into a row, best fit first. None sees another.");
+  spec.Param("group_by_length", &group_by_length, false,
+             "Without packing: updates of examples of similar length, as transformers groups them.");
+  spec.Param("padding_free", &padding_free, true,
+             "Without packing: examples stand one behind the other; otherwise each is padded on the right to "
+             "the longest of its forward pass, which changes nothing but the time.");
+  spec.Param("pad_to_multiple_of", &pad_to_multiple_of, int64_t{0},
+             "With padding: to the next multiple of this many tokens; 0: to the longest.",
+             {.min = 0, .max = 65536});
   spec.Param("eval_steps", &eval_steps, int64_t{0}, "Updates between two evaluations; 0: at the end alone.",
              {.min = 0, .max = 1e9});
   spec.Param("early_stopping_patience", &early_stopping_patience, int64_t{0},
@@ -270,6 +278,15 @@ std::string Training::CheckTraining() const {
     problems +=
         "lr_scheduler_type warmup_stable_decay needs lr_scheduler_kwargs.num_decay_steps\n"
         "hint: a tenth to a fifth of the updates is usual\n";
+  }
+  if (packing && group_by_length) {
+    problems += "group_by_length needs packing: false\nhint: packing fills rows of one length\n";
+  }
+  if (packing && !padding_free) {
+    problems += "padding_free: false needs packing: false\nhint: packed rows need no padding\n";
+  }
+  if (padding_free && pad_to_multiple_of > 0) {
+    problems += "pad_to_multiple_of needs padding_free: false\nhint: nothing is padded\n";
   }
   if (early_stopping_patience > 0 && eval_steps == 0) {
     problems += "early_stopping_patience needs eval_steps: it counts evaluations\n";

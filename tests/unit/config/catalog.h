@@ -71,6 +71,7 @@ inline Catalog TestCatalog() {
       {Port("adapter", "adapter")});
   stages.back().params[5].choices = {"cosine", "linear", "constant"};
   stages.back().params[9].is_volatile = true;
+  stages.back().processes = true;
   return Catalog(std::move(stages));
 }
 

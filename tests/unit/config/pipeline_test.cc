@@ -31,6 +31,14 @@ json TuneValue(const std::string& with, const std::string& key, const std::strin
   return stage == nullptr ? json("no stage") : stage->with.value(key, json("no value"));
 }
 
+TEST(Pipeline, ProcessesAreForStagesThatCanRunInSeveral) {
+  EXPECT_EQ(Load(Tune("epochs: 1", "    resources: { processes: 3 }\n")).Find("tune")->resources.processes,
+            3);
+  const Pipeline pipeline = Load(Tune("epochs: 1", "", "defaults: { resources: { processes: 2 } }\n"));
+  EXPECT_EQ(pipeline.Find("tune")->resources.processes, 2);
+  EXPECT_EQ(pipeline.Find("pages")->resources.processes, 1);
+}
+
 TEST(Pipeline, ReadsTheDesignsExample) {
   const Pipeline pipeline = Load(kDesign);
   EXPECT_EQ(pipeline.name, "linux-helper");

@@ -122,6 +122,52 @@ pipeline.yaml:9:35: error: resources.gpus: expected a number such as 2, or a ran
 )");
 }
 
+TEST(Refusals, BadProcesses) {
+  EXPECT_EQ(Refusal(R"(defaults: { resources: { processes: 2 } }
+stages:
+  a:
+    uses: exec
+    with: { run: x }
+    resources: { processes: 2 }
+  pages:
+    uses: data.read
+    with: { path: data/*.jsonl }
+  base:
+    uses: model.import
+    with: { path: x }
+    resources: { processes: 3 }
+  b:
+    uses: train.lora
+    in: { dataset: pages.dataset, model: base.model }
+    resources: { processes: 0 }
+  c:
+    uses: train.lora
+    in: { dataset: pages.dataset, model: base.model }
+    resources: { processes: 1..2 }
+)"),
+            R"(
+pipeline.yaml:6:29: error: resources.processes: exec runs in one process
+    6 |     resources: { processes: 2 }
+      |                             ^
+  hint: stages that can run in several say so in `genflow stages show`
+
+pipeline.yaml:13:29: error: resources.processes: model.import runs in one process
+   13 |     resources: { processes: 3 }
+      |                             ^
+  hint: stages that can run in several say so in `genflow stages show`
+
+pipeline.yaml:17:29: error: resources.processes: expected a number from 1 to 64, got '0'
+   17 |     resources: { processes: 0 }
+      |                             ^
+
+pipeline.yaml:21:29: error: resources.processes: expected a number from 1 to 64, got '1..2'
+   21 |     resources: { processes: 1..2 }
+      |                             ^~~~
+
+4 errors
+)");
+}
+
 TEST(Refusals, BadDefaults) {
   EXPECT_EQ(Refusal(R"(defaults: { retry: 1, retries: { max: 1000 }, timeout: true }
 stages:

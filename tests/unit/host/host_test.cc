@@ -84,8 +84,8 @@ TEST(Plugin, RefusesWhatIsNotAPluginOfThisAbi) {
   EXPECT_EQ(ordinary.error().message,
             std::string(NOT_A_PLUGIN) + " is not a genflow plugin: it exports no genflow_plugin_init");
   const std::pair<const char*, const char*> odd[] = {
-      {"major", "plugin FILE has ABI 2.0, this genflow has 1.0"},
-      {"minor", "plugin FILE has ABI 1.1, this genflow has 1.0"},
+      {"major", "plugin FILE has ABI 2.1, this genflow has 1.1"},
+      {"minor", "plugin FILE has ABI 1.2, this genflow has 1.1"},
       {"short", "plugin FILE: a gf_stage is smaller than ABI 1.0 has it"},
       {"nameless", "FILE: a stage has no name"},
       {"no_run", "FILE: stage odd.stage has no run()"},

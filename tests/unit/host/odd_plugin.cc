@@ -1,4 +1,5 @@
 // Plugins that must be refused, one a build: ODD names what is odd about it.
+#include <cstddef>
 #include <stdexcept>
 
 #include "genflow/plugin.hpp"
@@ -24,7 +25,7 @@ GENFLOW_PLUGIN("odd", "1.0.0", Throws)
 #else
 extern "C" GENFLOW_EXPORT int32_t genflow_plugin_init(const gf_host*, const gf_plugin** out) {
   static gf_stage stage{};
-  stage.struct_size = ODD == kShort ? sizeof(gf_stage) - 8 : sizeof(gf_stage);
+  stage.struct_size = ODD == kShort ? offsetof(gf_stage, flags) - 8 : sizeof(gf_stage);
   stage.name = ODD == kNameless ? nullptr : "odd.stage";
   stage.run = ODD == kNoRun ? nullptr : &Run;
   static const gf_stage* const stages[] = {&stage, nullptr};
