@@ -4,7 +4,10 @@ include(CMakePackageConfigHelpers)
 
 if(TARGET genflow)
   install(TARGETS genflow RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-  install(TARGETS genflow_notify RUNTIME DESTINATION lib/genflow)
+  install(TARGETS genflow_hub genflow_notify RUNTIME DESTINATION lib/genflow)
+  if(TARGET genflow_session)
+    install(TARGETS genflow_session RUNTIME DESTINATION lib/genflow)
+  endif()
   # Manual pages and completions are the program's own words about itself: asked of it when it is installed.
   install(CODE "set(genflow \"${PROJECT_BINARY_DIR}/bin/genflow\")
 set(share \"${PROJECT_BINARY_DIR}/share\")")

@@ -57,6 +57,26 @@ function(genflow_plugin name)
   set_property(GLOBAL APPEND PROPERTY GENFLOW_PLUGINS plugin_${name})
 endfunction()
 
+# genflow_embed(SOURCE NAMESPACE FOLDER PATTERN...): writes a source file that holds the files of configs/FOLDER
+# that match, so that a program needs nothing beside it, and installs the folder for people to read. The
+# namespace's folder has a builtin.h with what the file defines.
+function(genflow_embed source namespace folder)
+  set(root ${PROJECT_SOURCE_DIR}/configs/${folder})
+  list(TRANSFORM ARGN PREPEND ${root}/ OUTPUT_VARIABLE patterns)
+  file(GLOB_RECURSE files RELATIVE ${root} CONFIGURE_DEPENDS ${patterns})
+  list(SORT files)
+  set(text "#include \"${namespace}/builtin.h\"\n\nnamespace genflow::${namespace} {\n\n")
+  string(APPEND text "std::span<const BuiltinFile> BuiltinFiles() {\n  static constexpr BuiltinFile files[] = {\n")
+  foreach(name IN LISTS files)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${root}/${name})
+    file(READ ${root}/${name} content)
+    string(APPEND text "      {\"${name}\", R\"genflow(${content})genflow\"},\n")
+  endforeach()
+  string(APPEND text "  };\n  return files;\n}\n\n}  // namespace genflow::${namespace}\n")
+  file(CONFIGURE OUTPUT ${source} CONTENT "${text}" @ONLY)
+  install(DIRECTORY ${root} DESTINATION ${CMAKE_INSTALL_DATADIR}/genflow)
+endfunction()
+
 # The tests without the labels cli and faults.
 add_custom_target(unit_tests)
 

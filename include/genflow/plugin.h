@@ -134,7 +134,8 @@ typedef struct gf_host {
   /* CPU threads this stage may use (at least 1). */
   int32_t (*threads)(gf_run*);
   /* Facts for lineage: JSON object with "run_id", "stage", "pipeline", "attempt", "key", and "absent_inputs":
-     the optional ports that the pipeline connects to something that was not found. */
+     the optional ports that the pipeline connects to something that was not found; and "memory_limit", in
+     bytes, where the stage's resources have one. */
   const char* (*info_json)(gf_run*);
   /* Since 1.1. Of a stage with GF_STAGE_PROCESSES: how many processes run it at once with the same
    * parameters, inputs and paths, and which of them this one is, from 0. What processes other than 0 report

@@ -134,7 +134,7 @@ Result<MappedFile> MappedFile::Open(const fs::path& path) {
   if (!S_ISREG(info.st_mode)) return InvalidError(path.string() + ": not a regular file");
   MappedFile out;
   if (info.st_size == 0) return out;
-  void* map = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED, fd.get(), 0);
+  void* map = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (map == MAP_FAILED) return ErrnoError(path.string() + ": mmap", errno);
   out.data_ = static_cast<const std::byte*>(map);
   out.size_ = static_cast<size_t>(info.st_size);
@@ -149,6 +149,14 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+void MappedFile::GiveBack(const std::byte* data, size_t bytes) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + bytes) / page * page;
+  // Without it there is only more resident memory.
+  if (begin < end) (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 fs::path ExecutablePath() {

@@ -68,6 +68,10 @@ class MappedFile {
   size_t size() const { return size_; }
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
 
+  // The whole pages in a range of a map no longer count as this process's memory. They come back from the
+  // file when they are read again.
+  static void GiveBack(const std::byte* data, size_t bytes);
+
  private:
   const std::byte* data_ = nullptr;
   size_t size_ = 0;

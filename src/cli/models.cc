@@ -10,6 +10,7 @@
 #include "cli/errors.h"
 #include "cli/facts.h"
 #include "cli/json_output.h"
+#include "cli/model_names.h"
 #include "cli/pipeline_options.h"
 #include "cli/stage_names.h"
 #include "cli/times.h"
@@ -37,31 +38,6 @@ nlohmann::json ModelToJson(const ModelVersion& model) {
 }
 
 std::string FullName(const ModelVersion& model) { return model.name + "@" + std::to_string(model.version); }
-
-// The version that "NAME@VERSION", "NAME@ALIAS" or "NAME" (its latest) means.
-Result<ModelVersion> FindModel(Store& store, const std::string& ref) {
-  const size_t at = ref.rfind('@');
-  const std::string name = ref.substr(0, at), which = at == std::string::npos ? "" : ref.substr(at + 1);
-  GF_TRY(const auto models, store.ListModels());
-  std::vector<std::string> names, versions;
-  for (const auto& model : models) {
-    if (std::find(names.begin(), names.end(), model.name) == names.end()) names.push_back(model.name);
-    if (model.name != name) continue;
-    const bool alias = std::find(model.aliases.begin(), model.aliases.end(), which) != model.aliases.end();
-    if (at == std::string::npos || alias || std::to_string(model.version) == which) return model;
-    versions.push_back(std::to_string(model.version));
-    versions.insert(versions.end(), model.aliases.begin(), model.aliases.end());
-  }
-  if (!versions.empty()) {
-    return MakeError(Code::kNotFound, "there is no model '" + ref + "'",
-                     "'" + name + "' has " + Join(versions, ", "));
-  }
-  const auto near = NearestName(name, names);
-  return MakeError(Code::kNotFound, "there is no model '" + name + "'",
-                   near            ? "did you mean '" + *near + "'?"
-                   : names.empty() ? "`genflow models register NAME ARTIFACT` makes one"
-                                   : "`genflow models ls` lists them");
-}
 
 int ShowOne(Store& store, const std::string& ref, bool json) {
   const auto model = FindModel(store, ref);
@@ -196,7 +172,7 @@ int Remove(const Options& options) {
 }  // namespace
 
 void AddModelsCommand(CLI::App& app, Action& action) {
-  CLI::App* models = app.add_subcommand("models", "Register models and give their versions names");
+  CLI::App* models = app.add_subcommand("models", "Register models, size them, fetch them and talk to them");
   models->require_subcommand(1);
   models->footer(
       "Examples:\n  genflow models register helper package.package --alias production\n"
@@ -246,6 +222,9 @@ void AddModelsCommand(CLI::App& app, Action& action) {
   remove->add_option("MODEL", options->name, "NAME@VERSION")->required();
 
   AddModelsConvertCommands(*models, action);
+  AddModelsSizeCommand(*models, action);
+  AddModelsPullCommand(*models, action);
+  AddModelsChatCommand(*models, action);
 }
 
 }  // namespace genflow::cli

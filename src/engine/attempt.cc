@@ -122,6 +122,7 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
   request.processes = static_cast<int>(stage.resources.processes);
   request.info = {{"run_id", facts.run},       {"stage", stage.id}, {"pipeline", pipeline.name},
                   {"attempt", attempt.number}, {"key", key.key},    {"absent_inputs", absent}};
+  if (const auto memory = stage.resources.memory) request.info["memory_limit"] = *memory;
   job.request = std::move(request);
   return job;
 }

@@ -14,11 +14,12 @@ Result<TunedModel> TunedModel::Load(const std::filesystem::path& path, const std
   GF_TRY(const formats::ModelSource source, formats::ModelSource::Open(path));
   GF_TRY(text::Tokenizer tokenizer, text::Tokenizer::FromModel(path));
   GF_TRY(auto model,
-                  nn::LoadCausalLM(source, {.dtype = dtype,
+         nn::LoadCausalLM(source, {.dtype = dtype,
                                    .device = device,
                                    .quantization = options.quantization,
+                                   .read_only = true,
                                    .progress = options.progress}));
-    TunedModel out(std::move(model), std::move(tokenizer), text::ChatEncoder::FromModel(path));
+  TunedModel out(std::move(model), std::move(tokenizer), text::ChatEncoder::FromModel(path));
   out.quantization_ = options.quantization;
   if (adapter.empty()) return out;
   GF_TRY(out.lora_, nn::train::LoadAdapter(*out.model_, adapter));

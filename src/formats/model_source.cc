@@ -346,6 +346,13 @@ uint64_t GgmlMatrix::FileRow(uint64_t row) const {
   return head_rows == 0 ? row : static_cast<uint64_t>(GgufRow(static_cast<int64_t>(row), head_rows));
 }
 
+void ModelSource::GiveBack(std::string_view name) const {
+  const auto it = impl_->names.find(std::string(name));
+  if (it == impl_->names.end()) return;
+  const Impl::Stored& at = impl_->stored[it->second];
+  MappedFile::GiveBack(at.data, at.rows * at.row_bytes);
+}
+
 Result<TokenizerFiles> ModelSource::ReadTokenizerFiles() const {
   return impl_->gguf ? TokenizerFromGguf(*impl_->gguf) : TokenizerFromFolder(impl_->path);
 }

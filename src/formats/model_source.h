@@ -89,6 +89,9 @@ class ModelSource {
   // A matrix of a GGUF in its own type, nothing for vectors, F32, and other formats. Lives as long as this
   // object or a copy of it.
   std::optional<GgmlMatrix> Ggml(std::string_view name) const;
+  // The pages of a tensor that has been read no longer count as this process's memory; what Raw gave stays
+  // valid, and comes back from the file when it is read again.
+  void GiveBack(std::string_view name) const;
 
   // Parses (HF) or rebuilds (GGUF) the tokenizer files.
   Result<TokenizerFiles> ReadTokenizerFiles() const;

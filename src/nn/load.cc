@@ -70,6 +70,20 @@ Status CheckNames(const formats::ModelSource& source, const ModelConfig& config,
   return Ok();
 }
 
+// Smaller tensors are copied: a map of theirs would save nothing.
+constexpr uint64_t kSmallestMapped = 64 << 10;
+
+// The tensor in the file's map, which gives its pages back when it goes; undefined where the file holds it in
+// another type or order.
+at::Tensor Mapped(const formats::ModelSource& source, const std::string& name, at::IntArrayRef shape,
+                  at::ScalarType dtype, formats::DType type) {
+  if (source.Find(name)->elements * formats::DTypeSize(type) < kSmallestMapped) return {};
+  const void* const data = source.Raw(name, type);
+  if (data == nullptr) return {};
+  return at::from_blob(
+      const_cast<void*>(data), shape, [source, name](void*) { source.GiveBack(name); }, dtype);
+}
+
 }  // namespace
 
 Result<std::shared_ptr<CausalLM>> LoadCausalLM(const formats::ModelSource& source,
@@ -94,24 +108,27 @@ Result<std::shared_ptr<CausalLM>> LoadCausalLM(const formats::ModelSource& sourc
     int64_t done = 0;
     for (const auto& [name, weight, place] : slots) {
       std::shared_ptr<const QuantizedWeight> quantized;
+      const bool rounds = projections.contains(name) &&
+                          (quantization == Quantization::kInt8 || quantization == Quantization::kNf4);
+      at::Tensor held;
       if (quantization == Quantization::kGguf && place != nullptr)
         quantized = GgmlWeight(source, name, options.device);
-      if (!quantized) {
+      if (!quantized && options.read_only && options.device.is_cpu() && !rounds)
+        held = Mapped(source, name, weight->sizes(), options.dtype, file_type);
+      if (!quantized && !held.defined()) {
         // For a GPU, tensors are read into host memory one at a time and copied over.
         const at::Tensor host = at::empty(weight->sizes(), options.dtype);
         GF_CHECK_OK(source.Read(name, file_type, host.mutable_data_ptr(), at::get_num_threads()));
-        if (quantization == Quantization::kInt8 && projections.contains(name)) {
-          quantized = QuantizeInt8(host, options.device);
-        } else if (quantization == Quantization::kNf4 && projections.contains(name)) {
-          quantized = QuantizeNf4(host, options.device);
+        source.GiveBack(name);
+        if (rounds) {
+          quantized = quantization == Quantization::kInt8 ? QuantizeInt8(host, options.device)
+                                                          : QuantizeNf4(host, options.device);
         } else {
-          *weight = host.to(options.device);
+          held = host.to(options.device);
         }
       }
-      if (quantized) {
-        *weight = at::Tensor();
-        *place = std::move(quantized);
-      }
+      *weight = std::move(held);
+      if (quantized) *place = std::move(quantized);
       if (options.progress && !options.progress(++done, total)) {
         return MakeError(Code::kInterrupted, "loading model " + source.path().string() + " was stopped");
       }

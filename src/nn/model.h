@@ -129,6 +129,9 @@ struct LoadOptions {
   at::ScalarType dtype = at::kFloat;  // of what is computed, and of weights in memory that are not quantised
   at::Device device = at::kCPU;
   Quantization quantization = Quantization::kNone;  // kGguf wants a GGUF
+  // Nothing is ever written to the weights. On the CPU those that the file holds in `dtype` then stay in its
+  // map, without a copy, and live as long as the model.
+  bool read_only = false;
   // Tensors read so far; false stops with kInterrupted. May be empty.
   std::function<bool(int64_t done, int64_t total)> progress;
 };

@@ -19,6 +19,7 @@ namespace {
 
 constexpr size_t kHugePage = 2u << 20;
 constexpr size_t kRegion = 256u << 20;    // what is taken from the system at least
+constexpr size_t kReserved = 1ull << 40;  // addresses
 constexpr size_t kSmallest = 256u << 10;  // smaller tensors are malloc's
 constexpr size_t kLine = 64;              // of the cache; blocks begin on one
 
@@ -73,6 +74,10 @@ class PageArena final : public c10::Allocator {
   // False where the block is none of its own.
   bool Give(char* address) {
     const std::lock_guard lock(mutex_);
+    return GiveLocked(address);
+  }
+
+  bool GiveLocked(char* address) {
     const auto used = used_.find(address);
     if (used == used_.end()) return false;
     size_t size = used->second;
@@ -101,19 +106,33 @@ class PageArena final : public c10::Allocator {
     by_size_.emplace(size, address);
   }
 
+  // Addresses are reserved far ahead, so that what is added borders on what is there, and no tensor needs to
+  // fit into a region of its own.
   bool Grow(size_t size) {
-    const size_t bytes = RoundUp(std::max(size, kRegion), kHugePage) + kHugePage;
-    void* const region = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (region == MAP_FAILED) return false;
-    const auto start = reinterpret_cast<uintptr_t>(region);
-    char* const aligned = static_cast<char*>(region) + (RoundUp(start, kHugePage) - start);
-    madvise(aligned, bytes - kHugePage, MADV_HUGEPAGE);  // without it everything is only slower
-    Insert(aligned, bytes - kHugePage);
+    const size_t bytes = RoundUp(std::max(size, kRegion), kHugePage);
+    if (static_cast<size_t>(end_ - next_) < bytes && !Reserve(std::max(bytes + kHugePage, kReserved)) &&
+        !Reserve(bytes + kHugePage))
+      return false;
+    if (mprotect(next_, bytes, PROT_READ | PROT_WRITE) != 0) return false;
+    madvise(next_, bytes, MADV_HUGEPAGE);  // without it everything is only slower
+    used_.emplace(next_, bytes);
+    char* const added = std::exchange(next_, next_ + bytes);
+    return GiveLocked(added);
+  }
+
+  // Addresses without memory.
+  bool Reserve(size_t bytes) {
+    void* const range = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (range == MAP_FAILED) return false;
+    const auto start = reinterpret_cast<uintptr_t>(range);
+    next_ = static_cast<char*>(range) + (RoundUp(start, kHugePage) - start);
+    end_ = static_cast<char*>(range) + bytes;
     return true;
   }
 
   c10::Allocator* small_;
   std::mutex mutex_;
+  char *next_ = nullptr, *end_ = nullptr;  // of the addresses reserved, those not taken yet
   std::map<char*, size_t> free_;
   std::set<Block> by_size_;
   std::unordered_map<char*, size_t> used_;

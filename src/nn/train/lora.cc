@@ -106,9 +106,6 @@ Result<LoraRank> RankOf(const LoraConfig& config, const std::string& module) {
   return LoraRank{r, alpha / divisor};
 }
 
-namespace {
-
-// Whether the config adapts a module of this name.
 Result<bool> Adapts(const LoraConfig& config, const std::string& module) {
   GF_TRY(const bool targeted, Targets(config.target_modules, module));
   if (!targeted) return false;
@@ -117,6 +114,8 @@ Result<bool> Adapts(const LoraConfig& config, const std::string& module) {
   const auto& layers = config.layers_to_transform;
   return layers.empty() || std::find(layers.begin(), layers.end(), LayerOf(module)) != layers.end();
 }
+
+namespace {
 
 constexpr const char* kEmbedding = "model.embed_tokens.weight";
 constexpr const char* kHead = "lm_head.weight";

@@ -126,6 +126,9 @@ struct LoraRank {
 };
 Result<LoraRank> RankOf(const LoraConfig& config, const std::string& module);
 
+// Whether the config adapts a projection of this name.
+Result<bool> Adapts(const LoraConfig& config, const std::string& module);
+
 // Whether the targets name a module of this name. An invalid regular expression is kInvalid.
 Result<bool> Targets(const TargetModules& targets, const std::string& module);
 

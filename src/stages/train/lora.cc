@@ -15,6 +15,7 @@
 #include "nn/train/full.h"
 #include "nn/train/sft.h"
 #include "stages/stage_status.h"
+#include "stages/train/fit.h"
 
 namespace genflow::stages {
 namespace {
@@ -151,7 +152,11 @@ Outcome Training::Train(Context& context, const std::function<Method(at::ScalarT
 
     const auto source = ValueOf(formats::ModelSource::Open(model_path));
     const Method method = choose(at_dtype);
-    nn::LoadOptions load{.dtype = method.weights, .device = at_device, .quantization = method.quantization};
+    if (method.fits && at_device.is_cpu()) Require(method.fits(source, train));
+    nn::LoadOptions load{.dtype = method.weights,
+                         .device = at_device,
+                         .quantization = method.quantization,
+                         .read_only = method.keeps_base};
     load.progress = [&](int64_t done, int64_t total) {
       context.Progress(static_cast<uint64_t>(done), static_cast<uint64_t>(total), "tensors",
                        "loading the model");
@@ -248,6 +253,15 @@ Outcome TrainLora::Run(Context& context) {
     Method method;
     method.quantization = *nn::QuantizationFromName(quantization);
     method.weights = at_dtype;
+        method.keeps_base = !(init_lora_weights.IsString() && init_lora_weights.AsString() == "pissa");
+    // Predicted is what plain LoRA takes.
+    if (quantization == "none" && !use_dora && modules_to_save.empty() && method.keeps_base) {
+      method.fits = [&, at_dtype](const formats::ModelSource& source, const SftExamples& train) -> Status {
+        const Input* const adapter = context.FindInput("adapter");
+        GF_TRY(const auto config, adapter != nullptr ? nn::train::ReadAdapterConfig(adapter->path) : Lora());
+        return CheckFit(context, *this, source, config, train, at_dtype == at::kBFloat16);
+      };
+    }
     method.attach = [&, at_dtype](nn::CausalLM& model, std::string* note) -> nn::train::TrainedTensors& {
       const std::string size = HumanBytes(static_cast<uint64_t>(model.WeightBytes()));
       if (const Input* adapter = context.FindInput("adapter")) {

@@ -31,7 +31,10 @@ struct Training {
   // What is trained of the model, and what becomes of it.
   struct Method {
     nn::Quantization quantization = nn::Quantization::kNone;
-    at::ScalarType weights = at::kFloat;  // the type in which the model is loaded
+        at::ScalarType weights = at::kFloat;  // the type in which the model is loaded
+    bool keeps_base = true;               // nothing is written to the weights that are loaded
+    // Refuses what cannot fit into memory. May be empty.
+    std::function<Status(const formats::ModelSource& source, const nn::train::SftExamples& train)> fits;
     // Makes it trainable, and says in `note` what was made.
     std::function<nn::train::TrainedTensors&(nn::CausalLM& model, std::string* note)> attach;
     const char* output;  // the port
