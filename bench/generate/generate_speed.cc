@@ -1,6 +1,6 @@
-// Times text generation: reading prompts, and decoding 1 and 8 streams; and what the machine allows: the products
-// of a forward pass alone, and reading all weights once a token.
-// Usage: generate_speed MODEL fp32|bf16|gguf THREADS [PROMPT_TOKENS] [NEW_TOKENS]. Prints one JSON object.
+// Times text generation: reading prompts, and decoding 1 and 8 streams; and what the machine allows: the
+// products of a forward pass alone, and reading all weights once a token. Usage: generate_speed MODEL
+// fp32|bf16|gguf THREADS [PROMPT_TOKENS] [NEW_TOKENS]. Prints one JSON object.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
@@ -59,8 +59,8 @@ double GenerateSeconds(const CausalLM& model, int64_t streams, int64_t prompt, i
 }
 
 double DecodeRate(const CausalLM& model, int64_t streams, int64_t prompt, int64_t tokens) {
-  return static_cast<double>(streams * (tokens - 1)) / (GenerateSeconds(model, streams, prompt, tokens) -
-                                                        GenerateSeconds(model, streams, prompt, 1));
+  return static_cast<double>(streams * (tokens - 1)) /
+         (GenerateSeconds(model, streams, prompt, tokens) - GenerateSeconds(model, streams, prompt, 1));
 }
 
 // Seconds to multiply `tokens` rows with all projections, as fast as libtorch does.
@@ -101,7 +101,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: generate_speed MODEL fp32|bf16|gguf THREADS [PROMPT_TOKENS] [NEW_TOKENS]\n");
     return 2;
   }
-    genflow::nn::UsePageArena();
+  genflow::nn::UsePageArena();
   genflow::nn::SetThreads(std::atoi(argv[3]));
   const int64_t prompt = argc > 4 ? std::atoi(argv[4]) : 512;
   const int64_t tokens = argc > 5 ? std::atoi(argv[5]) : 65;

@@ -1,5 +1,7 @@
-// Times log-likelihoods. Usage: score_speed MODEL fp32|bf16 THREADS REQUESTS.json; the requests are an array of
-// {"tokens": [...], "begin": index of the first scored token}. Prints {"seconds": ..., "logprobs": [...], "greedy":
+// Times log-likelihoods. Usage: score_speed MODEL fp32|bf16 THREADS REQUESTS.json; the requests are an array
+// of
+// {"tokens": [...], "begin": index of the first scored token}. Prints {"seconds": ..., "logprobs": [...],
+// "greedy":
 // [...]}.
 #include <chrono>
 #include <cstdio>
@@ -25,7 +27,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", error.ToString().c_str());
     return 1;
   };
-    genflow::nn::UsePageArena();
+  genflow::nn::UsePageArena();
   genflow::nn::SetThreads(std::atoi(argv[3]));
   const auto source = genflow::formats::ModelSource::Open(argv[1]);
   if (!source.ok()) return fail(source.error());

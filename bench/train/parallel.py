@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 
-from run import RANK, model_folder
+from run import RANK
 
 
 def measure(arguments, folder, dtype, processes, threads):
@@ -50,7 +50,9 @@ def main():
           f"{arguments.steps} updates, best of {arguments.rounds} rounds")
     print(f"{'':36}{'tokens/s':>10}{'peak MB':>10}{f'of {n} x one':>12}")
     with tempfile.TemporaryDirectory() as folder:
-        model_folder(arguments.model, folder)
+        run = [sys.executable, str(pathlib.Path(__file__).with_name("run.py")), str(arguments.binary), arguments.model]
+        subprocess.run([*run, "--part", "model", "--folder", folder], check=True, timeout=900,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for dtype in arguments.dtypes.split(","):
             settings = [(1, 1), (1, n), (n, 1)]
             found = {setting: [] for setting in settings}

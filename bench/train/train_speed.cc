@@ -1,7 +1,7 @@
 // Times the recipe: every token labelled, rows of one length, all projections adapted.
-// Usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing] [METHOD] [PROCESS PROCESSES
-// FILE]. Prints one JSON object. METHOD: lora (default), dora, full, or LoRA on a base in int8, nf4 or gguf. PROCESS
-// (from 0) of PROCESSES that share each BATCH and meet at FILE.
+// Usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing] [METHOD] [PROCESS
+// PROCESSES FILE]. Prints one JSON object. METHOD: lora (default), dora, full, or LoRA on a base in int8, nf4
+// or gguf. PROCESS (from 0) of PROCESSES that share each BATCH and meet at FILE.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -56,9 +56,10 @@ int main(int argc, char** argv) {
   const bool is_update = method == "lora" || method == "dora" || full;
   const auto quantization = QuantizationFromName(is_update ? "none" : method);
   if (argc < 8 || (!rest.empty() && rest.size() != 3) || !quantization) {
-    std::fprintf(stderr,
-                 "usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing] [METHOD] "
-                 "[PROCESS PROCESSES FILE]\n");
+    std::fprintf(
+        stderr,
+        "usage: train_speed MODEL fp32|bf16 THREADS STEPS BATCH LENGTH RANK [checkpointing] [METHOD] "
+        "[PROCESS PROCESSES FILE]\n");
     return 2;
   }
   const int64_t steps = std::atoll(argv[4]), batch = std::atoll(argv[5]), length = std::atoll(argv[6]);
@@ -101,8 +102,10 @@ int main(int argc, char** argv) {
   options.gradient_checkpointing = checkpointing;
   std::unique_ptr<Ranks> ranks;
   if (!rest.empty()) {
-    ranks = Must(ConnectRanks(
-        {.rank = std::atoi(rest[0].c_str()), .size = std::atoi(rest[1].c_str()), .rendezvous = rest[2], .device = device}));
+    ranks = Must(ConnectRanks({.rank = std::atoi(rest[0].c_str()),
+                               .size = std::atoi(rest[1].c_str()),
+                               .rendezvous = rest[2],
+                               .device = device}));
     options.ranks = ranks.get();
   }
   std::vector<double> rates, losses;

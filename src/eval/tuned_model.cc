@@ -13,12 +13,11 @@ Result<TunedModel> TunedModel::Load(const std::filesystem::path& path, const std
   GF_TRY(const at::ScalarType dtype, nn::ResolveDtype(options.dtype, device));
   GF_TRY(const formats::ModelSource source, formats::ModelSource::Open(path));
   GF_TRY(text::Tokenizer tokenizer, text::Tokenizer::FromModel(path));
-  GF_TRY(auto model,
-         nn::LoadCausalLM(source, {.dtype = dtype,
-                                   .device = device,
-                                   .quantization = options.quantization,
-                                   .read_only = true,
-                                   .progress = options.progress}));
+  GF_TRY(auto model, nn::LoadCausalLM(source, {.dtype = dtype,
+                                               .device = device,
+                                               .quantization = options.quantization,
+                                               .read_only = true,
+                                               .progress = options.progress}));
   TunedModel out(std::move(model), std::move(tokenizer), text::ChatEncoder::FromModel(path));
   out.quantization_ = options.quantization;
   if (adapter.empty()) return out;
@@ -29,7 +28,7 @@ Result<TunedModel> TunedModel::Load(const std::filesystem::path& path, const std
 
 Status TunedModel::ApplyAdapter() {
   if (!lora_ || std::exchange(applied_, true)) return Ok();
-    if (model_->dtype() == at::kFloat && quantization_ == nn::Quantization::kNone)
+  if (model_->dtype() == at::kFloat && quantization_ == nn::Quantization::kNone)
     return nn::train::MergeLora(*lora_);
   lora_->SetEnabled(true);
   return Ok();

@@ -17,10 +17,10 @@ namespace genflow::eval {
 
 struct LoadOptions {
   std::string device = "auto";
-    std::string dtype = "auto";
+  std::string dtype = "auto";
   nn::Quantization quantization = nn::Quantization::kNone;  // of the base's matrices
-  std::string* why_not_cuda = nullptr;  // see nn::ResolveDevice
-  int threads = 0;                      // 0: libtorch's default
+  std::string* why_not_cuda = nullptr;                      // see nn::ResolveDevice
+  int threads = 0;                                          // 0: libtorch's default
   // Tensors read so far; false stops with kInterrupted. May be empty.
   std::function<bool(int64_t done, int64_t total)> progress;
 };
@@ -32,7 +32,7 @@ class TunedModel {
                                  const LoadOptions& options);
 
   bool has_adapter() const { return lora_.has_value(); }
-    // From here on the model is the tuned one. In fp32 the adapter is merged, which is exact to rounding and
+  // From here on the model is the tuned one. In fp32 the adapter is merged, which is exact to rounding and
   // faster; in other types, and on a quantised base, it stays beside the weights, as PEFT computes it.
   Status ApplyAdapter();
 
@@ -50,7 +50,7 @@ class TunedModel {
   std::shared_ptr<nn::CausalLM> model_;
   text::Tokenizer tokenizer_;
   Result<text::ChatEncoder> chat_;
-    std::optional<nn::train::LoraSet> lora_;
+  std::optional<nn::train::LoraSet> lora_;
   nn::Quantization quantization_ = nn::Quantization::kNone;
   bool applied_ = false;
 };

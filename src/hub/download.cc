@@ -60,10 +60,9 @@ Status WithRetries(const PullRequest& request, const PullHooks& hooks, const std
     }
     if (!problem->may_help) return problem->error;
     if (++failed >= request.attempts) {
-      Error error = problem->error;
-      error.message = what + ": " + error.message + " (tried " + std::to_string(failed) + " times)";
-      error.hint = "what came so far is kept: the same command goes on with it";
-      return error;
+      return MakeError(problem->error.code,
+                       what + ": " + problem->error.message + " (tried " + std::to_string(failed) + " times)",
+                       "what came so far is kept: the same command goes on with it");
     }
     const double wait = std::min(std::max(pause, problem->wait), request.max_backoff);
     if (hooks.note) hooks.note(what + ": " + problem->error.message + "; again in " + HumanDuration(wait));

@@ -111,8 +111,8 @@ at::Tensor Attention::Forward(const at::Tensor& x, const AttentionContext& conte
   if (context.cache != nullptr) {
     for (size_t i = 0; i + 1 < context.bounds.size(); ++i) {
       const int64_t begin = context.bounds[i], count = context.bounds[i + 1] - begin;
-      context.cache->Write(layer, context.first_cache_row + static_cast<int64_t>(i), k.narrow(0, begin, count),
-                           v.narrow(0, begin, count));
+      context.cache->Write(layer, context.first_cache_row + static_cast<int64_t>(i),
+                           k.narrow(0, begin, count), v.narrow(0, begin, count));
     }
   }
   if (AttendsAtOnce(q, context, head_dim)) {

@@ -228,9 +228,9 @@ void ForTasks(const std::vector<Task>& tasks, int64_t dim, const Work& work) {
   });
 }
 
-// Whether the library multiplies bf16 here in the layout that the blocks are packed in. Asked by a product: what it
-// says of itself (could_pack) is of another one of its kernels, and where ONEDNN_MAX_CPU_ISA forbids this one it
-// throws.
+// Whether the library multiplies bf16 here in the layout that the blocks are packed in. Asked by a product:
+// what it says of itself (could_pack) is of another one of its kernels, and where ONEDNN_MAX_CPU_ISA forbids
+// this one it throws.
 bool MultipliesPairs() {
   static const bool multiplies = [] {
     constexpr int64_t kSize = 16;
@@ -261,7 +261,7 @@ template <class Work>
 void ForTypes(const at::Tensor& x, const Work& work) {
   if (x.scalar_type() == at::kFloat) {
     work(float{}, float{});
-    } else if (MultipliesBf16() && MultipliesPairs()) {
+  } else if (MultipliesBf16() && MultipliesPairs()) {
     work(BFloat16{}, BFloat16{});
   } else {
     work(BFloat16{}, float{});
@@ -319,8 +319,8 @@ void FlashAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
 }
 
 void FlashAttentionTree(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                        std::span<const int64_t> bounds,
-                        const std::vector<std::vector<TokenRange>>& prefixes, const at::Tensor& out) {
+                        std::span<const int64_t> bounds, const std::vector<std::vector<TokenRange>>& prefixes,
+                        const at::Tensor& out) {
   for (const at::Tensor& x : {q, k, v, out}) CheckHeads(x);
   const int64_t group = q.size(1) / k.size(1);
   ForTypes(q, [&](auto held, auto multiplied) {

@@ -44,7 +44,7 @@ class Generator {
       if (options_.progress && !options_.progress(finished_, prompts_.size())) {
         return MakeError(Code::kInterrupted, "text generation was stopped");
       }
-            if (!active_.empty()) {
+      if (!active_.empty()) {
         Decode();
       } else if (next_prompt_ == prompts_.size()) {
         return std::move(results_);
@@ -70,7 +70,7 @@ class Generator {
       for (; next_prompt_ < prompts_.size() && room > 0; ++next_prompt_, --room) {
         const std::vector<int32_t>& prompt = prompts_[next_prompt_];
         const bool first = next_prompt_ == begin;
-                const auto [row, shared] = BestPrefix(prompt);
+        const auto [row, shared] = BestPrefix(prompt);
         // What shares more with one that is about to be read waits for that, and copies from it.
         if (!first && SharedInGroup(prompt, begin) >= shared + kWorthCopying) break;
         const int64_t length = static_cast<int64_t>(prompt.size()) - shared;
@@ -94,7 +94,7 @@ class Generator {
     }
   }
 
-    int64_t SharedInGroup(const std::vector<int32_t>& prompt, size_t begin) const {
+  int64_t SharedInGroup(const std::vector<int32_t>& prompt, size_t begin) const {
     int64_t most = 0;
     for (size_t i = begin; i < next_prompt_; ++i) most = std::max(most, SharedPrefix(prompts_[i], prompt));
     return most;
@@ -104,9 +104,9 @@ class Generator {
   std::pair<int64_t, int64_t> BestPrefix(const std::vector<int32_t>& prompt) const {
     std::pair<int64_t, int64_t> best{0, 0};
     for (size_t row = 0; row < active_.size(); ++row) {
-      const int64_t shared = std::min({SharedPrefix(active_[row].seen, prompt),
-                                       cache_.length(static_cast<int64_t>(row)),
-                                       static_cast<int64_t>(prompt.size()) - 1});
+      const int64_t shared =
+          std::min({SharedPrefix(active_[row].seen, prompt), cache_.length(static_cast<int64_t>(row)),
+                    static_cast<int64_t>(prompt.size()) - 1});
       if (shared >= kWorthCopying && shared > best.second) best = {static_cast<int64_t>(row), shared};
     }
     return best;

@@ -24,7 +24,7 @@ class KvCache {
   int64_t AddRows(int64_t count);
   // Removes a row; the last row takes its index.
   void DropRow(int64_t row);
-    // Gives an empty row the first `length` tokens of another.
+  // Gives an empty row the first `length` tokens of another.
   void CopyPrefix(int64_t from, int64_t to, int64_t length);
   // Forgets the tokens of a row past the first `length`.
   void Truncate(int64_t row, int64_t length);

@@ -90,7 +90,7 @@ AttentionContext CausalLM::MakeContext(const Batch& batch, KvCache* cache) const
   for (const int64_t length : lengths) context.bounds.push_back(context.bounds.back() + length);
   context.cache = cache;
   context.dropout_seed = batch.dropout_seed;
-    context.first_cache_row = batch.first_cache_row;
+  context.first_cache_row = batch.first_cache_row;
   context.prefixes = batch.prefixes;
 
   at::Tensor positions = batch.position_ids;
@@ -98,7 +98,7 @@ AttentionContext CausalLM::MakeContext(const Batch& batch, KvCache* cache) const
     std::vector<int64_t> counted;
     counted.reserve(batch.input_ids.numel());
     for (size_t i = 0; i < lengths.size(); ++i) {
-            int64_t past = cache == nullptr ? 0 : cache->length(batch.first_cache_row + static_cast<int64_t>(i));
+      int64_t past = cache == nullptr ? 0 : cache->length(batch.first_cache_row + static_cast<int64_t>(i));
       if (!batch.prefixes.empty()) {
         for (const TokenRange& range : batch.prefixes[i]) past += range.end - range.begin;
       }

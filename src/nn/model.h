@@ -33,7 +33,7 @@ struct Batch {
   // never changes the tokens before it, and what stands at pads is to be ignored.
   // Packed layout: bounds of the sequences in the B*T tokens read row after row: 0 = s0 < s1 < ... = B*T.
   // A token sees only its own sequence.
-    std::vector<int64_t> cu_seqlens;
+  std::vector<int64_t> cu_seqlens;
   // With cu_seqlens: tokens of other sequences that each one continues, and sees. Empty: none does. Without a
   // cache, and without autograd.
   std::vector<std::vector<TokenRange>> prefixes;
@@ -73,7 +73,7 @@ class CausalLM {
 
   // The steps of Hidden, for recipes that run the layers themselves (gradient checkpointing).
   AttentionContext MakeContext(const Batch& batch, KvCache* cache = nullptr) const;
-    at::Tensor Embed(const Batch& batch) const;  // [B*T, hidden]
+  at::Tensor Embed(const Batch& batch) const;  // [B*T, hidden]
   // ids [N] int64 -> [N, hidden].
   at::Tensor EmbedTokens(const at::Tensor& ids) const;
 

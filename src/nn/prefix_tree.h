@@ -24,7 +24,7 @@ class PrefixTree {
   // Adds a sequence, which shares its first `shared` tokens with the one added before (0 for the first).
   void Add(std::span<const int32_t> sequence, int64_t shared);
 
-  const std::vector<int32_t>& tokens() const { return tokens_; }         // of the flat axis
+  const std::vector<int32_t>& tokens() const { return tokens_; }            // of the flat axis
   const std::vector<PrefixSegment>& segments() const { return segments_; }  // in the axis' order
   // Where token `position` of the sequence added last stands.
   int64_t Find(int64_t position) const;

@@ -210,7 +210,10 @@ const PackedWeight* QuantizedWeight::Packed() const {
     const std::optional<formats::GgmlMatrix> matrix = ggml();
     const std::optional<PackedType> type = PackedTypeOf(format(), columns_);
     if (!matrix || !type || !device_.is_cpu()) return;
-    auto packed = std::make_unique<PackedWeight>(*type, rows_, columns_);
+    const auto bytes = static_cast<int64_t>(PackedWeight::BytesOf(*type, rows_, columns_));
+    const auto storage = std::make_shared<at::Tensor>(at::empty({bytes}, at::kByte));
+    auto packed = std::make_unique<PackedWeight>(
+        *type, rows_, columns_, std::shared_ptr<uint8_t>(storage, storage->mutable_data_ptr<uint8_t>()));
     at::parallel_for(0, packed->panels(), 8, [&](int64_t begin, int64_t end) {
       for (int64_t panel = begin; panel < end; ++panel) {
         packed->PackPanel(panel, [&](int64_t row) {

@@ -54,7 +54,7 @@ class QuantizedWeight {
 
   // GGML's blocks for kernels that multiply by them as they are; nothing for the other formats. Lives as long
   // as this.
-    virtual std::optional<formats::GgmlMatrix> ggml() const { return std::nullopt; }
+  virtual std::optional<formats::GgmlMatrix> ggml() const { return std::nullopt; }
   // Laid out for products with few activations: made by the first call and kept, beside what it is made of.
   // Null where there is no such layout.
   const PackedWeight* Packed() const;
@@ -64,7 +64,7 @@ class QuantizedWeight {
       : rows_(rows), columns_(columns), device_(device) {}
 
  private:
-    int64_t rows_, columns_;
+  int64_t rows_, columns_;
   at::Device device_;
   mutable std::once_flag packing_;
   mutable std::unique_ptr<const PackedWeight> packed_;

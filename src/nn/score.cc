@@ -94,9 +94,8 @@ class Scorer {
     for (size_t i = 0; i < items_.size(); ++i) {
       if (!items_[i].scored.empty()) order.push_back(i);
     }
-    std::ranges::stable_sort(order, [&](size_t a, size_t b) {
-      return std::ranges::lexicographical_compare(Read(a), Read(b));
-    });
+    std::ranges::stable_sort(
+        order, [&](size_t a, size_t b) { return std::ranges::lexicographical_compare(Read(a), Read(b)); });
     size_t finished = items_.size() - order.size();
     for (size_t begin = 0; begin < order.size();) {
       const size_t end = RunPass(std::span(order).subspan(begin)) + begin;

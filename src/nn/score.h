@@ -37,8 +37,8 @@ struct ScoreOptions {
 };
 
 // One score for each item, in order. What items of one pass begin alike with is read once, nothing is padded,
-// the head runs on scored positions only; log-softmax in fp32. Refuses an item longer than the model's context, a
-// token outside the vocabulary and a bad index, naming the item.
+// the head runs on scored positions only; log-softmax in fp32. Refuses an item longer than the model's
+// context, a token outside the vocabulary and a bad index, naming the item.
 Result<std::vector<Score>> ScoreItems(const CausalLM& model, std::span<const ScoreItem> items,
                                       const ScoreOptions& options = {});
 

@@ -6,11 +6,13 @@
 
 #include "formats/model_source.h"
 #include "nn/device.h"
+#include "nn/page_arena.h"
 #include "nn/train/adapter.h"
 
 namespace genflow::session {
 
 Result<Chat> Chat::Load(const LoadRequest& request, const Progress& progress, std::string* why_not_cuda) {
+  nn::UsePageArena();
   // Both answer at once.
   nn::SetThreads(request.adapter.empty() ? request.threads : std::max(1, request.threads / 2));
   GF_TRY(auto encoder, text::ChatEncoder::FromModel(request.model));
@@ -18,6 +20,9 @@ Result<Chat> Chat::Load(const LoadRequest& request, const Progress& progress, st
   GF_TRY(const at::ScalarType dtype, nn::ResolveDtype(request.dtype, device));
   GF_TRY(const formats::ModelSource source, formats::ModelSource::Open(request.model));
   nn::LoadOptions options{.dtype = dtype, .device = device, .read_only = true};
+  // Nothing is to be copied, and answers are written fastest, from the file's own types.
+  if (request.dtype == "auto" && device.is_cpu() && source.format() == formats::ModelSource::Format::kGguf)
+    options.quantization = nn::Quantization::kGguf;
   options.progress = [&](int64_t done, int64_t total) {
     if (progress) progress(done, total);
     return true;

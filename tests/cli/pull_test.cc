@@ -1,6 +1,7 @@
 // `genflow models pull` against a hub that breaks off, sends wrong bytes, ignores ranges and refuses.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <nlohmann/json.hpp>
 
@@ -27,6 +28,12 @@ class Pull : public testing::Test {
   CommandResult Run(std::vector<std::string> args) {
     args.insert(args.begin(), {"models", "pull", "org/tiny"});
     return box_.Genflow(args);
+  }
+  // Whether a file was asked for from there on.
+  bool Continued(const std::string& range) {
+    const auto requests = hub_.Requests();
+    return std::any_of(requests.begin(), requests.end(),
+                       [&](const auto& request) { return request.range == range; });
   }
   // All three files, and nothing beside them.
   void ExpectWhole(const std::string& folder = "tiny") {
@@ -118,9 +125,7 @@ TEST_F(Pull, AnInterruptedOneGoesOn) {
   EXPECT_EQ(result.code, 0) << result.err;
   ExpectWhole();
   EXPECT_EQ(hub_.Requests().back().path.find("/api/"), std::string::npos);
-  bool continued = false;
-  for (const auto& request : hub_.Requests()) continued = continued || request.range == "bytes=100000-";
-  EXPECT_TRUE(continued);
+  EXPECT_TRUE(Continued("bytes=100000-"));
 }
 
 TEST_F(Pull, AKilledOneGoesOn) {
@@ -287,7 +292,7 @@ TEST_F(Pull, AWriteThatFailsLosesNothing) {
   EXPECT_FALSE(box_.Exists("tiny"));
   EXPECT_EQ(Run({}).code, 0);
   ExpectWhole();
-  EXPECT_EQ(hub_.Requests()[3].range, "bytes=102400-");
+  EXPECT_TRUE(Continued("bytes=102400-"));
 }
 
 TEST_F(Pull, ABarInATerminal) {

@@ -42,8 +42,7 @@ void Prepare(const Sandbox& box, const Method& method) {
   if (std::string(method.quantization) != "gguf") return;
   const auto base = formats::ModelSource::Open(box.dir() / "model");
   ASSERT_TRUE(base.ok()) << base.error().ToString();
-  const Status written =
-      formats::WriteGgufModel(box.dir() / "model.gguf", *base, formats::CopyTensors(*base), {});
+  const Status written = formats::WriteGgufModel(box.dir() / "model.gguf", formats::CopyOf(*base), {});
   ASSERT_TRUE(written.ok()) << written.error().ToString();
 }
 

@@ -84,8 +84,8 @@ def compare(what, tolerance, expected, theirs):
                    for scores, entries in zip(expected, theirs) for token in torch.topk(scores, TOP).indices.tolist()]
     worst, mean = max(differences), sum(differences) / len(differences)
     good = worst <= tolerance[0] and mean <= tolerance[1]
-    print(f"{'ok  ' if good else 'FAIL'} {what:28} largest difference {worst:.1e} (at most {tolerance[0]:.0e}), "
-          f"mean {mean:.1e} (at most {tolerance[1]:.0e})", flush=True)
+    print(f"{'ok  ' if good else 'FAIL'} {what:28} largest difference {worst:.1e} (at most {tolerance[0]:g}), "
+          f"mean {mean:.1e} (at most {tolerance[1]:g})", flush=True)
     return good
 
 

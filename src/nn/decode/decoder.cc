@@ -11,6 +11,7 @@
 
 #include "nn/decode/few_rows.h"
 #include "nn/decode/packed_weight.h"
+#include "nn/decode/projection.h"
 #include "nn/kernels.h"
 #include "nn/kv_cache.h"
 #include "nn/model.h"
@@ -20,147 +21,15 @@ namespace genflow::nn {
 namespace {
 
 using c10::BFloat16;
-
-// Rows begin <= r < end.
-struct Range {
-  int64_t begin, end;
-};
-
-// Calls work(data) with what a tensor of fp32 or bf16 holds.
-template <class Work>
-void WithData(const at::Tensor& x, const Work& work) {
-  if (x.scalar_type() == at::kBFloat16) {
-    work(x.const_data_ptr<BFloat16>());
-  } else {
-    work(x.const_data_ptr<float>());
-  }
-}
-
-// y [n, rows] = some rows of the product with a dense matrix.
-void Multiply(const at::Tensor& weight, Range rows, const float* x, int64_t x_stride, int64_t n, float* y,
-              int64_t y_stride) {
-  WithData(weight, [&](const auto* w) {
-    kernels::MultiplyFew(w + rows.begin * weight.stride(0), weight.stride(0), rows.end - rows.begin,
-                         weight.size(1), x, x_stride, n, y, y_stride);
-  });
-}
-
-std::vector<float> Floats(const at::Tensor& x) {
-  const at::Tensor wide = x.to(at::kFloat).contiguous();
-  return {wide.const_data_ptr<float>(), wide.const_data_ptr<float>() + wide.numel()};
-}
-
-// Activations of n tokens, [n, width].
-class Activations {
- public:
-  void Resize(int64_t n, int64_t width) {
-    width_ = width;
-    values_.resize(static_cast<size_t>(n * width));
-  }
-  float* operator[](int64_t token) { return values_.data() + token * width_; }
-  int64_t width() const { return width_; }
-
- private:
-  int64_t width_ = 0;
-  std::vector<float> values_;
-};
-
-// What the projections of one half layer read: activations, and the same as packed weights take them.
-struct Input {
-  Activations x;
-  PackedInput packed;
-};
-
-// y += scale * what multiply(range, product) makes of steps of the rows: product [n, kStep].
-constexpr int64_t kStep = 64;
-template <class Work>
-void AddInSteps(Range rows, int64_t n, float scale, float* y, int64_t y_stride, const Work& multiply) {
-  thread_local std::vector<float> product;
-  product.resize(static_cast<size_t>(kStep * n));
-  for (int64_t r = rows.begin; r < rows.end; r += kStep) {
-    const int64_t last = std::min(rows.end, r + kStep);
-    multiply(Range{r, last}, product.data());
-    for (int64_t t = 0; t < n; ++t) {
-      for (int64_t i = r; i < last; ++i) y[t * y_stride + i] += scale * product[t * kStep + i - r];
-    }
-  }
-}
-
-// A matrix as it is multiplied: packed, or dense.
-struct Operand {
-  explicit Operand(const Matrix& matrix)
-      : dense(matrix.tensor), packed(matrix.quantized ? matrix.quantized->Packed() : nullptr) {}
-
-  int64_t rows() const { return packed != nullptr ? packed->rows() : dense.size(0); }
-  int64_t row_bytes() const {
-    return packed != nullptr ? static_cast<int64_t>(packed->bytes()) / packed->rows()
-                             : dense.stride(0) * dense.itemsize();
-  }
-  // y [n, rows] = these rows, whole panels, of the product.
-  void Rows(Range rows, Input& in, int64_t n, float* y, int64_t y_stride) const {
-    constexpr int64_t kPanel = PackedWeight::kPanel;
-    if (packed != nullptr) {
-      packed->Multiply(rows.begin / kPanel, (rows.end + kPanel - 1) / kPanel, in.packed, n, y, y_stride);
-    } else {
-      Multiply(dense, rows, in.x[0], in.x.width(), n, y, y_stride);
-    }
-  }
-
-  at::Tensor dense;
-  const PackedWeight* packed;
-};
-
-// A projection in the terms of this file.
-struct Projection {
-  explicit Projection(const Linear& linear) : linear(&linear), weight(linear.matrix()) {
-    if (linear.bias.defined()) bias = Floats(linear.bias);
-  }
-
-  int64_t rank() const { return linear->lora ? linear->lora->a.size(0) : 0; }
-
-  // y (+)= the rows of the product, of all tokens.
-  void Rows(Range rows, Input& in, int64_t n, float* y, int64_t y_stride, bool add) const {
-    if (!add) {
-      weight.Rows(rows, in, n, y + rows.begin, y_stride);
-    } else {
-      AddInSteps(rows, n, 1.0f, y, y_stride, [&](Range step, float* product) {
-        weight.Rows(step, in, n, product, kStep);
-      });
-    }
-    if (bias.empty()) return;
-    for (int64_t t = 0; t < n; ++t) {
-      for (int64_t r = rows.begin; r < rows.end; ++r) y[t * y_stride + r] += bias[r];
-    }
-  }
-
-  // y += the update, from a [n, rank] = A x.
-  void AddUpdate(Range rows, const float* a, int64_t a_stride, int64_t n, float* y, int64_t y_stride) const {
-    AddInSteps(rows, n, static_cast<float>(linear->lora->scaling), y, y_stride,
-               [&](Range step, float* product) {
-                 Multiply(linear->lora->b, step, a, a_stride, n, product, kStep);
-               });
-  }
-
-  const Linear* linear;
-  Operand weight;
-  std::vector<float> bias;
-};
-
-struct Layer {
-  explicit Layer(const DecoderLayer& layer)
-      : input_norm(Floats(layer.input_layernorm.weight)),
-        post_norm(Floats(layer.post_attention_layernorm.weight)),
-        q(layer.self_attn.q_proj),
-        k(layer.self_attn.k_proj),
-        v(layer.self_attn.v_proj),
-        o(layer.self_attn.o_proj),
-        gate(layer.mlp.gate_proj),
-        up(layer.mlp.up_proj),
-        down(layer.mlp.down_proj) {}
-
-  std::vector<float> input_norm, post_norm;
-  Projection q, k, v, o, gate, up, down;
-};
+using decode::Activations;
+using decode::Floats;
+using decode::Input;
+using decode::Layer;
+using decode::Multiply;
+using decode::Operand;
+using decode::Projection;
+using decode::Range;
+using decode::WithData;
 
 // A projection and where its product goes.
 struct Job {
@@ -179,7 +48,8 @@ class Decoder::Impl {
     for (const DecoderLayer& layer : model.layers) layers_.emplace_back(layer);
     packs_ = head_.packed != nullptr;
     for (const Layer& layer : layers_) {
-      for (const Projection* each : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down})
+      for (const Projection* each :
+           {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down})
         packs_ = packs_ || each->weight.packed != nullptr;
     }
   }
@@ -202,8 +72,8 @@ class Decoder::Impl {
   }
 
  private:
-  // Calls work(range) for steps of 0 .. count - 1 until all are taken, by whichever thread is free: threads are
-  // not equally fast. All threads come here in the same order.
+  // Calls work(range) for steps of 0 .. count - 1 until all are taken, by whichever thread is free: threads
+  // are not equally fast. All threads come here in the same order.
   template <class Work>
   void Spread(int64_t count, int64_t step, const Work& work) {
     std::atomic<int64_t>& next = next_[static_cast<size_t>(spread_++)];
@@ -217,7 +87,8 @@ class Decoder::Impl {
   template <class Work>
   void SpreadRows(int64_t rows, int64_t row_bytes, const Work& work) {
     constexpr int64_t kWorth = 48 << 10;
-    const int64_t step = std::max<int64_t>(1, kWorth / row_bytes / PackedWeight::kPanel) * PackedWeight::kPanel;
+    const int64_t step =
+        std::max<int64_t>(1, kWorth / row_bytes / PackedWeight::kPanel) * PackedWeight::kPanel;
     Spread(rows, step, work);
   }
 
@@ -275,7 +146,8 @@ class Decoder::Impl {
     const int64_t width = x_.width();
     WithData(embedded_, [&](const auto* rows) {
       Spread(n_, 1, [&](Range range) {
-        for (int64_t i = 0; i < width; ++i) x_[range.begin][i] = static_cast<float>(rows[range.begin * width + i]);
+        for (int64_t i = 0; i < width; ++i)
+          x_[range.begin][i] = static_cast<float>(rows[range.begin * width + i]);
       });
     });
 #pragma omp barrier
@@ -283,7 +155,8 @@ class Decoder::Impl {
 
   // normed_ t = the norm of x_ `from`.
   void Normalise(const std::vector<float>& weight, int64_t from, int64_t t) {
-    kernels::NormRow(x_[from], weight.data(), normed_.x[t], x_.width(), static_cast<float>(config_.rms_norm_eps));
+    kernels::NormRow(x_[from], weight.data(), normed_.x[t], x_.width(),
+                     static_cast<float>(config_.rms_norm_eps));
     if (packs_) normed_.packed.Set(t, normed_.x[t]);
   }
 
@@ -304,9 +177,8 @@ class Decoder::Impl {
     int64_t rank = 0;
     for (const Job& job : jobs) rank += job.projection->rank();
     for (const Job& job : jobs) {
-      SpreadRows(job.projection->weight.rows(), job.projection->weight.row_bytes(), [&](Range rows) {
-        job.projection->Rows(rows, in, n_, job.y, job.y_stride, add);
-      });
+      SpreadRows(job.projection->weight.rows(), job.projection->weight.row_bytes(),
+                 [&](Range rows) { job.projection->Rows(rows, in, n_, job.y, job.y_stride, add); });
     }
     if (rank > 0) {
       int64_t at = 0;
@@ -344,8 +216,7 @@ class Decoder::Impl {
     Pack(attended_);
     Project({{&layer.o, x_[0], x_.width()}}, attended_, true);
     Normalise(layer.post_norm);
-    Project({{&layer.gate, gate_[0], gate_.width()},
-             {&layer.up, activated_.x[0], activated_.x.width()}},
+    Project({{&layer.gate, gate_[0], gate_.width()}, {&layer.up, activated_.x[0], activated_.x.width()}},
             normed_, false);
     Spread(gate_.width(), 256, [&](Range range) {
       for (int64_t t = 0; t < n_; ++t) {
@@ -412,9 +283,8 @@ class Decoder::Impl {
     const auto n = static_cast<int64_t>(last_.size());
     Spread(n, 1, [&](Range range) { Normalise(norm_, last_[range.begin], range.begin); });
 #pragma omp barrier
-    SpreadRows(head_.rows(), head_.row_bytes(), [&](Range rows) {
-      head_.Rows(rows, normed_, n, logits + rows.begin, config_.vocab_size);
-    });
+    SpreadRows(head_.rows(), head_.row_bytes(),
+               [&](Range rows) { head_.Rows(rows, normed_, n, logits + rows.begin, config_.vocab_size); });
   }
 
   const CausalLM& model_;
@@ -445,10 +315,12 @@ thread_local int64_t Decoder::Impl::spread_ = 0;
 
 bool Decoder::Supports(const CausalLM& model) {
   const auto multiplies = [](const Matrix& matrix) {
-    return matrix.quantized ? matrix.quantized->ggml() && PackedTypeOf(matrix.quantized->format(), matrix.columns())
-                            : matrix.tensor.scalar_type() == at::kFloat || matrix.tensor.scalar_type() == at::kBFloat16;
+    return matrix.quantized
+               ? matrix.quantized->ggml() && PackedTypeOf(matrix.quantized->format(), matrix.columns())
+               : matrix.tensor.scalar_type() == at::kFloat || matrix.tensor.scalar_type() == at::kBFloat16;
   };
-  if (!model.device().is_cpu() || model.dtype() == at::kHalf || model.config().head_dim % 2 != 0) return false;
+  if (!model.device().is_cpu() || model.dtype() == at::kHalf || model.config().head_dim % 2 != 0)
+    return false;
   if (!multiplies(model.head())) return false;
   for (const DecoderLayer& layer : model.layers) {
     const Attention& attention = layer.self_attn;

@@ -15,7 +15,8 @@ class KvCache;
 
 class Decoder {
  public:
-    // Whether the model can be run so: on the CPU, in fp32, bf16 or GGML's quantisations (PackedTypeOf), without
+  // Whether the model can be run so: on the CPU, in fp32, bf16 or GGML's quantisations (PackedTypeOf),
+  // without
   // DoRA.
   static bool Supports(const CausalLM& model);
   // Few tokens are faster here, many in CausalLM::Hidden.
@@ -25,7 +26,7 @@ class Decoder {
   explicit Decoder(const CausalLM& model);
   ~Decoder();
 
-    // Appends the tokens of sequence i, at least one, to the cache's row first_row + i and returns the logits
+  // Appends the tokens of sequence i, at least one, to the cache's row first_row + i and returns the logits
   // [sequences, vocab] fp32 after the last token of each. Call under c10::InferenceMode.
   at::Tensor Step(const std::vector<std::vector<int32_t>>& sequences, int64_t first_row, KvCache& cache);
 

@@ -22,7 +22,7 @@ using Lanes = int32_t __attribute__((vector_size(64)));
 template <class T>
 constexpr int64_t kVecs = std::is_same_v<T, float> ? 1 : 2;
 template <class T>
-constexpr int64_t kChunk = kVecs<T> * kLanes;
+constexpr int64_t kChunk = kVecs<T>* kLanes;
 
 GENFLOW_INLINE void Load(const float* from, Vec* to) { std::memcpy(to, from, sizeof *to); }
 GENFLOW_INLINE void Load(const BFloat16* from, Vec* to) {
@@ -58,16 +58,16 @@ template <int kLevel>
 GENFLOW_INLINE void Halve(const Vec& a, const Vec& b, Vec& to) {
   if constexpr (kLevel == 4) {
     to = __builtin_shuffle(a, b, Lanes{0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23}) +
-           __builtin_shuffle(a, b, Lanes{8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31});
+         __builtin_shuffle(a, b, Lanes{8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31});
   } else if constexpr (kLevel == 3) {
     to = __builtin_shuffle(a, b, Lanes{0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27}) +
-           __builtin_shuffle(a, b, Lanes{4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31});
+         __builtin_shuffle(a, b, Lanes{4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31});
   } else if constexpr (kLevel == 2) {
     to = __builtin_shuffle(a, b, Lanes{0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29}) +
-           __builtin_shuffle(a, b, Lanes{2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31});
+         __builtin_shuffle(a, b, Lanes{2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31});
   } else {
     to = __builtin_shuffle(a, b, Lanes{0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30}) +
-           __builtin_shuffle(a, b, Lanes{1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31});
+         __builtin_shuffle(a, b, Lanes{1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31});
   }
 }
 
@@ -109,24 +109,24 @@ GENFLOW_INLINE void Tile(const T* w, int64_t w_stride, int64_t columns, const fl
       }
     }
   } else {
-  for (int64_t k = 0; k < whole; k += kChunk<T>) {
-    Vec weights[kRows][kVecs<T>];
+    for (int64_t k = 0; k < whole; k += kChunk<T>) {
+      Vec weights[kRows][kVecs<T>];
 #pragma GCC unroll 4
-        for (int r = 0; r < kRows; ++r) {
-      __builtin_prefetch(w + (r + kRows) * w_stride + k);  // what the next tile reads
-      Load(w + r * w_stride + k, weights[r]);
-    }
+      for (int r = 0; r < kRows; ++r) {
+        __builtin_prefetch(w + (r + kRows) * w_stride + k);  // what the next tile reads
+        Load(w + r * w_stride + k, weights[r]);
+      }
 #pragma GCC unroll 8
-    for (int t = 0; t < kTokens; ++t) {
+      for (int t = 0; t < kTokens; ++t) {
 #pragma GCC unroll 2
-      for (int v = 0; v < kVecs<T>; ++v) {
-        Vec token;
-        Load(x + t * columns + k + v * kLanes, &token);
+        for (int v = 0; v < kVecs<T>; ++v) {
+          Vec token;
+          Load(x + t * columns + k + v * kLanes, &token);
 #pragma GCC unroll 4
-        for (int r = 0; r < kRows; ++r) sums[t * kRows + r] += weights[r][v] * token;
+          for (int r = 0; r < kRows; ++r) sums[t * kRows + r] += weights[r][v] * token;
+        }
       }
     }
-  }
   }
   SumEach<4, kTokens * kRows>(sums);
   float products[kLanes];

@@ -9,8 +9,8 @@
 
 namespace genflow::nn::kernels {
 
-// y[t * y_stride + r] = the sum over k < columns of w[r * w_stride + k] x[t * x_stride + k], for rows 0 <= r <
-// rows and tokens 0 <= t < n. Equal bytes whatever n and the number of rows are.
+// y[t * y_stride + r] = the sum over k < columns of w[r * w_stride + k] x[t * x_stride + k], for rows 0 <= r
+// < rows and tokens 0 <= t < n. Equal bytes whatever n and the number of rows are.
 template <class T>
 void MultiplyFew(const T* w, int64_t w_stride, int64_t rows, int64_t columns, const float* x,
                  int64_t x_stride, int64_t n, float* y, int64_t y_stride);

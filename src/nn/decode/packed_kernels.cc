@@ -77,7 +77,8 @@ GENFLOW_INLINE void PanelTile(const uint8_t* panel, int64_t columns, const float
     }
     Vec scales, minima;
     LoadScales<Layout>(panel + Layout::kWeightBytes, scales);
-    if constexpr (Layout::kMinima) LoadScales<Layout>(panel + Layout::kWeightBytes + Layout::kScaleBytes, minima);
+    if constexpr (Layout::kMinima)
+      LoadScales<Layout>(panel + Layout::kWeightBytes + Layout::kScaleBytes, minima);
 #pragma GCC unroll 8
     for (int t = 0; t < kTokens; ++t) {
       totals[t] += partial[t] * scales;
@@ -116,9 +117,11 @@ GENFLOW_TARGET_VNNI inline __attribute__((always_inline)) __m512 WideScales(cons
 }
 
 template <class Layout, int kTokens>
-GENFLOW_TARGET_VNNI inline __attribute__((always_inline)) void RoundedTile(
-    const uint8_t* panel, int64_t columns, const int8_t* q, const float* scales, const float* sums, float* y,
-    int64_t y_stride, __mmask16 mask) {
+GENFLOW_TARGET_VNNI inline __attribute__((always_inline)) void RoundedTile(const uint8_t* panel,
+                                                                           int64_t columns, const int8_t* q,
+                                                                           const float* scales,
+                                                                           const float* sums, float* y,
+                                                                           int64_t y_stride, __mmask16 mask) {
   constexpr int kSteps = Layout::kColumns / 4;
   __m512 totals[kTokens];
 #pragma GCC unroll 8
@@ -225,16 +228,16 @@ GENFLOW_INLINE void SumRowOf(const float* x, int64_t columns, float* sums) {
 }  // namespace
 
 // Clones cannot be templates.
-#define GENFLOW_PANEL(Layout)                                                                              \
-  GENFLOW_CLONES static void Clone##Layout(const uint8_t* panel, int64_t columns, const float* x,          \
-                                           const float* sums, int64_t n, float* y, int64_t y_stride,       \
-                                           int64_t rows) {                                                 \
-    PanelTiles<Layout>(panel, columns, x, sums, n, y, y_stride, rows);                                     \
-  }                                                                                                        \
-  template <>                                                                                              \
-  void MultiplyPanel<Layout>(const uint8_t* panel, int64_t columns, const float* x, const float* sums,     \
-                             int64_t n, float* y, int64_t y_stride, int64_t rows) {                        \
-    Clone##Layout(panel, columns, x, sums, n, y, y_stride, rows);                                          \
+#define GENFLOW_PANEL(Layout)                                                                          \
+  GENFLOW_CLONES static void Clone##Layout(const uint8_t* panel, int64_t columns, const float* x,      \
+                                           const float* sums, int64_t n, float* y, int64_t y_stride,   \
+                                           int64_t rows) {                                             \
+    PanelTiles<Layout>(panel, columns, x, sums, n, y, y_stride, rows);                                 \
+  }                                                                                                    \
+  template <>                                                                                          \
+  void MultiplyPanel<Layout>(const uint8_t* panel, int64_t columns, const float* x, const float* sums, \
+                             int64_t n, float* y, int64_t y_stride, int64_t rows) {                    \
+    Clone##Layout(panel, columns, x, sums, n, y, y_stride, rows);                                      \
   }
 GENFLOW_PANEL(LayoutQ40)
 GENFLOW_PANEL(LayoutQ41)
@@ -256,8 +259,8 @@ void MultiplyPanelRounded([[maybe_unused]] const uint8_t* panel, [[maybe_unused]
   RoundedTiles<Layout>(panel, columns, q, scales, sums, n, y, y_stride, rows);
 #endif
 }
-#define GENFLOW_ROUNDED(Layout)                                                                            \
-  template void MultiplyPanelRounded<Layout>(const uint8_t*, int64_t, const int8_t*, const float*,         \
+#define GENFLOW_ROUNDED(Layout)                                                                    \
+  template void MultiplyPanelRounded<Layout>(const uint8_t*, int64_t, const int8_t*, const float*, \
                                              const float*, int64_t, float*, int64_t, int64_t);
 GENFLOW_ROUNDED(LayoutQ40)
 GENFLOW_ROUNDED(LayoutQ41)

@@ -10,9 +10,9 @@ namespace genflow::nn::kernels {
 // minima where the type has them; a weight is scale * (u - kOffset) + minimum.
 template <int kBits_, int kColumns_, int kOffset_, bool kMinima_, bool kWideScales_>
 struct PackedLayout {
-  static constexpr int kBits = kBits_;          // 4: columns 8i .. 8i + 3 in the low halves of the bytes
-  static constexpr int kColumns = kColumns_;    // 32, or 16 with 8 bits
-  static constexpr int kOffset = kOffset_;      // 0 where there are minima
+  static constexpr int kBits = kBits_;        // 4: columns 8i .. 8i + 3 in the low halves of the bytes
+  static constexpr int kColumns = kColumns_;  // 32, or 16 with 8 bits
+  static constexpr int kOffset = kOffset_;    // 0 where there are minima
   static constexpr bool kMinima = kMinima_;
   static constexpr bool kWideScales = kWideScales_;  // fp32, else fp16
   static constexpr size_t kWeightBytes = 16 * kColumns * kBits / 8;

@@ -1,9 +1,7 @@
 #include "nn/decode/packed_weight.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <utility>
 
 #include "nn/decode/packed_kernels.h"
@@ -176,7 +174,8 @@ void PackedInput::Resize(int64_t n, int64_t columns) {
 void PackedInput::Set(int64_t token, const float* x) {
   float* const sums = sums_.data() + token * columns_ / 16;
   if (RoundsActivations()) {
-    kernels::RoundRow(x, columns_, q_.data() + token * columns_, scales_.data() + token * columns_ / 32, sums);
+    kernels::RoundRow(x, columns_, q_.data() + token * columns_, scales_.data() + token * columns_ / 32,
+                      sums);
   } else {
     std::copy_n(x, columns_, x_.data() + token * columns_);
     kernels::SumRow(x, columns_, sums);
@@ -194,19 +193,15 @@ std::optional<PackedType> PackedTypeOf(std::string_view ggml_name, int64_t colum
   return std::nullopt;
 }
 
-void PackedWeight::Free::operator()(uint8_t* data) const { std::free(data); }
+size_t PackedWeight::BytesOf(PackedType type, int64_t rows, int64_t columns) {
+  return PackedWeight(type, rows, columns, nullptr).bytes();
+}
 
-PackedWeight::PackedWeight(PackedType type, int64_t rows, int64_t columns)
-    : type_(type), rows_(rows), columns_(columns), panel_bytes_(0) {
+PackedWeight::PackedWeight(PackedType type, int64_t rows, int64_t columns, std::shared_ptr<uint8_t> data)
+    : type_(type), rows_(rows), columns_(columns), panel_bytes_(0), data_(std::move(data)) {
   ForLayout(type_, [&](auto layout) {
     panel_bytes_ = static_cast<size_t>(columns / layout.kColumns) * layout.kBytes;
   });
-  // In huge pages where the system gives them: a decoding step reads all of it.
-  constexpr size_t kHuge = size_t{2} << 20;
-  const size_t alignment = bytes() >= kHuge ? kHuge : 64;
-  void* const data = std::aligned_alloc(alignment, (bytes() + alignment - 1) / alignment * alignment);
-  if (data == nullptr) throw std::bad_alloc();
-  data_.reset(static_cast<uint8_t*>(data));
 }
 
 void PackedWeight::PackPanel(int64_t panel, const std::function<const std::byte*(int64_t)>& row) {
@@ -234,8 +229,8 @@ void PackedWeight::Multiply(int64_t begin, int64_t end, const PackedInput& input
   ForLayout(type_, [&](auto layout) {
     for (int64_t p = begin; p < end; ++p, y += kPanel) {
       kernels::MultiplyPanelRounded<decltype(layout)>(Panel(p), columns_, input.q_.data(),
-                                                      input.scales_.data(), input.sums_.data(), n, y, y_stride,
-                                                      std::min(kPanel, rows_ - p * kPanel));
+                                                      input.scales_.data(), input.sums_.data(), n, y,
+                                                      y_stride, std::min(kPanel, rows_ - p * kPanel));
     }
   });
 }

@@ -1,6 +1,6 @@
-// A weight in one of GGML's quantisations, laid out for products with the activations of a few tokens. Sixteen
-// rows stand together, four columns of each behind those of the row before, so that one instruction serves
-// sixteen rows and nothing is summed across a register. Torch-free.
+// A weight in one of GGML's quantisations, laid out for products with the activations of a few tokens.
+// Sixteen rows stand together, four columns of each behind those of the row before, so that one instruction
+// serves sixteen rows and nothing is summed across a register. Torch-free.
 #pragma once
 
 #include <cstddef>
@@ -42,8 +42,11 @@ class PackedWeight {
  public:
   static constexpr int64_t kPanel = 16;
 
-  // Room for [rows, columns]. PackPanel fills it, each panel once, from any threads.
-  PackedWeight(PackedType type, int64_t rows, int64_t columns);
+  // Bytes that [rows, columns] takes.
+  static size_t BytesOf(PackedType type, int64_t rows, int64_t columns);
+  // `data` has room for that, best in huge pages: a decoding step reads all of it. PackPanel fills it, each
+  // panel once, from any threads.
+  PackedWeight(PackedType type, int64_t rows, int64_t columns, std::shared_ptr<uint8_t> data);
   // Rows panel * 16 and up; `row(r)` is where the blocks of row r stand.
   void PackPanel(int64_t panel, const std::function<const std::byte*(int64_t row)>& row);
 
@@ -61,16 +64,14 @@ class PackedWeight {
                      int64_t y_stride) const;
 
  private:
-  struct Free {
-    void operator()(uint8_t* data) const;
-  };
-
-  const uint8_t* Panel(int64_t panel) const { return data_.get() + static_cast<size_t>(panel) * panel_bytes_; }
+  const uint8_t* Panel(int64_t panel) const {
+    return data_.get() + static_cast<size_t>(panel) * panel_bytes_;
+  }
 
   PackedType type_;
   int64_t rows_, columns_;
   size_t panel_bytes_;
-  std::unique_ptr<uint8_t[], Free> data_;
+  std::shared_ptr<uint8_t> data_;
 };
 
 }  // namespace genflow::nn

@@ -54,8 +54,8 @@ Status SaveModel(const FullSet& weights, const formats::ModelSource& base, at::S
       return Ok();
     });
   };
-  return formats::WriteHuggingFaceModel(
-      folder, {base, fill}, dtype == at::kFloat ? formats::DType::kF32 : formats::DType::kBF16);
+  return formats::WriteHuggingFaceModel(folder, {base, fill},
+                                        dtype == at::kFloat ? formats::DType::kF32 : formats::DType::kBF16);
 }
 
 }  // namespace genflow::nn::train

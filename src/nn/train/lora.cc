@@ -181,7 +181,7 @@ Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool train
     lora.Allocate(total, model.device(), trainable);
     for (size_t i = 0; i < ranks.size(); ++i) {
       LoraSet::Module& module = lora.modules_[i];
-            const Linear& linear = *module.linear;
+      const Linear& linear = *module.linear;
       const int64_t layer = LayerOf(module.name);
       module.a = lora.Take({ranks[i], linear.in_features()}, {.layer = layer});
       module.b = lora.Take({linear.out_features(), ranks[i]}, {.is_lora_b = true, .layer = layer});

@@ -31,7 +31,7 @@ struct ParameterSlice {
   double lr_scale = 1;        // its learning rate as a multiple of the schedule's
   bool is_vector = false;     // one row is all that it is: Adafactor keeps no means of it
   bool decays = true;         // by weight_decay: norms and biases do not, as in transformers' Trainer
-    int64_t layer = -1;         // of the model; -1: of none
+  int64_t layer = -1;         // of the model; -1: of none
   bool is_embedding = false;  // AdamW of 8 bits keeps its moments in fp32, as transformers' Trainer wants
   int64_t size() const { return rows * columns; }
 };

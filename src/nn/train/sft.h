@@ -87,9 +87,9 @@ struct SftResult {
 };
 
 // Trains the tensors of `model` that are in `trained`: a LoraSet attached as trainable, or a FullSet. Equal
-// arguments give equal bytes on one number of threads and of processes, however often the run was interrupted;
-// another number changes the order of sums alone, and what dropout and noise draw. Refuses a loss or gradient
-// that is not finite. A process that is lost interrupts the others.
+// arguments give equal bytes on one number of threads and of processes, however often the run was
+// interrupted; another number changes the order of sums alone, and what dropout and noise draw. Refuses a
+// loss or gradient that is not finite. A process that is lost interrupts the others.
 Result<SftResult> RunSft(CausalLM& model, TrainedTensors& trained, const SftExamples& train,
                          const SftExamples* eval, const SftOptions& options, const SftHooks& hooks);
 

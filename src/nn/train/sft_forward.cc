@@ -26,8 +26,7 @@ at::Tensor MicroLoss(const CausalLM& model, const MicroBatch& micro, const Forwa
   batch.on_layer_input = options.on_layer_input;
   const at::Tensor hidden =
       options.recompute ? HiddenRecomputed(model, batch) : model.Hidden(batch).flatten(0, 1);
-  return LabelledCrossEntropy(hidden, model.head(), tensor(micro.rows), tensor(micro.targets),
-                              options.scale);
+  return LabelledCrossEntropy(hidden, model.head(), tensor(micro.rows), tensor(micro.targets), options.scale);
 }
 
 Result<double> EvaluateLoss(CausalLM& model, const SftExamples& examples, int64_t tokens_per_batch,

@@ -10,7 +10,8 @@ namespace genflow::nn::train {
 int64_t LayerOf(std::string_view name) {
   constexpr std::string_view kLayers = ".layers.";
   const size_t at = name.find(kLayers);
-  return at == std::string_view::npos ? -1 : std::atoll(std::string(name.substr(at + kLayers.size())).c_str());
+  return at == std::string_view::npos ? -1
+                                      : std::atoll(std::string(name.substr(at + kLayers.size())).c_str());
 }
 
 std::vector<ParameterSlice> TrainedTensors::Slices(double loraplus_lr_ratio) const {

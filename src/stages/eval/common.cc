@@ -15,10 +15,11 @@ void ModelParams::Declare(Spec& spec) {
   spec.Param("dtype", &dtype, "auto",
              "Number format of the weights; `auto` is bf16 where the hardware multiplies it.",
              {.choices = {"auto", "fp32", "bf16"}});
-    spec.Param("quantization", &quantization, "none",
-             "How the base's matrices are held: as `dtype`, or in `int8`, `nf4` or the types that its GGUF stores "
-             "(`gguf`), from which answers are written two to three times faster.",
-             {.choices = {"none", "int8", "nf4", "gguf"}});
+  spec.Param(
+      "quantization", &quantization, "none",
+      "How the base's matrices are held: as `dtype`, or in `int8`, `nf4` or the types that its GGUF stores "
+      "(`gguf`), from which answers are written two to three times faster.",
+      {.choices = {"none", "int8", "nf4", "gguf"}});
   spec.Input("model", "model", "The base model: a Hugging Face folder or a GGUF file.");
   spec.Input("adapter", "adapter", "A PEFT adapter of the base model.", GF_PORT_OPTIONAL);
 }
@@ -27,7 +28,7 @@ eval::TunedModel ModelParams::Load(const Context& context) const {
   const Input* adapter = context.FindInput("adapter");
   eval::LoadOptions options;
   options.device = device;
-    options.dtype = dtype;
+  options.dtype = dtype;
   options.quantization = *nn::QuantizationFromName(quantization);
   nn::UsePageArena();
   options.threads = context.Threads();
@@ -41,7 +42,7 @@ eval::TunedModel ModelParams::Load(const Context& context) const {
   auto model =
       ValueOf(eval::TunedModel::Load(context.GetInput("model").path, adapter ? adapter->path : "", options));
   if (!why_not_cuda.empty()) context.Warn(why_not_cuda);
-    context.Info("model on " + model.device() + " in " + model.dtype() +
+  context.Info("model on " + model.device() + " in " + model.dtype() +
                (quantization == "none" ? "" : ", its matrices in " + quantization));
   return model;
 }

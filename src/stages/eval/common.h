@@ -13,7 +13,7 @@
 namespace genflow::stages {
 
 struct ModelParams {
-    std::string device, dtype, quantization;
+  std::string device, dtype, quantization;
 
   // Parameters "device", "dtype" and "quantization", inputs "model" and "adapter".
   void Declare(Spec& spec);

@@ -52,7 +52,7 @@ Status CheckFit(const Context& context, const TrainLora& stage, const formats::M
   job.max_length = std::min(job.max_length, std::max<int64_t>(1, train.tokens()));
   job.batch = std::min(stage.batch, (train.tokens() + job.max_length - 1) / job.max_length);
 
-    const sizing::Memory needed = sizing::PredictMemory(*shape, job);
+  const sizing::Memory needed = sizing::PredictMemory(*shape, job);
   sizing::AvailableMemory left = sizing::MemoryLeft(MemoryLimit(context));
   left.bytes /= static_cast<uint64_t>(std::max(1, context.Processes()));  // each has its own model
   if (needed.total() <= left.bytes) return Ok();

@@ -253,7 +253,7 @@ Outcome TrainLora::Run(Context& context) {
     Method method;
     method.quantization = *nn::QuantizationFromName(quantization);
     method.weights = at_dtype;
-        method.keeps_base = !(init_lora_weights.IsString() && init_lora_weights.AsString() == "pissa");
+    method.keeps_base = !(init_lora_weights.IsString() && init_lora_weights.AsString() == "pissa");
     // Predicted is what plain LoRA takes.
     if (quantization == "none" && !use_dora && modules_to_save.empty() && method.keeps_base) {
       method.fits = [&, at_dtype](const formats::ModelSource& source, const SftExamples& train) -> Status {

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "genflow/plugin.hpp"
 #include "nn/train/lora.h"
+#include "nn/train/sft_data.h"
 
 namespace genflow::stages {
 
@@ -31,7 +32,7 @@ struct Training {
   // What is trained of the model, and what becomes of it.
   struct Method {
     nn::Quantization quantization = nn::Quantization::kNone;
-        at::ScalarType weights = at::kFloat;  // the type in which the model is loaded
+    at::ScalarType weights = at::kFloat;  // the type in which the model is loaded
     bool keeps_base = true;               // nothing is written to the weights that are loaded
     // Refuses what cannot fit into memory. May be empty.
     std::function<Status(const formats::ModelSource& source, const nn::train::SftExamples& train)> fits;

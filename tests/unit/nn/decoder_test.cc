@@ -36,7 +36,7 @@ TEST_P(DecoderTiny, GivesTheLogitsOfTheWholeSequence) {
     ASSERT_TRUE(Decoder::Supports(*model));
     Decoder decoder(*model);
     KvCache cache = model->MakeCache();
-        std::vector<int32_t> a, b;
+    std::vector<int32_t> a, b;
     for (int32_t t = 0; t < 7; ++t) {
       a.push_back((t * 7 + 3) % 60);
       b.push_back((t * 11 + 5) % 60);
@@ -47,7 +47,7 @@ TEST_P(DecoderTiny, GivesTheLogitsOfTheWholeSequence) {
     const auto cut = [](const std::vector<int32_t>& ids, size_t begin, size_t end) {
       return std::vector<int32_t>(ids.begin() + begin, ids.begin() + end);
     };
-    
+
     at::Tensor logits = decoder.Step({cut(a, 0, 5), cut(b, 0, 2)}, 0, cache);
     EXPECT_LT(MaxDifference(logits[0], whole_a[4]), 1e-4);
     EXPECT_LT(MaxDifference(logits[1], whole_b[1]), 1e-4);

@@ -36,7 +36,10 @@ class Packed : public testing::TestWithParam<ggml_type> {
     for (char& c : name) c = static_cast<char>(std::toupper(c));
     const auto type = PackedTypeOf(name, kColumns);
     ASSERT_TRUE(type) << name;
-    packed_ = std::make_unique<PackedWeight>(*type, kRows, kColumns);
+    packed_ = std::make_unique<PackedWeight>(
+        *type, kRows, kColumns,
+        std::shared_ptr<uint8_t>(new uint8_t[PackedWeight::BytesOf(*type, kRows, kColumns)],
+                                 std::default_delete<uint8_t[]>()));
     for (int64_t p = 0; p < packed_->panels(); ++p) {
       packed_->PackPanel(p, [&](int64_t row) { return quantised_.data() + row * row_bytes_; });
     }
@@ -74,7 +77,8 @@ TEST_P(Packed, ProductIsThatOfTheDequantisedWeight) {
       for (size_t begin = 0; begin < x.size(); begin += 32) {
         float largest = 0;
         for (size_t i = begin; i < begin + 32; ++i) largest = std::max(largest, std::abs(x[i]));
-        for (size_t i = begin; i < begin + 32; ++i) x[i] = std::nearbyint(x[i] * (127 / largest)) * largest / 127;
+        for (size_t i = begin; i < begin + 32; ++i)
+          x[i] = std::nearbyint(x[i] * (127 / largest)) * largest / 127;
       }
     }
     PackedInput input;
@@ -92,7 +96,8 @@ TEST_P(Packed, ProductWithoutRounding) {
   const int64_t n = 5;
   const auto x = Random(n * kColumns, 3);
   std::vector<float> sums(n * kColumns / 16), y(n * kRows, NAN);
-  for (int64_t t = 0; t < n; ++t) kernels::SumRow(x.data() + t * kColumns, kColumns, sums.data() + t * kColumns / 16);
+  for (int64_t t = 0; t < n; ++t)
+    kernels::SumRow(x.data() + t * kColumns, kColumns, sums.data() + t * kColumns / 16);
   packed_->MultiplyExact(0, packed_->panels(), x.data(), sums.data(), n, y.data(), kRows);
   ExpectProduct(y, x, n);
 }

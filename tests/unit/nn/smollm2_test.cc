@@ -83,8 +83,8 @@ TEST_F(SmolLm2, GreedyAnswersEqualTransformersUntilANearTie) {
   EXPECT_GE(compared, 60u);
 }
 
-// Straight from the file's Q4_1 blocks. Where the CPU multiplies 8-bit numbers, the activations are rounded to
-// them, as llama.cpp rounds them, and that is the difference.
+// Straight from the file's Q4_1 blocks. Where the CPU multiplies 8-bit numbers, the activations are rounded
+// to them, as llama.cpp rounds them, and that is the difference.
 TEST_F(SmolLm2, DecodingFromTheFilesQuantisationStaysNear) {
   const c10::InferenceMode inference;
   const auto source = formats::ModelSource::Open(GENFLOW_SMOLLM2_GGUF);

@@ -16,6 +16,7 @@
 #include "base/sha256.h"
 #include "formats/model_source.h"
 #include "nn/device.h"
+#include "nn/train/lora.h"
 #include "nn/train/random.h"
 #include "nn/train/sft.h"
 
