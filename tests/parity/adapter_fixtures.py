@@ -19,6 +19,7 @@ Usage: adapter_fixtures.py LLAMA_CPP
        whose convert_lora_to_gguf.py is run)
 """
 import copy
+import json
 import os
 import pathlib
 import shutil
@@ -123,8 +124,12 @@ def main():
     OUT.mkdir(exist_ok=True)
     for seed, (name, arguments) in enumerate(CASES.items()):
         write_case(name, arguments, seed)
-    write_pissa()
+        write_pissa()
     write_for_llama_cpp(sys.argv[1])
+    for path in OUT.glob("*/adapter_config.json"):  # of the base its name, not where it stood
+        config = json.loads(path.read_text())
+        config["base_model_name_or_path"] = pathlib.Path(config["base_model_name_or_path"]).name
+        path.write_text(json.dumps(config, indent=2, sort_keys=True))
 
 
 if __name__ == "__main__":
