@@ -43,9 +43,9 @@ Status CheckExamples(const CausalLM& model, const SftExamples& examples, const s
   return Ok();
 }
 
-Status CheckOptions(const CausalLM& model, const TrainedTensors& lora, const SftExamples& train,
+Status CheckOptions(const CausalLM& model, const TrainedTensors& trained, const SftExamples& train,
                     const SftExamples* eval, const SftOptions& o) {
-  if (!lora.flat_grad().defined())
+  if (!trained.flat_grad().defined())
     return MakeError(Code::kInternal, "what is to be trained was not attached as trainable");
   if (train.size() == 0) return InvalidError("there is no example to train on");
   if (o.max_steps <= 0 && !(o.epochs > 0)) return InvalidError("epochs must be greater than 0");
@@ -69,9 +69,9 @@ std::string StepMessage(int64_t step, int64_t steps, double lr) {
 
 }  // namespace
 
-Result<SftResult> RunSft(CausalLM& model, TrainedTensors& lora, const SftExamples& train,
+Result<SftResult> RunSft(CausalLM& model, TrainedTensors& trained, const SftExamples& train,
                          const SftExamples* eval, const SftOptions& options, const SftHooks& hooks) {
-  GF_CHECK_OK(CheckOptions(model, lora, train, eval, options));
+  GF_CHECK_OK(CheckOptions(model, trained, train, eval, options));
   return Guarded("training", [&]() -> Result<SftResult> {
     // Sums of a GPU in one order; what has no such kernel warns and goes on.
     if (model.device().is_cuda()) at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
@@ -88,23 +88,23 @@ Result<SftResult> RunSft(CausalLM& model, TrainedTensors& lora, const SftExample
          .decay_type = options.decay_type,
          .min_lr_ratio = options.min_lr_ratio});
     const auto optimizer =
-        Optimizer::Make(options.optimizer, lora.flat(), lora.Slices(options.loraplus_lr_ratio));
+        Optimizer::Make(options.optimizer, trained.flat(), trained.Slices(options.loraplus_lr_ratio));
 
     // This process, and those that it shares the windows with.
     Ranks* const ranks = options.ranks;
     const int process = ranks != nullptr ? ranks->rank() : 0,
               processes = ranks != nullptr ? ranks->size() : 1;
     std::optional<GradientSums> sums;
-    if (ranks != nullptr) sums.emplace(*ranks, lora, options.bucket_bytes);
+    if (ranks != nullptr) sums.emplace(*ranks, trained, options.bucket_bytes);
 
     // Continue from the last checkpoint.
     CheckpointStore checkpoints(options.state_dir);
     Progress state;
     Best& best = state.best;
-    if (eval != nullptr && options.load_best_model_at_end) best.parameters = lora.flat().clone();
+    if (eval != nullptr && options.load_best_model_at_end) best.parameters = trained.flat().clone();
     const auto kept = [&] {
       auto tensors = optimizer->State();
-      tensors.emplace_back("parameters", lora.flat());
+      tensors.emplace_back("parameters", trained.flat());
       if (best.parameters.defined()) tensors.emplace_back("best_parameters", best.parameters);
       return tensors;
     };
@@ -149,7 +149,7 @@ Result<SftResult> RunSft(CausalLM& model, TrainedTensors& lora, const SftExample
       if (!loss.ok()) return std::move(loss).error();
       result.eval_loss = *loss;
       state.evaluated = done;
-      best.Take(*loss, done, lora.flat());
+      best.Take(*loss, done, trained.flat());
       if (hooks.metric) hooks.metric("eval_loss", *loss, done - 1);
       return Ok();
     };
@@ -166,7 +166,7 @@ Result<SftResult> RunSft(CausalLM& model, TrainedTensors& lora, const SftExample
       const auto window = plan.MicroBatches(step, process, processes);
       const uint64_t seed = Random(options.seed, "dropout", static_cast<uint64_t>(step)).Next();
       at::manual_seed(seed);
-      lora.flat_grad().zero_();
+      trained.flat_grad().zero_();
       double loss = 0;
       bool stopped = false;
       for (size_t i = 0; i < window.size(); ++i) {
@@ -223,14 +223,14 @@ Result<SftResult> RunSft(CausalLM& model, TrainedTensors& lora, const SftExample
         model.SetTraining(true);
         const auto loss = window_gradient(step);
         if (!loss) return interrupted(step);
-        const double norm = ClipGradNorm(lora.flat_grad(), options.max_grad_norm);
+        const double norm = ClipGradNorm(trained.flat_grad(), options.max_grad_norm);
         if (!std::isfinite(*loss) || !std::isfinite(norm)) {
           return InvalidError("the " + std::string(std::isfinite(*loss) ? "gradient" : "loss") + " of step " +
                                   std::to_string(step + 1) + " is not finite",
                               "lower learning_rate, or lengthen the warm-up");
         }
         const double lr = schedule.At(step);
-        optimizer->Step(lora.flat_grad(), lr);
+        optimizer->Step(trained.flat_grad(), lr);
 
         if (step == 0) state.first_loss = *loss;
         state.final_loss = *loss;
@@ -265,7 +265,7 @@ Result<SftResult> RunSft(CausalLM& model, TrainedTensors& lora, const SftExample
     }
     GF_CHECK_OK(checkpoints.Finish());
     if (best.parameters.defined()) {
-      lora.flat().copy_(best.parameters);
+      trained.flat().copy_(best.parameters);
       result.eval_loss = best.loss;
       result.best_step = best.step;
     }
