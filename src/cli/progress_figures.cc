@@ -9,8 +9,8 @@ namespace genflow::cli {
 
 namespace {
 
-// Weight of the newest rate in the average; old ones fade over some twenty reports.
-constexpr double kRateWeight = 0.15;
+// What a rate is taken over, in seconds: what lies so far back counts 1/e of what is new.
+constexpr double kRateSpan = 15;
 
 std::string ShortNumber(double value) {
   char buffer[40];
@@ -41,10 +41,12 @@ std::string ProgressBar(double fraction, size_t cells, TerminalTraits traits) {
 void ProgressFigures::Add(const StageProgress& progress, double now) {
   // A smaller count or another unit is a new phase: its rate is its own.
   const bool new_phase = known_ && (progress.done < last_.done || progress.unit != last_.unit);
-  if (new_phase) rate_ = 0;
-  if (known_ && !new_phase && now > last_time_ && progress.done > last_.done) {
-    const double rate = static_cast<double>(progress.done - last_.done) / (now - last_time_);
-    rate_ = rate_ == 0 ? rate : (1 - kRateWeight) * rate_ + kRateWeight * rate;
+  if (new_phase) recent_done_ = recent_time_ = 0;
+  if (known_ && !new_phase && progress.done > last_.done) {
+    // Counts and times fade alike: reports that come late and all at once, as after a pause, are one rate.
+    const double passed = std::max(0.0, now - last_time_), fading = std::exp(-passed / kRateSpan);
+    recent_done_ = recent_done_ * fading + static_cast<double>(progress.done - last_.done);
+    recent_time_ = recent_time_ * fading + passed;
   }
   if (!known_ || new_phase || progress.done != last_.done) last_time_ = now;
   last_ = progress;
@@ -76,14 +78,16 @@ std::string ProgressFigures::Counts() const {
   return last_.unit.empty() ? out : out + " " + last_.unit;
 }
 
+double ProgressFigures::PerSecond() const { return recent_time_ > 0 ? recent_done_ / recent_time_ : 0; }
+
 std::string ProgressFigures::Rate() const {
-  if (rate_ <= 0) return {};
-  return ShortNumber(rate_) + " " + (last_.unit.empty() ? "" : last_.unit) + "/s";
+  if (PerSecond() <= 0) return {};
+  return ShortNumber(PerSecond()) + " " + (last_.unit.empty() ? "" : last_.unit) + "/s";
 }
 
 std::string ProgressFigures::Eta(double now) const {
-  if (rate_ <= 0 || last_.total <= last_.done) return {};
-  const double left = static_cast<double>(last_.total - last_.done) / rate_ - (now - last_time_);
+  if (PerSecond() <= 0 || last_.total <= last_.done) return {};
+  const double left = static_cast<double>(last_.total - last_.done) / PerSecond() - (now - last_time_);
   return "ETA " + HumanDuration(std::max(1.0, std::round(left)));
 }
 

@@ -31,10 +31,13 @@ class ProgressFigures {
   const std::string& message() const { return last_.message; }
 
  private:
+  double PerSecond() const;  // 0: unknown
+
   double started_;
   bool known_ = false;
   StageProgress last_;
-  double last_time_ = 0, rate_ = 0;
+  double last_time_ = 0;
+  double recent_done_ = 0, recent_time_ = 0;  // what was done lately, and in how many seconds
   std::string loss_, speed_, other_;
 };
 

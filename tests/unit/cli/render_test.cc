@@ -104,6 +104,20 @@ TEST(ProgressFigures, RateEtaAndMetrics) {
   EXPECT_LT(figures.fraction(), 0);
 }
 
+TEST(ProgressFigures, ReportsThatComeAllAtOnceAreOneRate) {
+  ProgressFigures figures(0);
+  for (uint64_t i = 0; i <= 10; ++i) {
+    figures.Add(StageProgress{"s", 10 * i, 1000, "rows", ""}, static_cast<double>(i));
+  }
+  EXPECT_EQ(figures.Rate(), "10 rows/s");
+  // Stopped for a while, and then read in one go.
+  for (uint64_t i = 0; i < 40; ++i) {
+    figures.Add(StageProgress{"s", 110 + 10 * i, 1000, "rows", ""}, 50 + 1e-6 * static_cast<double>(i));
+  }
+  EXPECT_EQ(figures.Rate(), "10 rows/s");
+  EXPECT_EQ(figures.Eta(50), "ETA 50.0 s");
+}
+
 TEST(ProgressFigures, NarrowTerminalsKeepWhatMattersMost) {
   ProgressFigures figures(0);
   figures.Add(StageProgress{"tune", 20000, 52171, "tokens", "step 20 of 53"}, 0);
