@@ -99,8 +99,8 @@ TEST(Pissa, TakesFromTheBaseWhatPeftTakesAndGivesItBack) {
   Prepared run = Prepare("pissa", fixture);
   for (const auto& module : run.lora->modules()) {
     const at::Tensor product = at::mm(module.b.detach(), module.a.detach()) * module.scaling;
-    EXPECT_LE(RelativeDifference(product, fixture.Get("product/" + module.name)), 1e-5) << module.name;
-    EXPECT_LE(RelativeDifference(module.linear->weight, fixture.Get("residual/" + module.name)), 1e-5)
+    EXPECT_LE(RelativeDifference(product, fixture.Get("product/" + module.name)), 3e-5) << module.name;
+    EXPECT_LE(RelativeDifference(module.linear->weight, fixture.Get("residual/" + module.name)), 3e-5)
         << module.name;
   }
   // Changed and saved, it is an adapter of the base as it was.
@@ -117,7 +117,7 @@ TEST(Pissa, TakesFromTheBaseWhatPeftTakesAndGivesItBack) {
   ASSERT_TRUE(converted.ok()) << converted.error().ToString();
   for (const auto& module : converted->modules()) {
     const at::Tensor product = at::mm(module.b, module.a) * module.scaling;
-    EXPECT_LE(RelativeDifference(product, fixture.Get("converted/" + module.name)), 1e-5) << module.name;
+    EXPECT_LE(RelativeDifference(product, fixture.Get("converted/" + module.name)), 3e-5) << module.name;
   }
   const c10::NoGradGuard no_grad;
   Batch batch;
