@@ -54,7 +54,9 @@ variable_list BackToInput(AutogradContext* context, AdaptedGroup& group, const R
   const uint64_t seed = CallOf(context).seed;
   const at::Tensor input = at::empty({x.size(0), group.in()}, x.options());
   const at::Tensor roots = NormInto(x, norm.weight, norm.eps, input);
-  const at::Tensor dx = group.Backward(gradient, seed, context->needs_input_grad(0));
+  at::Tensor dx;
+  if (context->needs_input_grad(0)) dx = at::empty(x.sizes(), x.options());
+  group.Backward(gradient, seed, dx);
   group.AddGradients(gradient, input, margin, seed);
   if (dx.defined()) NormBackwardInto(x, norm.weight, roots, dx, dy.contiguous(), dx);
   return {dx, at::Tensor(), at::Tensor()};
@@ -80,7 +82,8 @@ at::Tensor ForwardAttention(const Call& call, const at::Tensor& x, AttentionStat
   const at::Tensor input = qkv.MakeInput(x.size(0));
   NormInto(x, call.layer.input_layernorm.weight, call.layer.input_layernorm.eps,
            input.narrow(1, 0, qkv.in()));
-  const at::Tensor projected = qkv.Forward(input, call.seed);
+  const at::Tensor projected = at::empty({x.size(0), qkv.out()}, x.options());
+  qkv.Forward(input, call.seed, projected);
   const Heads heads(projected, attention);
   RotateInto(heads.q, call.angles.cos, call.angles.sin, /*back=*/false, heads.q);
   RotateInto(heads.k, call.angles.cos, call.angles.sin, /*back=*/false, heads.k);
@@ -89,9 +92,10 @@ at::Tensor ForwardAttention(const Call& call, const at::Tensor& x, AttentionStat
   if (state != nullptr) lse = at::empty({attention.num_heads, x.size(0)}, x.options().dtype(at::kFloat));
   FlashAttention(heads.q, heads.k, heads.v, call.bounds, HeadsOf(attended.narrow(1, 0, o.in()), attention),
                  lse);
-  at::Tensor y = o.Forward(attended, call.seed);
+  at::Tensor y = at::empty(x.sizes(), x.options());
+  o.Forward(attended, call.seed, y, {.residual = x});
   if (state != nullptr) *state = {projected, qkv.Margin(input).contiguous(), attended, lse};
-  return y.add_(x);
+  return y;
 }
 
 struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
@@ -115,7 +119,8 @@ struct AttentionFunction : torch::autograd::Function<AttentionFunction> {
 
     const at::Tensor dout = GradientFrom(grads[0], o);
     const at::Tensor out = attended.narrow(1, 0, o.in());
-    const at::Tensor dattended = o.Backward(dout, call.seed, /*wants_dx=*/true);
+    const at::Tensor dattended = at::empty({tokens, o.in()}, x.options());
+    o.Backward(dout, call.seed, dattended);
     o.AddGradients(dout, out, o.Margin(attended), call.seed);
 
     const at::Tensor dprojected = qkv.MakeGradient(tokens);
@@ -141,15 +146,18 @@ at::Tensor ForwardMlp(const Call& call, const at::Tensor& x, MlpState* state) {
   const RmsNorm& norm = layer.post_attention_layernorm;
   const at::Tensor input = gate_up.MakeInput(x.size(0));
   NormInto(x, norm.weight, norm.eps, input.narrow(1, 0, gate_up.in()));
-  const at::Tensor gates = gate_up.Forward(input, call.seed);
+  const at::Tensor gates = at::empty({x.size(0), gate_up.out()}, x.options());
   const at::Tensor active = down.MakeInput(x.size(0));
-  SwiGluInto(gates.narrow(1, 0, down.in()), gates.narrow(1, down.in(), down.in()),
-             active.narrow(1, 0, down.in()));
-  at::Tensor y = down.Forward(active, call.seed);
+  gate_up.Forward(
+      input, call.seed, gates,
+      {.finish = SwiGluBlocks(gates.narrow(1, 0, down.in()), gates.narrow(1, down.in(), down.in()), active),
+       .halves = true});
+  at::Tensor y = at::empty(x.sizes(), x.options());
+  down.Forward(active, call.seed, y, {.residual = x});
   if (state != nullptr) {
     *state = {gates, gate_up.Margin(input).contiguous(), down.Margin(active).contiguous()};
   }
-  return y.add_(x);
+  return y;
 }
 
 struct MlpFunction : torch::autograd::Function<MlpFunction> {
@@ -172,10 +180,12 @@ struct MlpFunction : torch::autograd::Function<MlpFunction> {
 
     const at::Tensor dout = GradientFrom(grads[0], down);
     const at::Tensor dgates = gate_up.MakeGradient(tokens);
-    const at::Tensor active = down.Backward(dout, call.seed, /*wants_dx=*/true);
+    const at::Tensor active = at::empty({tokens, intermediate}, x.options());
     // The gradient of the down projection's input becomes that input, which its update needs.
-    SwiGluBackwardInto(gates.narrow(1, 0, intermediate), gates.narrow(1, intermediate, intermediate), active,
-                       dgates.narrow(1, 0, intermediate), dgates.narrow(1, intermediate, intermediate));
+    down.Backward(dout, call.seed, active,
+                  {.finish = SwiGluBlocks(
+                       gates.narrow(1, 0, intermediate), gates.narrow(1, intermediate, intermediate), active,
+                       dgates.narrow(1, 0, intermediate), dgates.narrow(1, intermediate, intermediate))});
     down.AddGradients(dout, active, margin_down, call.seed);
 
     return BackToInput(context, gate_up, layer.post_attention_layernorm, x, margin, dgates, grads[0]);

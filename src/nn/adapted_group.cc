@@ -18,14 +18,6 @@ at::Tensor EmptyRows(int64_t rows, int64_t columns, const at::TensorOptions& opt
   return at::empty({rows, (columns + line - 1) / line * line}, options).narrow(1, 0, columns);
 }
 
-// grad [m, n] += scaling a^T b, a [N, m], b [N, n]; the product is rounded to the type of a. The side with
-// fewer columns stands on the left, which libraries multiply faster.
-void Accumulate(const at::Tensor& grad, const at::Tensor& a, const at::Tensor& b, double scaling) {
-  const bool few = a.size(1) <= b.size(1);
-  const at::Tensor product = few ? at::mm(a.t(), b) : at::mm(b.t(), a).t();
-  grad.add_(product, scaling);
-}
-
 }  // namespace
 
 bool AdaptedGroup::Pays(const at::Tensor& x) {
@@ -133,7 +125,19 @@ at::Tensor AdaptedGroup::DownOf(const Part& part, const at::Tensor& matrix) cons
   return matrix.narrow(0, out_ + part.column, part.rank).narrow(1, 0, in_);
 }
 
-at::Tensor AdaptedGroup::Forward(const at::Tensor& input, uint64_t seed) {
+at::Tensor AdaptedGroup::Bias() const {
+  std::vector<at::Tensor> biases;
+  bool any = false;
+  for (const Part& part : parts_) {
+    const at::Tensor& bias = part.linear->bias;
+    any = any || bias.defined();
+    biases.push_back(bias.defined() ? bias.to(options_) : at::zeros({part.out}, options_));
+  }
+  return any ? at::cat(biases) : at::Tensor();
+}
+
+void AdaptedGroup::Forward(const at::Tensor& input, uint64_t seed, const at::Tensor& y,
+                           ProductOptions options) {
   const at::Tensor matrix = Assemble();
   const at::Tensor x = input.narrow(1, 0, in_);
   if (std::any_of(parts_.begin(), parts_.end(), Drops)) {
@@ -148,19 +152,17 @@ at::Tensor AdaptedGroup::Forward(const at::Tensor& input, uint64_t seed) {
     at::Tensor margin = Margin(input);
     at::mm_out(margin, x, matrix.narrow(0, out_, rank_).narrow(1, 0, in_).t());
   }
-  at::Tensor y = MultiplyTransposed(input, matrix.narrow(0, 0, out_));
-  for (const Part& part : parts_) {
-    if (part.linear->bias.defined()) y.narrow(1, part.row, part.out).add_(part.linear->bias);
-  }
-  return y;
+  options.bias = Bias();
+  ProductInto(input, {matrix.narrow(0, 0, out_), /*turned=*/true}, y, options);
 }
 
 at::Tensor AdaptedGroup::MakeGradient(int64_t tokens) const {
   return EmptyRows(tokens, out_ + rank_, options_);
 }
 
-at::Tensor AdaptedGroup::Backward(const at::Tensor& gradient, uint64_t seed, bool wants_dx) {
-  const at::Tensor matrix = Assemble(/*margins_alone=*/!wants_dx);
+void AdaptedGroup::Backward(const at::Tensor& gradient, uint64_t seed, const at::Tensor& dx,
+                            const ProductOptions& options) {
+  const at::Tensor matrix = Assemble(/*margins_alone=*/!dx.defined());
   bool drops = false;
   for (const Part& part : parts_) {
     if (!part.a.defined()) continue;
@@ -169,14 +171,10 @@ at::Tensor AdaptedGroup::Backward(const at::Tensor& gradient, uint64_t seed, boo
     at::mm_out(de, gradient.narrow(1, part.row, part.out),
                matrix.narrow(0, part.row, part.out).narrow(1, in_ + part.column, part.rank));
   }
-  if (!wants_dx) return {};
-  if (!drops) {
-    // A few columns too many in fp32: what multiplies that best wants the whole matrix.
-    return matrix.scalar_type() == at::kFloat ? Multiply(gradient, matrix).narrow(1, 0, in_)
-                                              : at::mm(gradient, matrix.narrow(1, 0, in_));
-  }
+  if (!dx.defined()) return;
+  if (!drops) return ProductInto(gradient, {matrix.narrow(1, 0, in_)}, dx, options);
   // What passes through an input that was dropped out is dropped likewise.
-  at::Tensor dx = at::mm(gradient.narrow(1, 0, out_), matrix.narrow(0, 0, out_).narrow(1, 0, in_));
+  ProductInto(gradient.narrow(1, 0, out_), {matrix.narrow(0, 0, out_).narrow(1, 0, in_)}, dx);
   for (const Part& part : parts_) {
     if (!part.a.defined()) continue;
     const at::Tensor passed = at::mm(gradient.narrow(1, out_ + part.column, part.rank), DownOf(part, matrix));
@@ -186,21 +184,30 @@ at::Tensor AdaptedGroup::Backward(const at::Tensor& gradient, uint64_t seed, boo
       dx.add_(passed);
     }
   }
-  return dx;
+  FinishProduct(dx, options);
 }
 
 void AdaptedGroup::AddGradients(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& margin,
                                 uint64_t seed) {
+  if (rank_ == 0 || !Anchor().defined()) return;
+  // Of all parts at once, the products of one part's B with another's output too: reading x and dy is what
+  // takes the time.
+  const at::Tensor db = at::mm(margin.t(), gradient.narrow(1, 0, out_));  // [rank, out]
+  at::Tensor da;                                                          // [rank, in]
+  if (std::none_of(parts_.begin(), parts_.end(), Drops)) da = at::mm(gradient.narrow(1, out_, rank_).t(), x);
   for (const Part& part : parts_) {
     if (!part.a.defined() || !part.a.requires_grad()) continue;
+    part.b.grad().add_(db.narrow(0, part.column, part.rank).narrow(1, part.row, part.out).t(), part.scaling);
+    if (da.defined()) {
+      part.a.grad().add_(da.narrow(0, part.column, part.rank));
+      continue;
+    }
     at::Tensor seen = x;
     if (Drops(part)) {
       seen = at::empty({x.size(0), in_}, x.options());
       DropInto(x, StreamOf(part, seed), part.linear->lora->dropout, /*add=*/false, seen);
     }
-    Accumulate(part.b.grad(), gradient.narrow(1, part.row, part.out),
-               margin.narrow(1, part.column, part.rank), part.scaling);
-    Accumulate(part.a.grad(), gradient.narrow(1, out_ + part.column, part.rank), seen, 1);
+    part.a.grad().add_(at::mm(gradient.narrow(1, out_ + part.column, part.rank).t(), seen));
   }
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "nn/linear.h"
+#include "nn/product.h"
 
 namespace genflow::nn {
 
@@ -36,17 +37,19 @@ class AdaptedGroup {
 
   // For `tokens` rows: [N, in + rank], whose first columns are to be filled with x.
   at::Tensor MakeInput(int64_t tokens) const;
-  // Fills the columns on the right, and gives the projections side by side, [N, out], with their biases. Each
-  // update whose slot says so sees an input with a dropout of its own, which `seed` decides.
-  at::Tensor Forward(const at::Tensor& input, uint64_t seed);
+  // Fills the columns on the right, and writes the projections side by side, with their biases, into `y`
+  // [N, out]. Each update whose slot says so sees an input with a dropout of its own, which `seed` decides.
+  // `options`, but for a bias, are about y.
+  void Forward(const at::Tensor& input, uint64_t seed, const at::Tensor& y, ProductOptions options = {});
   // x A^T of an input after Forward, [N, rank]: what Backward needs of it besides x.
   at::Tensor Margin(const at::Tensor& input) const { return input.narrow(1, in_, rank_); }
 
   // For `tokens` rows: [N, out + rank], whose first columns are to be filled with dy.
   at::Tensor MakeGradient(int64_t tokens) const;
-  // Fills the columns on the right, and gives the gradient of x, [N, in], or nothing. `seed` as in the
-  // forward pass.
-  at::Tensor Backward(const at::Tensor& gradient, uint64_t seed, bool wants_dx);
+  // Fills the columns on the right, and writes the gradient of x into `dx` [N, in], unless that is undefined.
+  // `seed` as in the forward pass; `options` are about dx.
+  void Backward(const at::Tensor& gradient, uint64_t seed, const at::Tensor& dx,
+                const ProductOptions& options = {});
   // After it: adds the gradients of the updates to A.grad and B.grad.
   void AddGradients(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& margin, uint64_t seed);
 
@@ -66,6 +69,8 @@ class AdaptedGroup {
     uint32_t a_version, b_version;  // what the matrix holds of them
     std::shared_ptr<const QuantizedWeight> quantized;
   };
+  // The biases side by side, or an undefined tensor where there is none.
+  at::Tensor Bias() const;
   // The matrix, with A and B up to date; without W if `margins_alone` and it is not kept.
   at::Tensor Assemble(bool margins_alone = false);
   void CopyUpdate(const Part& part, const at::Tensor& matrix) const;

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/native/CPUBlas.h>
 
 #include <algorithm>
 #include <atomic>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "nn/attention_kernels.h"
+#include "nn/brgemm.h"
 #include "nn/device.h"
 
 namespace genflow::nn {
@@ -37,14 +37,6 @@ Rows<T> HeadOf(const at::Tensor& x, int64_t head) {
 int64_t Blocks(int64_t length) { return (length + kBlock - 1) / kBlock; }
 int64_t RowsIn(int64_t length, int64_t block) { return std::min(kBlock, length - block * kBlock); }
 int64_t Padded(int64_t rows) { return (rows + 15) / 16 * 16; }
-
-// c [m, n] (+)= a [m, k] b [k, n]; b of bf16 with each two rows interleaved.
-template <class T>
-void Multiply(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, float* c,
-              int64_t ldc, bool add) {
-  at::native::cpublas::brgemm(m, n, k, lda, ldb, ldc, add, a, b, c,
-                              /*is_vnni=*/std::is_same_v<T, BFloat16>);
-}
 
 // Memory of one thread, kept from one head to the next.
 template <class T>
@@ -92,10 +84,10 @@ class Worker {
       const int64_t last = (past + i * kBlock + rows - 1) / kBlock;
       for (int64_t j = 0; j <= last; ++j) {
         const int64_t columns = Padded(RowsIn(seen, j));
-        Multiply(padded, columns, dim_, query, dim_, keys + j * tile, kBlock, scores, kBlock, false);
+        MultiplyBlock(padded, columns, dim_, query, dim_, keys + j * tile, kBlock, scores, kBlock, false);
         kernels::SoftmaxBlock(scores, padded, columns, past + (i - j) * kBlock, scale_, max, sum, sums, dim_,
                               weights);
-        Multiply(padded, dim_, columns, weights, kBlock, values + j * tile, dim_, sums, dim_, j > 0);
+        MultiplyBlock(padded, dim_, columns, weights, kBlock, values + j * tile, dim_, sums, dim_, j > 0);
       }
       kernels::FinishRows(sums, max, sum, rows, dim_, out.From(i * kBlock).data, out.stride,
                           lse == nullptr ? nullptr : lse + i * kBlock);
@@ -160,15 +152,15 @@ class Worker {
       float* const dvalue = dv_.At(static_cast<size_t>(tile));
       for (int64_t i = j; i < blocks; ++i) {
         const int64_t count = Padded(RowsIn(length, i));
-        Multiply(keys, count, dim_, key, dim_, queries_t + i * tile, kBlock, scores, kBlock, false);
-        Multiply(keys, count, dim_, value, dim_, douts_t + i * tile, kBlock, dweights, kBlock, false);
+        MultiplyBlock(keys, count, dim_, key, dim_, queries_t + i * tile, kBlock, scores, kBlock, false);
+        MultiplyBlock(keys, count, dim_, value, dim_, douts_t + i * tile, kBlock, dweights, kBlock, false);
         const auto [p, ds, ds_pairs] = Weights(scores, dweights);
         kernels::GradientBlock(scores, dweights, keys, count, (i - j) * kBlock, scale_, lses + i * kBlock,
                                deltas + i * kBlock, p, ds, ds_pairs);
-        Multiply(keys, dim_, count, p, kBlock, douts + i * tile, dim_, dvalue, dim_, i > j);
-        Multiply(keys, dim_, count, ds, kBlock, queries + i * tile, dim_, dkey, dim_, i > j);
-        Multiply(dim_, count, keys, key_t, kBlock, ds_pairs == nullptr ? ds : ds_pairs, kBlock,
-                 dqs_t + i * tile, kBlock, true);
+        MultiplyBlock(keys, dim_, count, p, kBlock, douts + i * tile, dim_, dvalue, dim_, i > j);
+        MultiplyBlock(keys, dim_, count, ds, kBlock, queries + i * tile, dim_, dkey, dim_, i > j);
+        MultiplyBlock(dim_, count, keys, key_t, kBlock, ds_pairs == nullptr ? ds : ds_pairs, kBlock,
+                      dqs_t + i * tile, kBlock, true);
       }
       for (int64_t r = 0; r < rows; ++r) {
         std::copy_n(dkey + r * dim_, dim_, dk.From(j * kBlock + r).data);
@@ -224,36 +216,8 @@ void ForTasks(const std::vector<Task>& tasks, int64_t dim, const Work& work) {
   at::parallel_for(0, at::get_num_threads(), 1, [&](int64_t, int64_t) {
     Worker<S, C> worker(dim);
     for (size_t i = next++; i < tasks.size(); i = next++) work(worker, tasks[i]);
-    at::native::cpublas::brgemm_release(std::is_same_v<C, BFloat16>);
+    ReleaseBlocks<C>();
   });
-}
-
-// Whether the library multiplies bf16 here in the layout that the blocks are packed in. Asked by a product:
-// what it says of itself (could_pack) is of another one of its kernels, and where ONEDNN_MAX_CPU_ISA forbids
-// this one it throws.
-bool MultipliesPairs() {
-  static const bool multiplies = [] {
-    constexpr int64_t kSize = 16;
-    BFloat16 a[kSize * kSize], b[kSize * kSize];
-    float c[kSize * kSize];
-    for (int64_t r = 0; r < kSize; ++r) {
-      for (int64_t k = 0; k < kSize; ++k) {
-        a[r * kSize + k] = static_cast<float>(r == k);                             // the unit matrix
-        b[k / 2 * 2 * kSize + r * 2 + k % 2] = static_cast<float>(k * kSize + r);  // row k, column r
-      }
-    }
-    try {
-      Multiply(kSize, kSize, kSize, a, kSize, b, kSize, c, kSize, false);
-      at::native::cpublas::brgemm_release(true);
-    } catch (const std::exception&) {
-      return false;
-    }
-    for (int64_t i = 0; i < kSize * kSize; ++i) {
-      if (c[i] != static_cast<float>(i)) return false;
-    }
-    return true;
-  }();
-  return multiplies;
 }
 
 // Calls work with what tensors of x's type hold and with what this machine multiplies them in.

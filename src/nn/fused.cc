@@ -41,6 +41,10 @@ void ForRows(int64_t rows, int64_t columns, const Work& work) {
   });
 }
 
+void ForBlocks(const at::Tensor& x, const SwiGluBlocks& blocks) {
+  ForRows(x.size(0), x.size(1), [&](int64_t i) { blocks({i, 1, 0, x.size(1)}); });
+}
+
 // Row i of x.
 template <class T>
 struct RowsOf {
@@ -71,7 +75,8 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
 struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& gate, const at::Tensor& up) {
     const at::Tensor y = at::empty(gate.sizes(), gate.options());
-    SwiGluInto(AsRows(gate), AsRows(up), AsRows(y));
+    const at::Tensor gates = AsRows(gate), ups = AsRows(up);
+    ForBlocks(gates, SwiGluBlocks(gates, ups, AsRows(y)));
     context->save_for_backward({gate, up});
     return y;
   }
@@ -80,7 +85,8 @@ struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
     const at::Tensor &gate = saved[0], &up = saved[1];
     const at::Tensor dgate = at::empty(gate.sizes(), gate.options());
     const at::Tensor dup = at::empty(up.sizes(), up.options());
-    SwiGluBackwardInto(AsRows(gate), AsRows(up), AsRows(grads[0]).clone(), AsRows(dgate), AsRows(dup));
+    const at::Tensor gates = AsRows(gate), ups = AsRows(up), dy = AsRows(grads[0]).clone();
+    ForBlocks(gates, SwiGluBlocks(gates, ups, dy, AsRows(dgate), AsRows(dup)));
     return {dgate, dup};
   }
 };
@@ -138,26 +144,29 @@ void NormBackwardInto(const at::Tensor& x, const at::Tensor& weight, const at::T
   });
 }
 
-void SwiGluInto(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& y) {
-  const int64_t n = gate.size(1);
-  ForType(gate, [&](auto type) {
-    using T = decltype(type);
-    const RowsOf<const T> gates(gate), ups(up);
-    const RowsOf<T> to(y);
-    ForRows(gate.size(0), n, [&](int64_t i) { kernels::SwiGlu(gates[i], ups[i], to[i], n); });
-  });
+SwiGluBlocks::SwiGluBlocks(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& y)
+    : type_(gate.scalar_type()), gate_(gate), up_(up), y_(y) {}
+
+SwiGluBlocks::SwiGluBlocks(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& dy,
+                           const at::Tensor& dgate, const at::Tensor& dup)
+    : type_(gate.scalar_type()), gate_(gate), up_(up), y_(dy), dgate_(Rows(dgate)), dup_(Rows(dup)) {}
+
+template <class T>
+void SwiGluBlocks::Compute(const BlockRange& range) const {
+  for (int64_t row = range.row; row < range.row + range.rows; ++row) {
+    const auto at = [&](const Rows& rows) {
+      return static_cast<T*>(rows.data) + row * rows.stride + range.column;
+    };
+    if (dgate_) {
+      kernels::SwiGluBackward(at(gate_), at(up_), at(y_), at(*dgate_), at(*dup_), range.columns);
+    } else {
+      kernels::SwiGlu(at(gate_), at(up_), at(y_), range.columns);
+    }
+  }
 }
 
-void SwiGluBackwardInto(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& dy,
-                        const at::Tensor& dgate, const at::Tensor& dup) {
-  const int64_t n = gate.size(1);
-  ForType(gate, [&](auto type) {
-    using T = decltype(type);
-    const RowsOf<const T> gates(gate), ups(up);
-    const RowsOf<T> d(dy), to_gate(dgate), to_up(dup);
-    ForRows(gate.size(0), n,
-            [&](int64_t i) { kernels::SwiGluBackward(gates[i], ups[i], d[i], to_gate[i], to_up[i], n); });
-  });
+void SwiGluBlocks::operator()(const BlockRange& range) const {
+  type_ == at::kFloat ? Compute<float>(range) : Compute<c10::BFloat16>(range);
 }
 
 void DropInto(const at::Tensor& x, uint64_t seed, double p, bool add, const at::Tensor& y) {
@@ -227,7 +236,8 @@ at::Tensor FusedSwiGlu(const at::Tensor& gate, const at::Tensor& up) {
   if (!HasFusedKernels(gate) || up.scalar_type() != gate.scalar_type()) return at::silu(gate) * up;
   if (NeedsGrad(gate) || NeedsGrad(up)) return SwiGluFunction::apply(gate, up);
   const at::Tensor y = at::empty(gate.sizes(), gate.options());
-  SwiGluInto(AsRows(gate), AsRows(up), AsRows(y));
+  const at::Tensor gates = AsRows(gate), ups = AsRows(up);
+  ForBlocks(gates, SwiGluBlocks(gates, ups, AsRows(y)));
   return y;
 }
 

@@ -4,6 +4,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
+
+#include "nn/product.h"
+
 namespace genflow::nn {
 
 // Differentiable in their first arguments.
@@ -28,11 +32,29 @@ at::Tensor NormInto(const at::Tensor& x, const at::Tensor& weight, double eps, c
 void NormBackwardInto(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& roots,
                       const at::Tensor& dy, const at::Tensor& residual, const at::Tensor& dx);
 
-// Each [N, n]; y may be gate or up.
-void SwiGluInto(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& y);
-// The gradients of gate and up from dy, which then is y.
-void SwiGluBackwardInto(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& dy,
-                        const at::Tensor& dgate, const at::Tensor& dup);
+// SwiGLU of a range at a time, as products finish them. Each tensor is [N, n] and must outlive it.
+class SwiGluBlocks {
+ public:
+  // y = silu(gate) * up.
+  SwiGluBlocks(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& y);
+  // The gradients of gate and up from that of y, which then is y.
+  SwiGluBlocks(const at::Tensor& gate, const at::Tensor& up, const at::Tensor& dy, const at::Tensor& dgate,
+               const at::Tensor& dup);
+  void operator()(const BlockRange& range) const;
+
+ private:
+  struct Rows {
+    explicit Rows(const at::Tensor& x) : data(x.data_ptr()), stride(x.stride(0)) {}
+    void* data;
+    int64_t stride;
+  };
+  template <class T>
+  void Compute(const BlockRange& range) const;
+
+  at::ScalarType type_;
+  Rows gate_, up_, y_;
+  std::optional<Rows> dgate_, dup_;
+};
 
 // Dropout of x [N, n] into y, or added to it: what is drawn depends on seed, row and column alone.
 void DropInto(const at::Tensor& x, uint64_t seed, double p, bool add, const at::Tensor& y);

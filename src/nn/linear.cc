@@ -1,19 +1,16 @@
 #include "nn/linear.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/List.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <optional>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "nn/device.h"
 #include "nn/dora_linear.h"
 #include "nn/lora_linear.h"
+#include "nn/product.h"
 
 namespace genflow::nn {
 
@@ -29,20 +26,13 @@ bool PrefersWeightOnTheLeft(const at::Tensor& x, const at::Tensor& weight) {
          !(at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad()));
 }
 
-// oneDNN multiplies fp32 on the CPU about a tenth faster than the BLAS does, where the processor is none of
-// the BLAS's own vendor, and as fast elsewhere. Asked through its operator, because at::mm always takes the
-// BLAS for fp32.
-bool PrefersOneDnn(const at::Tensor& x, const at::Tensor& w) {
-  return x.is_cpu() && x.scalar_type() == at::kFloat && w.is_contiguous() && x.size(0) > kFewRows;
-}
+at::Tensor WithDenseRows(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
 
-at::Tensor OneDnn(const at::Tensor& x, const at::Tensor& weight) {
-  using Signature =
-      at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
-                 c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
-  static const auto multiply =
-      c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "").typed<Signature>();
-  return multiply.call(x, weight, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), std::nullopt);
+at::Tensor InBlocks(const at::Tensor& x, const at::Tensor& w, bool turned) {
+  const RightSide right{WithDenseRows(w), turned};
+  const at::Tensor y = at::empty({x.size(0), right.columns()}, x.options());
+  ProductInto(WithDenseRows(x), right, y);
+  return y;
 }
 
 bool WidensProducts(const at::Tensor& x) {
@@ -77,11 +67,13 @@ at::Tensor Project(const at::Tensor& x, const Matrix& weight) {
 }
 
 at::Tensor MultiplyTransposed(const at::Tensor& x, const at::Tensor& w) {
-  return PrefersOneDnn(x, w) ? OneDnn(x, w) : at::mm(x, w.t());
+  if (HasBlockedProducts(x)) return InBlocks(x, w, /*turned=*/true);
+  return at::mm(x, w.t());
 }
 
 at::Tensor Multiply(const at::Tensor& x, const at::Tensor& w) {
-  return PrefersOneDnn(x, w) ? OneDnn(x, w.t()) : at::mm(x, w);
+  if (HasBlockedProducts(x)) return InBlocks(x, w, /*turned=*/false);
+  return at::mm(x, w);
 }
 
 at::Tensor Project(const at::Tensor& x, const at::Tensor& weight) {
@@ -93,12 +85,12 @@ at::Tensor Project(const at::Tensor& x, const at::Tensor& weight) {
 
 at::Tensor FrozenProduct(const at::Tensor& x, const Matrix& weight) {
   const at::Tensor input = WidensProducts(x) ? x.to(at::kFloat) : x;
-  return at::mm(input, weight.To(input.scalar_type()).t());
+  return MultiplyTransposed(input, weight.To(input.scalar_type()));
 }
 
 at::Tensor FrozenProductBackward(const at::Tensor& dy, const Matrix& weight) {
   const at::Tensor gradient = WidensProducts(dy) ? dy.to(at::kFloat) : dy;
-  return at::mm(gradient, weight.To(gradient.scalar_type()));
+  return Multiply(gradient, weight.To(gradient.scalar_type()));
 }
 
 at::Tensor Linear::Forward(const at::Tensor& x) const {

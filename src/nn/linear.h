@@ -31,8 +31,8 @@ struct LoraSlot {
 at::Tensor Project(const at::Tensor& x, const at::Tensor& weight);
 at::Tensor Project(const at::Tensor& x, const Matrix& weight);
 
-// x [N, K] times the transpose of w [M, K], and times w [K, M]: by whichever of libtorch's libraries does it
-// fastest on this machine for many rows. Rows of x may stand apart; w is contiguous. Nothing is recorded.
+// x [N, K] times the transpose of w [M, K], and times w [K, M]: in blocks where that pays (product.h), else
+// by libtorch. Nothing is recorded.
 at::Tensor MultiplyTransposed(const at::Tensor& x, const at::Tensor& w);
 at::Tensor Multiply(const at::Tensor& x, const at::Tensor& w);
 

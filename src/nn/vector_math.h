@@ -39,10 +39,15 @@ GENFLOW_INLINE T Narrow(float x) {
   }
 }
 
+// Between which Exp has its argument, -87 and 88. They stand in another file, because a compiler that knows
+// them prepares what comes of either bound for every element, and multiplies it to numbers below the smallest
+// normal one: some processors take hundreds of cycles for each.
+extern const float kExpLowest, kExpHighest;
+
 // exp(x) to about two units in the last place, branch-free so that it vectorises (Cephes' expf).
 GENFLOW_INLINE float Exp(float x) {
-  x = x < -87.0f ? -87.0f : x;
-  x = x > 88.0f ? 88.0f : x;
+  x = x < kExpLowest ? kExpLowest : x;
+  x = x > kExpHighest ? kExpHighest : x;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   const float shifted = x * 1.44269504088896341f + kRound;
   const float n = shifted - kRound;

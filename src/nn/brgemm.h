@@ -1,0 +1,26 @@
+// Small products in registers and the first cache, by oneDNN's batch-reduce kernels as libtorch hands them
+// on.
+#pragma once
+
+#include <c10/util/BFloat16.h>
+
+#include <cstdint>
+
+namespace genflow::nn {
+
+// c [m, n] fp32 = a [m, k] b [k, n], or is added to if `add`. A bf16 b has each two rows interleaved, and k
+// is even then. Kernels are made at the first call with a shape, and kept by each thread.
+void MultiplyBlock(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb,
+                   float* c, int64_t ldc, bool add);
+void MultiplyBlock(int64_t m, int64_t n, int64_t k, const c10::BFloat16* a, int64_t lda,
+                   const c10::BFloat16* b, int64_t ldb, float* c, int64_t ldc, bool add);
+
+// What a thread that has multiplied blocks of T must call before it does anything else: the processor's tiles
+// are set up for them.
+template <class T>
+void ReleaseBlocks();
+
+// Whether the library multiplies blocks of bf16 here.
+bool MultipliesPairs();
+
+}  // namespace genflow::nn

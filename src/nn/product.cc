@@ -1,0 +1,224 @@
+#include "nn/product.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "nn/brgemm.h"
+#include "nn/device.h"
+#include "nn/product_kernels.h"
+
+namespace genflow::nn {
+namespace {
+
+using c10::BFloat16;
+using kernels::kPanel;
+
+constexpr int64_t kRows = 64;              // of a block
+constexpr int64_t kTaskRows = 256;         // that a thread takes at a time
+constexpr int64_t kGroupBytes = 1000'000;  // of the panels that a thread holds: half of a second cache
+constexpr int64_t kDepth = 4096;           // at most, of what is summed at a time
+constexpr int64_t kFewRows = 64;           // packing panels for fewer takes longer than multiplying them
+
+int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Numbers 0 .. count - 1 for threads that each begin at a place of their own, and help each other from the
+// far end when their own are done.
+class TaskQueues {
+ public:
+  TaskQueues(int64_t count, int threads) : ranges_(static_cast<size_t>(threads)) {
+    for (int t = 0; t < threads; ++t) {
+      ranges_[static_cast<size_t>(t)] = Range(count * t / threads, count * (t + 1) / threads);
+    }
+  }
+  // The next for `thread`, or -1.
+  int64_t Take(int thread) {
+    const size_t own = static_cast<size_t>(thread);
+    for (size_t i = 0; i < ranges_.size(); ++i) {
+      std::atomic<uint64_t>& range = ranges_[(own + i) % ranges_.size()];
+      uint64_t seen = range.load();
+      while (Begin(seen) < End(seen)) {
+        const uint64_t left = i == 0 ? Range(Begin(seen) + 1, End(seen)) : Range(Begin(seen), End(seen) - 1);
+        if (range.compare_exchange_weak(seen, left)) return i == 0 ? Begin(seen) : End(seen) - 1;
+      }
+    }
+    return -1;
+  }
+
+ private:
+  static uint64_t Range(int64_t begin, int64_t end) {
+    return static_cast<uint64_t>(begin) << 32 | static_cast<uint64_t>(end);
+  }
+  static int64_t Begin(uint64_t range) { return static_cast<int64_t>(range >> 32); }
+  static int64_t End(uint64_t range) { return static_cast<int64_t>(range & 0xffffffffu); }
+
+  std::vector<std::atomic<uint64_t>> ranges_;
+};
+
+// Memory of a thread, kept from one product to the next, that begins on a cache line.
+template <class T>
+T* Scratch(std::unique_ptr<std::byte[]>& memory, size_t& held, int64_t count) {
+  constexpr size_t kLine = 64;
+  const size_t bytes = static_cast<size_t>(count) * sizeof(T) + kLine;
+  if (bytes > held) {
+    memory.reset(new std::byte[bytes]);
+    held = bytes;
+  }
+  const auto address = reinterpret_cast<uintptr_t>(memory.get());
+  return reinterpret_cast<T*>((address + kLine - 1) / kLine * kLine);
+}
+
+template <class T>
+class BlockedProduct {
+ public:
+  BlockedProduct(const at::Tensor& x, const RightSide& right, const at::Tensor& y,
+                 const ProductOptions& options)
+      : right_(right),
+        options_(options),
+        x_(x.const_data_ptr<T>()),
+        w_(right.w.const_data_ptr<T>()),
+        bias_(options.bias.defined() ? options.bias.const_data_ptr<T>() : nullptr),
+        residual_(options.residual.defined() ? options.residual.const_data_ptr<T>() : nullptr),
+        y_(y.mutable_data_ptr<T>()),
+        x_stride_(x.stride(0)),
+        w_stride_(right.w.stride(0)),
+        residual_stride_(options.residual.defined() ? options.residual.stride(0) : 0),
+        y_stride_(y.stride(0)),
+        rows_(x.size(0)),
+        depth_(x.size(1)),
+        width_(options.halves ? y.size(1) / 2 : y.size(1)) {
+    if (depth_ > kDepth) sums_ = at::empty({rows_, y.size(1)}, x.options().dtype(at::kFloat));
+  }
+
+  void Run() {
+    const int64_t slices = DivideUp(depth_, kDepth);
+    // Of equal depth, and even.
+    const int64_t slice = DivideUp(DivideUp(depth_, slices), 64) * 64;
+    for (int64_t begin = 0; begin < depth_; begin += slice) {
+      Slice(begin, std::min(slice, depth_ - begin));
+    }
+  }
+
+ private:
+  // Panels of one half, and of both where there are two.
+  int64_t Sides() const { return options_.halves ? 2 : 1; }
+
+  void Slice(int64_t begin, int64_t depth) {
+    const int threads = at::get_num_threads();
+    const int64_t panels = DivideUp(width_, kPanel), panel_bytes = Sides() * depth * kPanel * sizeof(T);
+    const int64_t most = std::max<int64_t>(1, std::min(DivideUp(panels, threads), kGroupBytes / panel_bytes));
+    const int64_t groups = DivideUp(panels, most), group = DivideUp(panels, groups);
+    const int64_t parts = DivideUp(rows_, kTaskRows);
+    TaskQueues queues(groups * parts, threads);
+    at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
+      for (int64_t thread = first; thread < last; ++thread) {
+        thread_local std::unique_ptr<std::byte[]> panel_memory, block_memory;
+        thread_local size_t panel_held = 0, block_held = 0;
+        T* const packed = Scratch<T>(panel_memory, panel_held, group * Sides() * depth * kPanel);
+        float* const block = Scratch<float>(block_memory, block_held, kRows * kPanel);
+        int64_t held = -1;
+        for (int64_t task; (task = queues.Take(static_cast<int>(thread))) >= 0;) {
+          const int64_t of = task / parts, from = of * group, to = std::min(panels, from + group);
+          if (of != held) Pack(from, to, begin, depth, packed);
+          held = of;
+          const int64_t end = std::min(rows_, (task % parts + 1) * kTaskRows);
+          for (int64_t row = task % parts * kTaskRows; row < end; row += kRows) {
+            for (int64_t p = from; p < to; ++p) {
+              Block({row, std::min(kRows, end - row), p * kPanel, std::min(kPanel, width_ - p * kPanel)},
+                    begin, depth, packed + (p - from) * Sides() * depth * kPanel, block);
+            }
+          }
+        }
+        ReleaseBlocks<T>();
+      }
+    });
+  }
+
+  void Pack(int64_t from, int64_t to, int64_t begin, int64_t depth, T* packed) const {
+    for (int64_t p = from; p < to; ++p) {
+      for (int64_t side = 0; side < Sides(); ++side, packed += depth * kPanel) {
+        const int64_t column = side * width_ + p * kPanel, columns = std::min(kPanel, width_ - p * kPanel);
+        if (right_.turned) {
+          kernels::PackTurned(w_ + column * w_stride_ + begin, w_stride_, columns, depth, packed);
+        } else {
+          kernels::PackStraight(w_ + begin * w_stride_ + column, w_stride_, columns, depth, packed);
+        }
+      }
+    }
+  }
+
+  void Block(const BlockRange& range, int64_t begin, int64_t depth, const T* panel, float* block) {
+    const bool ends = begin + depth == depth_;
+    for (int64_t side = 0; side < Sides(); ++side, panel += depth * kPanel) {
+      const int64_t column = side * width_ + range.column;
+      float* sum = block;
+      int64_t stride = kPanel;
+      if (sums_.defined()) {
+        sum = sums_.mutable_data_ptr<float>() + range.row * sums_.stride(0) + column;
+        stride = sums_.stride(0);
+      }
+      MultiplyBlock(range.rows, range.columns, depth, x_ + range.row * x_stride_ + begin, x_stride_, panel,
+                    kPanel, sum, stride, /*add=*/begin > 0);
+      if (!ends) continue;
+      kernels::StoreBlock(sum, stride, range.rows, range.columns, bias_ == nullptr ? nullptr : bias_ + column,
+                          residual_ == nullptr ? nullptr : residual_ + range.row * residual_stride_ + column,
+                          residual_stride_, y_ + range.row * y_stride_ + column, y_stride_);
+    }
+    if (ends && options_.finish) options_.finish(range);
+  }
+
+  const RightSide& right_;
+  const ProductOptions& options_;
+  const T *x_, *w_, *bias_, *residual_;
+  T* y_;
+  int64_t x_stride_, w_stride_, residual_stride_, y_stride_;
+  int64_t rows_, depth_;
+  int64_t width_;    // columns of one half
+  at::Tensor sums_;  // [rows, columns] fp32, where not all is summed at a time
+};
+
+// Whether a block can be read in pairs.
+bool StandsInPairs(const at::Tensor& x, const RightSide& right) {
+  return x.size(1) % 2 == 0 && (!right.turned || right.w.stride(0) % 2 == 0);
+}
+
+}  // namespace
+
+void FinishProduct(const at::Tensor& y, const ProductOptions& options) {
+  if (options.bias.defined()) y.add_(options.bias);
+  if (options.residual.defined()) y.add_(options.residual);
+  if (!options.finish) return;
+  const int64_t columns = options.halves ? y.size(1) / 2 : y.size(1);
+  at::parallel_for(0, y.size(0), 1, [&](int64_t begin, int64_t end) {
+    options.finish({begin, end - begin, 0, columns});
+  });
+}
+
+bool HasBlockedProducts(const at::Tensor& x) {
+  if (!x.is_cpu() || x.size(0) < kFewRows) return false;
+  return x.scalar_type() == at::kFloat ||
+         (x.scalar_type() == at::kBFloat16 && MultipliesBf16() && MultipliesPairs());
+}
+
+void ProductInto(const at::Tensor& x, const RightSide& right, const at::Tensor& y,
+                 const ProductOptions& options) {
+  TORCH_CHECK(x.size(1) == right.depth() && y.size(0) == x.size(0) && y.size(1) == right.columns() &&
+                  x.stride(1) == 1 && right.w.stride(1) == 1 && y.stride(1) == 1,
+              "a product needs rows that are dense and fit");
+  if (x.size(0) == 0) return;
+  if (HasBlockedProducts(x)) {
+    if (x.scalar_type() == at::kFloat) return BlockedProduct<float>(x, right, y, options).Run();
+    if (StandsInPairs(x, right)) return BlockedProduct<BFloat16>(x, right, y, options).Run();
+  }
+  at::Tensor out = y;
+  at::mm_out(out, x, right.turned ? right.w.t() : right.w);
+  FinishProduct(y, options);
+}
+
+}  // namespace genflow::nn

@@ -1,0 +1,165 @@
+#include "nn/product_kernels.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "nn/vector_math.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define GENFLOW_AVX512 1
+#define GENFLOW_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
+#endif
+
+namespace genflow::nn::kernels {
+namespace {
+
+using c10::BFloat16;
+
+// Numbers of 32 bits: one fp32, or two bf16 that stay neighbours.
+constexpr int64_t kTile = 16;
+
+// to [depth, kPanel] = from^T, from [columns, depth].
+void Turn(const char* from, int64_t stride, int64_t columns, int64_t depth, uint32_t* to) {
+  for (int64_t c = 0; c < columns; ++c) {
+    for (int64_t d = 0; d < depth; ++d) std::memcpy(to + d * kPanel + c, from + (c * stride + d) * 4, 4);
+  }
+}
+
+// to: each two rows of from [depth, columns] interleaved.
+void Interleave(const uint16_t* from, int64_t stride, int64_t columns, int64_t depth, uint16_t* to) {
+  for (int64_t d = 0; d < depth; d += 2) {
+    const uint16_t* const a = from + d * stride;
+    const uint16_t* const b = a + stride;
+    uint16_t* const out = to + d * kPanel;
+    for (int64_t c = 0; c < columns; ++c) {
+      out[2 * c] = a[c];
+      out[2 * c + 1] = b[c];
+    }
+  }
+}
+
+#ifdef GENFLOW_AVX512
+bool HasAvx512() {
+  static const bool has = __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512vl") != 0;
+  return has;
+}
+
+// 16 x 16 numbers of 32 bits, turned over in registers: within pairs of rows, pairs of those, and lanes.
+GENFLOW_TARGET_AVX512 void TurnTile(const char* from, int64_t stride, uint32_t* to) {
+  __m512i r[16], t[16];
+  for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(from + i * stride * 4);
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; ++i) {
+    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 4; ++i) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 16; ++i) _mm512_storeu_si512(to + i * kPanel, r[i]);
+}
+
+GENFLOW_TARGET_AVX512 void InterleaveWide(const uint16_t* from, int64_t stride, int64_t columns,
+                                          int64_t depth, uint16_t* to) {
+  const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  const __m512i second = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  for (int64_t d = 0; d < depth; d += 2) {
+    const uint16_t* const row = from + d * stride;
+    uint16_t* const out = to + d * kPanel;
+    for (int64_t c = 0; c < columns; c += 32) {
+      const __m512i a = _mm512_loadu_si512(row + c);
+      const __m512i b = _mm512_loadu_si512(row + stride + c);
+      const __m512i low = _mm512_unpacklo_epi16(a, b), high = _mm512_unpackhi_epi16(a, b);
+      _mm512_storeu_si512(out + 2 * c, _mm512_permutex2var_epi32(low, first, high));
+      _mm512_storeu_si512(out + 2 * c + 32, _mm512_permutex2var_epi32(low, second, high));
+    }
+  }
+}
+#else
+bool HasAvx512() { return false; }
+void TurnTile(const char*, int64_t, uint32_t*) {}
+void InterleaveWide(const uint16_t*, int64_t, int64_t, int64_t, uint16_t*) {}
+#endif
+
+// stride and depth count numbers of 32 bits.
+void TurnPanel(const char* w, int64_t stride, int64_t columns, int64_t depth, uint32_t* panel) {
+  if (!HasAvx512()) return Turn(w, stride, columns, depth, panel);
+  const int64_t whole_columns = columns / kTile * kTile, whole_depth = depth / kTile * kTile;
+  for (int64_t d = 0; d < whole_depth; d += kTile) {
+    for (int64_t c = 0; c < whole_columns; c += kTile) {
+      TurnTile(w + (c * stride + d) * 4, stride, panel + d * kPanel + c);
+    }
+  }
+  Turn(w + whole_depth * 4, stride, whole_columns, depth - whole_depth, panel + whole_depth * kPanel);
+  Turn(w + whole_columns * stride * 4, stride, columns - whole_columns, depth, panel + whole_columns);
+}
+
+template <class T>
+GENFLOW_INLINE void StoreBlockOf(const float* block, int64_t block_stride, int64_t rows, int64_t columns,
+                                 const T* bias, const T* residual, int64_t residual_stride, T* y,
+                                 int64_t stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* const from = block + r * block_stride;
+    T* const to = y + r * stride;
+    if (bias == nullptr) {
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) to[c] = Narrow<T>(from[c]);
+    } else {
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) to[c] = Narrow<T>(from[c] + Wide(bias[c]));
+    }
+    if (residual == nullptr) continue;
+    const T* const beside = residual + r * residual_stride;
+#pragma omp simd
+    for (int64_t c = 0; c < columns; ++c) to[c] = Narrow<T>(Wide(to[c]) + Wide(beside[c]));
+  }
+}
+
+}  // namespace
+
+void PackTurned(const float* w, int64_t stride, int64_t columns, int64_t depth, float* panel) {
+  TurnPanel(reinterpret_cast<const char*>(w), stride, columns, depth, reinterpret_cast<uint32_t*>(panel));
+}
+void PackTurned(const BFloat16* w, int64_t stride, int64_t columns, int64_t depth, BFloat16* panel) {
+  TurnPanel(reinterpret_cast<const char*>(w), stride / 2, columns, depth / 2,
+            reinterpret_cast<uint32_t*>(panel));
+}
+
+void PackStraight(const float* w, int64_t stride, int64_t columns, int64_t depth, float* panel) {
+  for (int64_t d = 0; d < depth; ++d) std::copy_n(w + d * stride, columns, panel + d * kPanel);
+}
+void PackStraight(const BFloat16* w, int64_t stride, int64_t columns, int64_t depth, BFloat16* panel) {
+  const auto* const from = reinterpret_cast<const uint16_t*>(w);
+  auto* const to = reinterpret_cast<uint16_t*>(panel);
+  const int64_t whole = HasAvx512() ? columns / 32 * 32 : 0;
+  if (whole > 0) InterleaveWide(from, stride, whole, depth, to);
+  Interleave(from + whole, stride, columns - whole, depth, to + 2 * whole);
+}
+
+GENFLOW_CLONES void StoreBlock(const float* block, int64_t block_stride, int64_t rows, int64_t columns,
+                               const float* bias, const float* residual, int64_t residual_stride, float* y,
+                               int64_t stride) {
+  StoreBlockOf(block, block_stride, rows, columns, bias, residual, residual_stride, y, stride);
+}
+GENFLOW_CLONES void StoreBlock(const float* block, int64_t block_stride, int64_t rows, int64_t columns,
+                               const BFloat16* bias, const BFloat16* residual, int64_t residual_stride,
+                               BFloat16* y, int64_t stride) {
+  StoreBlockOf(block, block_stride, rows, columns, bias, residual, residual_stride, y, stride);
+}
+
+}  // namespace genflow::nn::kernels

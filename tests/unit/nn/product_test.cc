@@ -1,0 +1,127 @@
+#include "nn/product.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <mutex>
+#include <vector>
+
+namespace genflow::nn {
+namespace {
+
+struct Shape {
+  int64_t rows, depth, columns;
+};
+
+// Panels and blocks that are full and that are not, depths that are summed at once and in slices, and too few
+// rows for blocks.
+const Shape kShapes[] = {{64, 64, 96},   {65, 34, 97},    {300, 130, 200}, {513, 608, 48},
+                         {70, 4100, 30}, {64, 9002, 101}, {3, 64, 96},     {129, 33, 17}};
+
+at::Tensor Random(at::IntArrayRef shape, at::ScalarType type) { return at::randn(shape).to(type); }
+
+// Whether y is `expected` but for the rounding of `depth` sums to fp32, and twice to the type of y.
+void ExpectNear(const at::Tensor& y, const at::Tensor& expected, int64_t depth) {
+  const double scale = std::sqrt(static_cast<double>(depth));
+  const double tolerance = 0x1p-23 * scale + (y.scalar_type() == at::kFloat ? 0x1p-22 : 0x1p-7);
+  const at::Tensor error = (y.to(at::kDouble) - expected).abs();
+  EXPECT_LT((error / (expected.abs() + scale)).max().item<double>(), tolerance)
+      << y.sizes() << " of depth " << depth;
+}
+
+class ProductTest : public testing::TestWithParam<at::ScalarType> {
+ protected:
+  void SetUp() override { at::manual_seed(1); }
+  void TearDown() override { at::set_num_threads(2); }
+};
+
+TEST_P(ProductTest, IsTheProductInDoublePrecision) {
+  for (const Shape& s : kShapes) {
+    const at::Tensor x = Random({s.rows, s.depth}, GetParam());
+    for (const bool turned : {true, false}) {
+      const at::Tensor w =
+          turned ? Random({s.columns, s.depth}, GetParam()) : Random({s.depth, s.columns}, GetParam());
+      const at::Tensor y = at::empty({s.rows, s.columns}, x.options());
+      ProductInto(x, {w, turned}, y);
+      const at::Tensor right = (turned ? w.t() : w).to(at::kDouble);
+      ExpectNear(y, at::mm(x.to(at::kDouble), right), s.depth);
+    }
+  }
+}
+
+TEST_P(ProductTest, ReadsAndWritesRowsThatStandApart) {
+  const at::Tensor x = Random({200, 96}, GetParam()).narrow(1, 16, 64);
+  const at::Tensor w = Random({100, 80}, GetParam()).narrow(1, 0, 64);
+  const at::Tensor all = at::zeros({200, 160}, x.options());
+  ProductInto(x, {w, true}, all.narrow(1, 30, 100));
+  ExpectNear(all.narrow(1, 30, 100), at::mm(x.to(at::kDouble), w.t().to(at::kDouble)), 64);
+  EXPECT_EQ(all.narrow(1, 0, 30).abs().sum().item<float>(), 0);
+  EXPECT_EQ(all.narrow(1, 130, 30).abs().sum().item<float>(), 0);
+}
+
+TEST_P(ProductTest, AddsBiasAndThenResidual) {
+  for (const Shape& s : kShapes) {
+    const at::Tensor x = Random({s.rows, s.depth}, GetParam()), w = Random({s.columns, s.depth}, GetParam());
+    const at::Tensor bias = Random({s.columns}, GetParam()),
+                     residual = Random({s.rows, s.columns}, GetParam());
+    const at::Tensor y = at::empty({s.rows, s.columns}, x.options());
+    ProductInto(x, {w, true}, y, {.bias = bias, .residual = residual});
+    const at::Tensor expected =
+        at::mm(x.to(at::kDouble), w.t().to(at::kDouble)) + bias.to(at::kDouble) + residual.to(at::kDouble);
+    ExpectNear(y, expected, s.depth);
+  }
+}
+
+TEST_P(ProductTest, FinishesEachRangeOnceWhenBothHalvesAreThere) {
+  for (const Shape& s : kShapes) {
+    const at::Tensor x = Random({s.rows, s.depth}, GetParam()),
+                     w = Random({2 * s.columns, s.depth}, GetParam());
+    const at::Tensor y = at::zeros({s.rows, 2 * s.columns}, x.options());
+    const at::Tensor left = at::zeros({s.rows, s.columns}, x.options()), right = at::zeros_like(left);
+    const at::Tensor times = at::zeros({s.rows, s.columns}, at::kInt);
+    std::mutex mutex;
+    const auto finish = [&](const BlockRange& r) {
+      const std::lock_guard lock(mutex);
+      const auto part = [&](const at::Tensor& of, int64_t begin) {
+        return of.narrow(0, r.row, r.rows).narrow(1, begin + r.column, r.columns);
+      };
+      part(left, 0).copy_(part(y, 0));
+      part(right, 0).copy_(part(y, s.columns));
+      part(times, 0).add_(1);
+    };
+    ProductInto(x, {w, true}, y, {.finish = finish, .halves = true});
+    EXPECT_TRUE(at::equal(times, at::ones_like(times)));
+    EXPECT_TRUE(at::equal(at::cat({left, right}, 1), y));
+    ExpectNear(y, at::mm(x.to(at::kDouble), w.t().to(at::kDouble)), s.depth);
+  }
+}
+
+TEST_P(ProductTest, GivesTheSameBytesOnEveryNumberOfThreads) {
+  if (!HasBlockedProducts(at::empty({64, 2}, GetParam())))
+    GTEST_SKIP() << "no bf16 products in blocks on this CPU";
+  for (const Shape& s : kShapes) {
+    if (s.rows < 64 || s.depth % 2 != 0) continue;  // libtorch's
+    const at::Tensor x = Random({s.rows, s.depth}, GetParam()), w = Random({s.columns, s.depth}, GetParam());
+    std::vector<at::Tensor> results;
+    for (const int threads : {1, 2, 3}) {
+      at::set_num_threads(threads);
+      results.push_back(at::empty({s.rows, s.columns}, x.options()));
+      ProductInto(x, {w, true}, results.back());
+    }
+    EXPECT_TRUE(at::equal(results[0], results[1]) && at::equal(results[0], results[2]));
+  }
+}
+
+TEST_P(ProductTest, RefusesWhatDoesNotFit) {
+  const at::Tensor x = Random({64, 32}, GetParam()), w = Random({16, 34}, GetParam());
+  EXPECT_THROW(ProductInto(x, {w, true}, at::empty({64, 16}, x.options())), c10::Error);
+  EXPECT_THROW(ProductInto(x, {w.narrow(1, 0, 32), true}, at::empty({64, 17}, x.options())), c10::Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, ProductTest, testing::Values(at::kFloat, at::kBFloat16),
+                         [](const auto& type) { return type.param == at::kFloat ? "fp32" : "bf16"; });
+
+}  // namespace
+}  // namespace genflow::nn
