@@ -2,6 +2,7 @@
 
 #include "adapter/plain_lora.h"
 #include "formats/gguf_lora.h"
+#include "formats/weight_names.h"
 
 namespace genflow::adapter {
 
@@ -9,7 +10,7 @@ Status ExportGgufLora(const std::filesystem::path& file, const formats::ModelSou
                       const std::filesystem::path& folder, const GgufLoraOptions& options) {
   GF_TRY(Weights weights, ReadWeights(base, folder, options.read));
   GF_CHECK_OK(CheckPlain(weights, folder, "llama.cpp's LoRA files"));
-  if (weights.updates.contains("lm_head.weight") && base.Find("lm_head.weight") == nullptr) {
+  if (weights.updates.contains(formats::kHeadWeight) && base.Find(formats::kHeadWeight) == nullptr) {
     return MakeError(Code::kUnsupported,
                      "'" + folder.string() +
                          "': adapts 'lm_head', and in llama.cpp the output of this model is its "

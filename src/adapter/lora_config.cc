@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "adapter/folder.h"
 #include "base/files.h"
+#include "formats/weight_names.h"
 #include "text/pattern.h"
 
 namespace genflow::adapter {
@@ -13,6 +14,24 @@ namespace {
 
 using nlohmann::ordered_json;
 namespace fs = std::filesystem;
+
+constexpr char kAllLinear[] = "all-linear";
+constexpr char kTargetKey[] = "target_modules", kExcludeKey[] = "exclude_modules",
+               kRankKey[] = "rank_pattern", kAlphaKey[] = "alpha_pattern";
+
+// Every key of peft 0.21's LoraConfig with the value of a plain LoRA of a causal language model.
+constexpr const char* kPlainConfig = R"({
+    "alora_invocation_tokens": null, "alpha_pattern": {}, "arrow_config": null, "auto_mapping": null,
+    "base_model_name_or_path": null, "bias": "none", "corda_config": null, "ensure_weight_tying": false,
+    "eva_config": null, "exclude_modules": null, "fan_in_fan_out": false, "inference_mode": true,
+    "init_lora_weights": true, "kasa_config": null, "layer_replication": null, "layers_pattern": null,
+    "layers_to_transform": null, "loftq_config": {}, "lora_alpha": 8, "lora_bias": false,
+    "lora_dropout": 0.0, "lora_ga_config": null, "megatron_config": null,
+    "megatron_core": "megatron.core", "modules_to_save": null, "monteclora_config": null,
+    "peft_type": "LORA", "peft_version": "0.21.2", "qalora_group_size": 16, "r": 8, "rank_pattern": {},
+    "revision": null, "target_modules": null, "target_parameters": null, "task_type": "CAUSAL_LM",
+    "trainable_token_indices": null, "use_bdlora": null, "use_dora": false, "use_qalora": false,
+    "use_rslora": false, "velora_config": null})";
 
 // Keys that change what an adapter computes, in ways that genflow does not: anything but their plain value
 // is refused. Absent, null, false and empty mean the same.
@@ -102,7 +121,8 @@ class Reader {
     if (value == nullptr) return out;
     const ordered_json list = value->is_array() ? *value : ordered_json::array({*value});
     for (const auto& layer : list) {
-      if (!layer.is_number_integer()) return Expected(key, value, "a layer's index or a list of them");
+      if (!layer.is_number_integer() || layer < 0)
+        return Expected(key, value, "a layer's index or a list of them");
       out.push_back(layer.get<int64_t>());
     }
     return out;
@@ -154,41 +174,80 @@ Result<LoraConfig> Read(const Reader& reader) {
   }
   GF_TRY(out.use_rslora, reader.Flag("use_rslora"));
   GF_TRY(out.use_dora, reader.Flag("use_dora"));
-  GF_TRY(out.target_modules, reader.Modules("target_modules"));
-  GF_TRY(out.exclude_modules, reader.Modules("exclude_modules"));
+  GF_TRY(out.target_modules, reader.Modules(kTargetKey));
+  if (out.target_modules.names.empty() && out.target_modules.pattern.empty()) {
+    return reader.Expected(kTargetKey, reader.Find(kTargetKey), "a list of names or a regular expression");
+  }
+  GF_TRY(out.exclude_modules, reader.Modules(kExcludeKey));
   GF_TRY(out.modules_to_save, reader.Names("modules_to_save"));
   GF_TRY(out.layers_to_transform, reader.Layers("layers_to_transform"));
   GF_CHECK_OK(
-      reader.Patterns("rank_pattern", &out.rank_pattern, [&](auto... args) { return reader.Rank(args...); }));
-  GF_CHECK_OK(reader.Patterns("alpha_pattern", &out.alpha_pattern,
-                              [&](auto... args) { return reader.Alpha(args...); }));
+      reader.Patterns(kRankKey, &out.rank_pattern, [&](auto... args) { return reader.Rank(args...); }));
+  GF_CHECK_OK(
+      reader.Patterns(kAlphaKey, &out.alpha_pattern, [&](auto... args) { return reader.Alpha(args...); }));
+  if (const Status patterns = CheckPatterns(out); !patterns.ok())
+    return reader.Bad(patterns.error().message, patterns.error().hint);
   return out;
 }
 
-// As Python's re.fullmatch. `where` names the pattern in messages.
-Result<bool> FullMatch(const std::string& pattern, const std::string& module, const char* where) {
-  const auto compiled = text::Pattern::Compile(pattern, {.whole = true});
-  if (!compiled.ok()) return InvalidError(std::string(where) + ": " + compiled.error().message);
-  GF_TRY(const auto match, compiled->Find(module));
-  return match.has_value();
+// As Python's re.fullmatch does. `key` names the pattern in messages.
+Result<text::Pattern> Compile(const std::string& pattern, const char* key) {
+  auto compiled = text::Pattern::Compile(pattern, {.whole = true});
+  if (!compiled.ok()) return InvalidError(std::string(key) + ": " + compiled.error().message);
+  return compiled;
 }
 
-// The value of the first pattern (a regular expression) that the end of the module's name matches.
+// A pattern that the end of a module's name is to match.
+std::string OfEnd(const std::string& pattern) { return "(.*\\.)?(" + pattern + ")"; }
+
+// The value of the first pattern that the end of the module's name matches.
 template <class T>
-Result<T> PatternValue(const LoraConfig::Patterns<T>& patterns, const std::string& module, const char* where,
+Result<T> PatternValue(const LoraConfig::Patterns<T>& patterns, const std::string& module, const char* key,
                        T otherwise) {
   for (const auto& [pattern, value] : patterns) {
-    GF_TRY(const bool matches, FullMatch("(.*\\.)?(" + pattern + ")", module, where));
-    if (matches) return value;
+    GF_TRY(const auto compiled, Compile(OfEnd(pattern), key));
+    GF_TRY(const auto match, compiled.Find(module));
+    if (match) return value;
   }
   return otherwise;
 }
 
-// 12 for "model.layers.12.self_attn.q_proj", -1 outside of the layers.
-int64_t LayerOf(const std::string& module) {
-  constexpr std::string_view kLayers = ".layers.";
-  const size_t at = module.find(kLayers);
-  return at == std::string::npos ? -1 : std::atoll(module.c_str() + at + kLayers.size());
+Status CheckModules(const TargetModules& modules, const char* key) {
+  if (modules.pattern.empty() || modules.pattern == kAllLinear) return Ok();
+  GF_CHECK_OK(Compile(modules.pattern, key));
+  return Ok();
+}
+
+template <class T>
+Status CheckPatterns(const LoraConfig::Patterns<T>& patterns, const char* key) {
+  for (const auto& [pattern, value] : patterns) GF_CHECK_OK(Compile(OfEnd(pattern), key));
+  return Ok();
+}
+
+Result<bool> Targets(const TargetModules& targets, const std::string& module, const char* key) {
+  if (targets.pattern == kAllLinear) return true;
+  if (!targets.pattern.empty()) {
+    GF_TRY(const auto compiled, Compile(targets.pattern, key));
+    GF_TRY(const auto match, compiled.Find(module));
+    return match.has_value();
+  }
+  return std::any_of(targets.names.begin(), targets.names.end(),
+                     [&](const std::string& name) { return module == name || module.ends_with("." + name); });
+}
+
+// 32 for 32.0, because peft writes whole alphas as integers.
+ordered_json AlphaNumber(double value) {
+  if (value == std::floor(value) && std::abs(value) < 1e15) return static_cast<int64_t>(value);
+  return value;
+}
+
+// null for an empty list.
+template <class List>
+ordered_json ListOrNull(const List& list) {
+  return list.empty() ? ordered_json() : ordered_json(list);
+}
+ordered_json ModulesOrNull(const TargetModules& modules) {
+  return modules.pattern.empty() ? ListOrNull(modules.names) : ordered_json(modules.pattern);
 }
 
 }  // namespace
@@ -206,32 +265,70 @@ Result<LoraConfig> ParseLoraConfig(std::string_view text, const std::string& nam
 }
 
 Result<LoraConfig> ReadLoraConfig(const fs::path& folder) {
-  const fs::path file = folder / "adapter_config.json";
+  const fs::path file = folder / kConfigFile;
   GF_TRY(const std::string text, ReadFile(file, 16 << 20));
   return ParseLoraConfig(text, file.string());
 }
 
-Result<bool> Targets(const TargetModules& targets, const std::string& module) {
-  if (targets.pattern == "all-linear") return true;
-  if (!targets.pattern.empty()) return FullMatch(targets.pattern, module, "target_modules");
-  return std::any_of(targets.names.begin(), targets.names.end(),
-                     [&](const std::string& name) { return module == name || module.ends_with("." + name); });
+std::string LoraConfigText(const LoraConfig& config, std::string_view rest) {
+  ordered_json out = ordered_json::parse(rest.empty() ? kPlainConfig : rest);
+  out["r"] = config.r;
+  out["lora_alpha"] = AlphaNumber(config.alpha);
+  out["lora_dropout"] = config.dropout;
+  out[kTargetKey] = ModulesOrNull(config.target_modules);
+  out[kExcludeKey] = ModulesOrNull(config.exclude_modules);
+  out["layers_to_transform"] = ListOrNull(config.layers_to_transform);
+  out["use_rslora"] = config.use_rslora;
+  out["use_dora"] = config.use_dora;
+  out["init_lora_weights"] =
+      config.init_lora_weights.empty() ? ordered_json(true) : ordered_json(config.init_lora_weights);
+  out["modules_to_save"] = ListOrNull(config.modules_to_save);
+  ordered_json ranks = ordered_json::object(), alphas = ranks;
+  for (const auto& [pattern, r] : config.rank_pattern) ranks[pattern] = r;
+  for (const auto& [pattern, alpha] : config.alpha_pattern) alphas[pattern] = AlphaNumber(alpha);
+  out[kRankKey] = std::move(ranks);
+  out[kAlphaKey] = std::move(alphas);
+  return out.dump(2);
+}
+
+Status CheckKeepsBase(const LoraConfig& config, const fs::path& folder, const std::string& otherwise) {
+  if (!config.ChangesBase()) return Ok();
+  return MakeError(
+      Code::kUnsupported,
+      "'" + (folder / kConfigFile).string() + "': init_lora_weights is \"" + config.init_lora_weights +
+          "\", which changes the base weights that the adapter belongs to",
+      "convert it with PEFT: save_pretrained(..., path_initial_model_for_weight_conversion=...)" +
+          (otherwise.empty() ? "" : "; " + otherwise));
+}
+
+Status CheckPatterns(const LoraConfig& config) {
+  GF_CHECK_OK(CheckModules(config.target_modules, kTargetKey));
+  GF_CHECK_OK(CheckModules(config.exclude_modules, kExcludeKey));
+  GF_CHECK_OK(CheckPatterns(config.rank_pattern, kRankKey));
+  return CheckPatterns(config.alpha_pattern, kAlphaKey);
 }
 
 Result<LoraRank> RankOf(const LoraConfig& config, const std::string& module) {
-  GF_TRY(const int64_t r, PatternValue(config.rank_pattern, module, "rank_pattern", config.r));
-  GF_TRY(const double alpha, PatternValue(config.alpha_pattern, module, "alpha_pattern", config.alpha));
+  GF_TRY(const int64_t r, PatternValue(config.rank_pattern, module, kRankKey, config.r));
+  GF_TRY(const double alpha, PatternValue(config.alpha_pattern, module, kAlphaKey, config.alpha));
   const double divisor = config.use_rslora ? std::sqrt(static_cast<double>(r)) : static_cast<double>(r);
   return LoraRank{r, alpha / divisor};
 }
 
 Result<bool> Adapts(const LoraConfig& config, const std::string& module) {
-  GF_TRY(const bool targeted, Targets(config.target_modules, module));
+  GF_TRY(const bool targeted, Targets(config.target_modules, module, kTargetKey));
   if (!targeted) return false;
-  GF_TRY(const bool excluded, Targets(config.exclude_modules, module));
+  GF_TRY(const bool excluded, Targets(config.exclude_modules, module, kExcludeKey));
   if (excluded) return false;
   const auto& layers = config.layers_to_transform;
-  return layers.empty() || std::find(layers.begin(), layers.end(), LayerOf(module)) != layers.end();
+  return layers.empty() || std::find(layers.begin(), layers.end(), formats::LayerOf(module)) != layers.end();
+}
+
+const std::string* SavedBy(const LoraConfig& config, const std::string& module) {
+  for (const std::string& end : config.modules_to_save) {
+    if (module.ends_with(end)) return &end;
+  }
+  return nullptr;
 }
 
 }  // namespace genflow::adapter

@@ -6,6 +6,7 @@
 
 #include "formats/dtype.h"
 #include "formats/parallel.h"
+#include "formats/weight_names.h"
 
 namespace genflow::adapter {
 namespace {
@@ -67,7 +68,7 @@ Result<formats::ModelContent> MergedModel(const formats::ModelSource& base, cons
   GF_TRY(Weights read, ReadWeights(base, folder, options));
   const auto weights = std::make_shared<const Weights>(std::move(read));
   formats::ModelContent out{base, nullptr};
-  for (const char* name : {"lm_head.weight", "model.embed_tokens.weight"}) {
+  for (const char* name : {formats::kHeadWeight, formats::kEmbeddingWeight}) {
     const bool changed = weights->updates.contains(name) || weights->replaced.contains(name);
     out.untie = out.untie || (changed && base.config().value("tie_word_embeddings", false));
   }

@@ -2,19 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
+#include "adapter/folder.h"
 #include "base/files.h"
 #include "formats/safetensors.h"
+#include "formats/weight_names.h"
 
 namespace genflow::adapter {
 
 namespace fs = std::filesystem;
-using nlohmann::ordered_json;
 
 namespace {
 
-constexpr char kConfigFile[] = "adapter_config.json", kTensorFile[] = "adapter_model.safetensors";
 constexpr std::string_view kWeight = ".weight";
 constexpr int64_t kMostNumbers = int64_t{1} << 30;  // that lower ranks may be filled up to
 
@@ -32,12 +31,6 @@ void Pad(int64_t r, Update* update) {
   update->b = std::move(b);
 }
 
-// 32 for 32.0, because PEFT writes whole alphas as integers.
-ordered_json Number(double value) {
-  if (value == std::floor(value) && std::abs(value) < 1e15) return static_cast<int64_t>(value);
-  return value;
-}
-
 }  // namespace
 
 Status CheckPlain(const Weights& weights, const fs::path& folder, const std::string& consumer) {
@@ -49,7 +42,7 @@ Status CheckPlain(const Weights& weights, const fs::path& folder, const std::str
   };
   if (weights.config.use_dora) return refuse("use_dora is true: a magnitude for each row of the weights");
   if (!weights.replaced.empty()) return refuse("it brings '" + weights.replaced.begin()->first + "' whole");
-  if (weights.updates.contains("model.embed_tokens.weight")) return refuse("it adapts the token embedding");
+  if (weights.updates.contains(formats::kEmbeddingWeight)) return refuse("it adapts the token embedding");
   return Ok();
 }
 
@@ -85,24 +78,23 @@ Status WritePlainLora(const fs::path& to, const formats::ModelSource& base, cons
                         "merge the adapter into the model instead: genflow models merge");
   }
   for (auto& [name, update] : weights.updates) Pad(r, &update);
-  const double alpha = FoldScalings(&weights);
+  LoraConfig config = weights.config;
+  config.r = r;
+  config.alpha = FoldScalings(&weights);
+  config.use_rslora = false;
+  config.rank_pattern.clear();
+  config.alpha_pattern.clear();
+  config.init_lora_weights.clear();
 
   GF_TRY(const std::string text, ReadFile(folder / kConfigFile, 16 << 20));
-  ordered_json config = ordered_json::parse(text);  // ReadWeights has read it
-  config["r"] = r;
-  config["lora_alpha"] = Number(alpha);
-  config["use_rslora"] = false;
-  config["rank_pattern"] = ordered_json::object();
-  config["alpha_pattern"] = ordered_json::object();
-  config["init_lora_weights"] = true;
   GF_CHECK_OK(MakeDirectories(to));
-  GF_CHECK_OK(WriteFileAtomic(to / kConfigFile, config.dump(2)));
+  GF_CHECK_OK(WriteFileAtomic(to / kConfigFile, LoraConfigText(config, text)));
   std::vector<formats::TensorView> views;
   for (const auto& [weight, update] : weights.updates) {
-    const std::string module = "base_model.model." + weight.substr(0, weight.size() - kWeight.size());
+    const std::string module = weight.substr(0, weight.size() - kWeight.size());
     for (const bool is_a : {true, false}) {
       const Matrix& matrix = is_a ? update.a : update.b;
-      views.push_back({module + (is_a ? ".lora_A.weight" : ".lora_B.weight"),
+      views.push_back({TensorName(module, is_a ? Part::kA : Part::kB),
                        {matrix.rows, matrix.columns},
                        formats::DType::kF32,
                        matrix.values.data()});

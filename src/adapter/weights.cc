@@ -2,50 +2,22 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 #include <string_view>
 
+#include "adapter/folder.h"
 #include "formats/dtype.h"
 #include "formats/safetensors.h"
+#include "formats/weight_names.h"
 
 namespace genflow::adapter {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPrefix = "base_model.model.", kWeight = ".weight";
-constexpr char kEmbedding[] = "model.embed_tokens.weight", kHead[] = "lm_head.weight";
+using formats::ShapeText;
 
-enum class Part { kA, kB, kEmbeddingA, kEmbeddingB, kMagnitude, kBase, kWhole };
+constexpr std::string_view kWeight = ".weight";
 
-// What a tensor's name says: the module, and which of its tensors it is.
-struct Place {
-  std::string module;
-  Part part;
-};
-std::optional<Place> ParseName(std::string_view name) {
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  name.remove_prefix(kPrefix.size());
-  static constexpr std::pair<std::string_view, Part> kTails[] = {
-      {".lora_A.weight", Part::kA},
-      {".lora_B.weight", Part::kB},
-      {".lora_embedding_A", Part::kEmbeddingA},
-      {".lora_embedding_B", Part::kEmbeddingB},
-      {".lora_magnitude_vector", Part::kMagnitude},
-      {".lora_magnitude_vector.weight", Part::kMagnitude},
-      {".base_layer.weight", Part::kBase},
-      {".weight", Part::kWhole}};
-  for (const auto& [tail, part] : kTails) {
-    if (name.ends_with(tail)) return Place{std::string(name.substr(0, name.size() - tail.size())), part};
-  }
-  return std::nullopt;
-}
-
-std::string ShapeText(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
-  return text + "]";
-}
 std::vector<int64_t> ShapeOf(const Matrix& matrix) { return {matrix.rows, matrix.columns}; }
 
 Matrix Transposed(const Matrix& from) {
@@ -59,7 +31,7 @@ Matrix Transposed(const Matrix& from) {
 class WeightsReader {
  public:
   WeightsReader(const formats::ModelSource& base, const fs::path& folder)
-      : base_(base), file_(folder / "adapter_model.safetensors") {}
+      : base_(base), file_(folder / kTensorFile) {}
 
   Result<Weights> Read(LoraConfig config) {
     out_.config = std::move(config);
@@ -97,7 +69,7 @@ class WeightsReader {
   }
 
   Status Take(const formats::SafetensorsTensor& tensor) {
-    const auto place = ParseName(tensor.name);
+    const auto place = ParseTensorName(tensor.name);
     const std::string weight = place ? place->module + std::string(kWeight) : "";
     if (!place || FindWeight(base_, weight) == nullptr) return NoPlace(tensor.name);
     if (place->part == Part::kBase) return Ok();  // the base's own weight once more
@@ -134,8 +106,7 @@ class WeightsReader {
                  "tokens were added to the vocabulary: resize the base model first");
     }
     GF_TRY(Matrix values, Floats(tensor));
-    GF_TRY(const bool asked, Targets({out_.config.modules_to_save, ""}, module));
-    if (!asked) {
+    if (SavedBy(out_.config, module) == nullptr) {
       if (own.shape.size() != 2) return NoPlace(tensor.name);
       std::vector<float> before(values.values.size());
       GF_CHECK_OK(base_.Read(own.name, formats::DType::kF32, before.data()));
@@ -148,13 +119,13 @@ class WeightsReader {
   // Refuses an adapter that lacks the update of a module which its configuration adapts.
   Status EveryTargetIsThere() const {
     for (const auto& tensor : base_.tensors()) {
-      if (tensor.shape.size() != 2 || !tensor.name.ends_with(kWeight) ||
-          tensor.name.find(".layers.") == std::string::npos || out_.updates.contains(tensor.name)) {
+      if (tensor.shape.size() != 2 || !tensor.name.ends_with(kWeight) || formats::LayerOf(tensor.name) < 0 ||
+          out_.updates.contains(tensor.name)) {
         continue;
       }
       const std::string module = tensor.name.substr(0, tensor.name.size() - kWeight.size());
       GF_TRY(const bool adapted, Adapts(out_.config, module));
-      if (adapted) return Bad("tensor '" + std::string(kPrefix) + module + ".lora_A.weight' is missing");
+      if (adapted) return Bad("tensor '" + TensorName(module, Part::kA) + "' is missing");
     }
     return Ok();
   }
@@ -193,22 +164,16 @@ class WeightsReader {
 
 const formats::TensorInfo* FindWeight(const formats::ModelSource& base, const std::string& name) {
   const formats::TensorInfo* found = base.Find(name);
-  return found == nullptr && name == kHead && base.config().value("tie_word_embeddings", false)
-             ? base.Find(kEmbedding)
+  return found == nullptr && name == formats::kHeadWeight && base.config().value("tie_word_embeddings", false)
+             ? base.Find(formats::kEmbeddingWeight)
              : found;
 }
 
 Result<Weights> ReadWeights(const formats::ModelSource& base, const fs::path& folder,
                             const ReadOptions& options) {
   GF_TRY(LoraConfig config, ReadLoraConfig(folder));
-  if (config.ChangesBase() && !options.residual_base) {
-    return MakeError(
-        Code::kUnsupported,
-        "'" + (folder / "adapter_config.json").string() + "': init_lora_weights is \"" +
-            config.init_lora_weights + "\", which changes the base weights that the adapter belongs to",
-        "convert it with PEFT: save_pretrained(..., path_initial_model_for_weight_conversion=...); "
-        "or give the residual model, and say so");
-  }
+  if (!options.residual_base)
+    GF_CHECK_OK(CheckKeepsBase(config, folder, "or give the residual model, and say so"));
   return WeightsReader(base, folder).Read(std::move(config));
 }
 

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 
+#include "adapter/folder.h"
 #include "adapter/gguf_lora.h"
 #include "adapter/merge.h"
 #include "adapter/plain_lora.h"
@@ -89,8 +90,8 @@ Result<std::map<std::string, uint64_t>> StoredTypes(const fs::path& path, bool g
     return out;
   }
   std::error_code ec;
-  const fs::path model = path / "model.safetensors", adapter = path / "adapter_model.safetensors";
-  GF_TRY(const auto file, formats::SafetensorsFile::Open(fs::exists(model, ec) ? model : adapter));
+  const fs::path model = path / "model.safetensors", lora = path / adapter::kTensorFile;
+  GF_TRY(const auto file, formats::SafetensorsFile::Open(fs::exists(model, ec) ? model : lora));
   for (const auto& tensor : file.tensors()) ++out[tensor.dtype];
   return out;
 }
@@ -200,7 +201,7 @@ int WriteModel(const Options& options, const Target& target, ModelContent model)
 
 bool IsAdapter(const std::string& path) {
   std::error_code ec;
-  return fs::exists(fs::path(path) / "adapter_config.json", ec);
+  return fs::exists(fs::path(path) / adapter::kConfigFile, ec);
 }
 
 int ConvertAdapter(const Options& options, const Target& target) {

@@ -8,6 +8,7 @@
 #include "formats/gguf_model.h"
 #include "formats/model_writer.h"
 #include "formats/parallel.h"
+#include "formats/weight_names.h"
 
 namespace genflow::formats {
 namespace {
@@ -157,7 +158,7 @@ Status Quantize(const std::vector<std::byte>& floats, const Planned& planned, st
 Status WriteGguf(const fs::path& file, const ModelContent& model, const GgufModelOptions& options) {
   const ModelSource& base = model.base;
   if (!IsGgufArchitecture(base.model_type())) return NoGgufArchitecture(base.model_type());
-  const TensorInfo* embedding = base.Find("model.embed_tokens.weight");
+  const TensorInfo* embedding = base.Find(kEmbeddingWeight);
   if (embedding == nullptr)
     return InvalidError(base.path().string() + ": has no tensor 'model.embed_tokens.weight'");
   GgufWriter writer;

@@ -27,7 +27,7 @@ const Named& Entry(GgufType type) {
 }
 
 // 3 for "blk.3.attn_v.weight"; -1 outside of the layers.
-int64_t LayerOf(std::string_view name) {
+int64_t BlockOf(std::string_view name) {
   constexpr std::string_view kPrefix = "blk.";
   if (!name.starts_with(kPrefix)) return -1;
   name.remove_prefix(kPrefix.size());
@@ -54,7 +54,7 @@ int32_t Fallback(int64_t columns, int32_t type) {
 int32_t MixedType(std::string_view name, int64_t columns, const GgufLayout& layout) {
   if (name == "output.weight" || (layout.tied && name == "token_embd.weight"))
     return Fits(columns, GgmlType::kQ4_K) ? GgmlType::kQ6_K : GgmlType::kQ8_0;
-  const bool more = UseMoreBits(LayerOf(name), layout.layers);
+  const bool more = UseMoreBits(BlockOf(name), layout.layers);
   if (name.ends_with(".attn_v.weight")) {
     return more ? GgmlType::kQ6_K : layout.shared_v ? GgmlType::kQ5_K : GgmlType::kQ4_K;
   }

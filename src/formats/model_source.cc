@@ -12,6 +12,7 @@
 #include "formats/parallel.h"
 #include "formats/safetensors.h"
 #include "formats/tokenizer_files.h"
+#include "formats/weight_names.h"
 
 namespace genflow::formats {
 namespace {
@@ -104,7 +105,7 @@ Status Normalize(const fs::path& file, json* config) {
 
 bool Skipped(const std::string& name, const json& config) {
   return name.ends_with(".rotary_emb.inv_freq") ||
-         (name == "lm_head.weight" && config.value("tie_word_embeddings", false));
+         (name == kHeadWeight && config.value("tie_word_embeddings", false));
 }
 
 std::optional<DType> StoredDType(const std::string& tag) {

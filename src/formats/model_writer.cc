@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "formats/json_text.h"
 #include "formats/safetensors.h"
+#include "formats/weight_names.h"
 
 namespace genflow::formats {
 namespace {
@@ -89,9 +90,9 @@ Status WriteTokenizer(const fs::path& folder, const ModelSource& base) {
 
 std::vector<TensorInfo> ModelContent::Tensors() const {
   std::vector<TensorInfo> out = base.tensors();
-  if (const TensorInfo* embedding = base.Find("model.embed_tokens.weight"); untie && embedding != nullptr) {
+  if (const TensorInfo* embedding = base.Find(kEmbeddingWeight); untie && embedding != nullptr) {
     out.push_back(*embedding);
-    out.back().name = "lm_head.weight";
+    out.back().name = kHeadWeight;
   }
   return out;
 }

@@ -10,6 +10,7 @@
 
 #include "base/strings.h"
 #include "formats/model_source.h"
+#include "formats/weight_names.h"
 #include "nn/device.h"
 #include "nn/guarded.h"
 #include "nn/model.h"
@@ -19,11 +20,7 @@
 namespace genflow::nn {
 namespace {
 
-std::string ShapeText(at::IntArrayRef shape) {
-  std::vector<std::string> parts;
-  for (const int64_t size : shape) parts.push_back(std::to_string(size));
-  return std::string("[").append(Join(parts, ", ")).append("]");
-}
+using formats::ShapeText;
 
 // Buffers that old checkpoints carry and no model reads.
 bool IsIgnored(std::string_view name) { return name.ends_with("rotary_emb.inv_freq"); }
@@ -61,7 +58,7 @@ Status CheckNames(const formats::ModelSource& source, const ModelConfig& config,
   }
   for (const formats::TensorInfo& info : source.tensors()) {
     if (wanted.contains(info.name) || IsIgnored(info.name)) continue;
-    if (info.name == "lm_head.weight" && config.tie_word_embeddings) continue;
+    if (info.name == formats::kHeadWeight && config.tie_word_embeddings) continue;
     return MakeError(
         Code::kUnsupported,
         where + " holds tensor '" + info.name + "', which " + config.architecture + " does not have",

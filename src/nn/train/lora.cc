@@ -4,22 +4,23 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
 #include <set>
 
 #include "base/strings.h"
+#include "formats/weight_names.h"
 #include "nn/dora_linear.h"
 #include "nn/guarded.h"
-#include "text/pattern.h"
 
 namespace genflow::nn::train {
+namespace {
+
+std::string RankExpected() { return ", expected 1 to " + std::to_string(adapter::kMaxRank); }
+
+}  // namespace
 
 Status CheckConfig(const LoraConfig& config) {
-  if (config.r < 1 || config.r > kMaxRank) {
-    return InvalidError("lora.r is " + std::to_string(config.r) + ", expected 1 to " +
-                        std::to_string(kMaxRank));
-  }
+  if (config.r < 1 || config.r > adapter::kMaxRank)
+    return InvalidError("lora.r is " + std::to_string(config.r) + RankExpected());
   if (!(config.alpha > 0)) return InvalidError("lora.alpha must be greater than 0");
   if (!(config.dropout >= 0 && config.dropout < 1)) {
     return InvalidError("lora.dropout must be at least 0 and less than 1");
@@ -32,8 +33,19 @@ Status CheckConfig(const LoraConfig& config) {
   if (config.target_modules.names.empty() && config.target_modules.pattern.empty()) {
     return InvalidError("lora.target_modules is empty", "use all-linear, or a list such as [q_proj, v_proj]");
   }
-  GF_TRY([[maybe_unused]] const bool valid, Targets(config.target_modules, "model"));
-  GF_TRY([[maybe_unused]] const bool valid_too, Targets(config.exclude_modules, "model"));
+  if (const Status patterns = adapter::CheckPatterns(config); !patterns.ok()) {
+    const Error& error = patterns.error();
+    return MakeError(error.code, "lora." + error.message, error.hint);
+  }
+  for (const auto& [pattern, r] : config.rank_pattern) {
+    if (r < 1 || r > adapter::kMaxRank) {
+      return InvalidError("lora.rank_pattern gives '" + pattern + "' the rank " + std::to_string(r) +
+                          RankExpected());
+    }
+  }
+  for (const auto& [pattern, alpha] : config.alpha_pattern) {
+    if (!(alpha > 0)) return InvalidError("lora.alpha_pattern '" + pattern + "' must be greater than 0");
+  }
   for (const int64_t layer : config.layers_to_transform) {
     if (layer < 0)
       return InvalidError("lora.layers_to_transform holds " + std::to_string(layer) +
@@ -65,61 +77,6 @@ Error NothingMatches(const TargetModules& targets, const std::vector<std::string
                       hint);
 }
 
-// As Python's re.fullmatch. `where` names the pattern in messages.
-Result<bool> FullMatch(const std::string& pattern, const std::string& module, const char* where) {
-  const auto compiled = text::Pattern::Compile(pattern, {.whole = true});
-  if (!compiled.ok()) return InvalidError(std::string(where) + ": " + compiled.error().message);
-  GF_TRY(const auto match, compiled->Find(module));
-  return match.has_value();
-}
-
-// The value of the first pattern (a regular expression) that the end of the module's name matches.
-template <class T>
-Result<T> PatternValue(const LoraConfig::Patterns<T>& patterns, const std::string& module, const char* where,
-                       T otherwise) {
-  for (const auto& [pattern, value] : patterns) {
-    GF_TRY(const bool matches, FullMatch("(.*\\.)?(" + pattern + ")", module, where));
-    if (matches) return value;
-  }
-  return otherwise;
-}
-
-}  // namespace
-
-Result<bool> Targets(const TargetModules& targets, const std::string& module) {
-  if (targets.pattern == "all-linear") return true;
-  if (!targets.pattern.empty()) return FullMatch(targets.pattern, module, "lora.target_modules");
-  for (const auto& name : targets.names) {
-    if (module == name || module.ends_with("." + name)) return true;
-  }
-  return false;
-}
-
-Result<LoraRank> RankOf(const LoraConfig& config, const std::string& module) {
-  GF_TRY(const int64_t r, PatternValue(config.rank_pattern, module, "lora.rank_pattern", config.r));
-  GF_TRY(const double alpha, PatternValue(config.alpha_pattern, module, "lora.alpha_pattern", config.alpha));
-  if (r < 1 || r > kMaxRank) {
-    return InvalidError("lora.rank_pattern gives '" + module + "' the rank " + std::to_string(r) +
-                        ", expected 1 to " + std::to_string(kMaxRank));
-  }
-  const double divisor = config.use_rslora ? std::sqrt(static_cast<double>(r)) : static_cast<double>(r);
-  return LoraRank{r, alpha / divisor};
-}
-
-Result<bool> Adapts(const LoraConfig& config, const std::string& module) {
-  GF_TRY(const bool targeted, Targets(config.target_modules, module));
-  if (!targeted) return false;
-  GF_TRY(const bool excluded, Targets(config.exclude_modules, module));
-  if (excluded) return false;
-  const auto& layers = config.layers_to_transform;
-  return layers.empty() || std::find(layers.begin(), layers.end(), LayerOf(module)) != layers.end();
-}
-
-namespace {
-
-constexpr const char* kEmbedding = "model.embed_tokens.weight";
-constexpr const char* kHead = "lm_head.weight";
-
 // The layers asked for are there.
 Status CheckLayers(const LoraConfig& config, int64_t num_layers) {
   for (const int64_t layer : config.layers_to_transform) {
@@ -146,11 +103,11 @@ Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool train
   model.ForEachLinear([&](const std::string& name, Linear& linear) {
     existing.push_back(name);
     if (!status.ok()) return;
-    auto targeted = Adapts(config, name);
+    auto targeted = adapter::Adapts(config, name);
     if (!targeted.ok()) {
       status = targeted.error();
     } else if (*targeted) {
-      auto rank = RankOf(config, name);
+      auto rank = adapter::RankOf(config, name);
       if (!rank.ok()) {
         status = rank.error();
         return;
@@ -182,7 +139,7 @@ Result<LoraSet> AttachLora(CausalLM& model, const LoraConfig& config, bool train
     for (size_t i = 0; i < ranks.size(); ++i) {
       LoraSet::Module& module = lora.modules_[i];
       const Linear& linear = *module.linear;
-      const int64_t layer = LayerOf(module.name);
+      const int64_t layer = formats::LayerOf(module.name);
       module.a = lora.Take({ranks[i], linear.in_features()}, {.layer = layer});
       module.b = lora.Take({linear.out_features(), ranks[i]}, {.is_lora_b = true, .layer = layer});
       if (!config.use_dora) continue;
@@ -212,11 +169,9 @@ Status LoraSet::FindSaved(CausalLM& model) {
   for (WeightSlot& slot : model.WeightSlots()) {
     const std::string module = slot.name.substr(0, slot.name.rfind('.'));
     kinds.insert(LastPart(module));
-    const auto& entries = config_.modules_to_save;
-    const auto entry =
-        std::find_if(entries.begin(), entries.end(), [&](const auto& end) { return module.ends_with(end); });
+    const std::string* const entry = adapter::SavedBy(config_, module);
     const bool is_tied_head = !slot.matrix().defined();
-    if (entry == entries.end()) {
+    if (entry == nullptr) {
       if (is_tied_head) untied_head_ = Saved{slot, head, {}};
       continue;
     }
@@ -237,8 +192,9 @@ Status LoraSet::FindSaved(CausalLM& model) {
     return InvalidError("lora.modules_to_save '" + entry + "' matches no module of the model", hint);
   }
   // Without a copy of the embedding the head of a tied model stays what it was.
-  const bool embedding_is_saved = std::any_of(
-      saved_.begin(), saved_.end(), [](const Saved& saved) { return saved.slot.name == kEmbedding; });
+  const bool embedding_is_saved = std::any_of(saved_.begin(), saved_.end(), [](const Saved& saved) {
+    return saved.slot.name == formats::kEmbeddingWeight;
+  });
   if (!embedding_is_saved) untied_head_.reset();
   return Ok();
 }
@@ -257,7 +213,7 @@ void LoraSet::SetEnabled(bool enabled) {
     if (saved.slot.quantized != nullptr) *saved.slot.quantized = matrix.quantized;
   };
   for (const Saved& saved : saved_) {
-    const bool is_head = saved.slot.name == kHead;
+    const bool is_head = saved.slot.name == formats::kHeadWeight;
     if (enabled) {
       put(saved, saved.value.requires_grad() ? saved.value : saved.value.to(dtype_));
     } else {

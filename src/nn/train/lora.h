@@ -7,48 +7,17 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "adapter/lora_config.h"
 #include "base/result.h"
 #include "nn/model.h"
 #include "nn/train/trained.h"
 
 namespace genflow::nn::train {
 
-// Which projections get an update, as PEFT's target_modules.
-struct TargetModules {
-  // Each entry is the whole name of a module or the end of one after a dot: "q_proj". Used when `pattern` is
-  // empty.
-  std::vector<std::string> names;
-  // "all-linear", or a regular expression that the whole module name must match.
-  std::string pattern;
-
-  static TargetModules AllLinear() { return {{}, "all-linear"}; }
-};
-
-struct LoraConfig {
-  int64_t r = 8;
-  double alpha = 8;
-  double dropout = 0;
-  TargetModules target_modules;
-  TargetModules exclude_modules;             // of those, these not; empty: none
-  std::vector<int64_t> layers_to_transform;  // indices of decoder layers; empty: all
-  bool use_rslora = false;                   // scaling alpha / sqrt(r) instead of alpha / r
-  bool use_dora = false;                     // directions and magnitudes apart (Liu et al. 2024)
-  // How A and B begin: "" for PEFT's default, "gaussian", or "pissa" (Meng et al. 2024), which takes what
-  // they begin as off the base.
-  std::string init_lora_weights;
-  // Modules that are trained whole, in copies of their own. As in PEFT, each entry is the end of a module's
-  // name.
-  std::vector<std::string> modules_to_save;
-  // Other ranks and alphas for modules whose name ends in a match of the first (a regular expression); the
-  // first pair that matches counts.
-  template <class T>
-  using Patterns = std::vector<std::pair<std::string, T>>;
-  Patterns<int64_t> rank_pattern;
-  Patterns<double> alpha_pattern;
-};
+using adapter::LoraConfig;
+using adapter::TargetModules;
 
 // The adapted projections of one model and its modules to save. Their tensors are fp32 leaves that view one
 // flat buffer, in the model's order: A, B and with DoRA the magnitude of the first projection, those of the
@@ -97,11 +66,8 @@ class LoraSet : public TrainedTensors {
   at::Tensor initial_;
 };
 
-// Highest rank that is taken: that of a hostile configuration must not decide what is allocated.
-constexpr int64_t kMaxRank = 65536;
-
-// Refuses values out of range, no target, and a regular expression that does not compile; names the
-// parameters of train.lora.
+// Refuses what ReadLoraConfig would refuse of the adapter that comes out, and what cannot be trained; names
+// the parameters of train.lora.
 Status CheckConfig(const LoraConfig& config);
 
 // Gives every targeted projection of `model` a slot with A = B = 0 and the magnitude of its weight, and every
@@ -118,18 +84,5 @@ Status InitLora(LoraSet& lora, uint64_t seed);
 // W += scaling * B A, with DoRA times magnitude / |W + scaling B A| of each row, computed in fp32 and rounded
 // once to the type of W; then takes the updates off the model. Modules to save stay in it.
 Status MergeLora(LoraSet& lora);
-
-// Rank and scaling of a module, after the config's patterns.
-struct LoraRank {
-  int64_t r;
-  double scaling;
-};
-Result<LoraRank> RankOf(const LoraConfig& config, const std::string& module);
-
-// Whether the config adapts a projection of this name.
-Result<bool> Adapts(const LoraConfig& config, const std::string& module);
-
-// Whether the targets name a module of this name. An invalid regular expression is kInvalid.
-Result<bool> Targets(const TargetModules& targets, const std::string& module);
 
 }  // namespace genflow::nn::train

@@ -2,17 +2,9 @@
 
 #include <ATen/ATen.h>
 
-#include <cstdlib>
-#include <string>
+#include "formats/weight_names.h"
 
 namespace genflow::nn::train {
-
-int64_t LayerOf(std::string_view name) {
-  constexpr std::string_view kLayers = ".layers.";
-  const size_t at = name.find(kLayers);
-  return at == std::string_view::npos ? -1
-                                      : std::atoll(std::string(name.substr(at + kLayers.size())).c_str());
-}
 
 std::vector<ParameterSlice> TrainedTensors::Slices(double loraplus_lr_ratio) const {
   std::vector<ParameterSlice> slices = slices_;
@@ -24,8 +16,8 @@ std::vector<ParameterSlice> TrainedTensors::Slices(double loraplus_lr_ratio) con
 
 TrainedTensors::Role TrainedTensors::RoleOf(std::string_view name) {
   return {.decays = !name.ends_with(".bias") && name.find("norm.") == std::string_view::npos,
-          .layer = LayerOf(name),
-          .is_embedding = name == "model.embed_tokens.weight"};
+          .layer = formats::LayerOf(name),
+          .is_embedding = name == formats::kEmbeddingWeight};
 }
 
 void TrainedTensors::Allocate(int64_t size, at::Device device, bool trainable) {

@@ -12,9 +12,6 @@
 
 namespace genflow::nn::train {
 
-// 12 for "model.layers.12.self_attn.q_proj"; -1 outside of the layers.
-int64_t LayerOf(std::string_view name);
-
 class TrainedTensors {
  public:
   int64_t NumParameters() const { return flat_.numel(); }

@@ -14,15 +14,15 @@ namespace {
 // What a prediction may be too high by (bench/train/memory.py): what is refused does not fit.
 constexpr double kTooHigh = 0.9;
 
-Result<sizing::Ranks> RanksOf(const sizing::ModelShape& shape, const nn::train::LoraConfig& lora) {
+Result<sizing::Ranks> RanksOf(const sizing::ModelShape& shape, const adapter::LoraConfig& lora) {
   sizing::Ranks ranks = sizing::AllLinear(shape, 0);
   const auto projections = shape.Projections();
   for (size_t layer = 0; layer < ranks.size(); ++layer) {
     for (size_t p = 0; p < sizing::kProjections; ++p) {
       const std::string module = "model.layers." + std::to_string(layer) + "." + projections[p].name;
-      GF_TRY(const bool adapts, nn::train::Adapts(lora, module));
+      GF_TRY(const bool adapts, adapter::Adapts(lora, module));
       if (!adapts) continue;
-      GF_TRY(const nn::train::LoraRank rank, nn::train::RankOf(lora, module));
+      GF_TRY(const adapter::LoraRank rank, adapter::RankOf(lora, module));
       ranks[layer][p] = rank.r;
     }
   }
@@ -37,7 +37,7 @@ uint64_t MemoryLimit(const Context& context) {
 }  // namespace
 
 Status CheckFit(const Context& context, const TrainLora& stage, const formats::ModelSource& source,
-                const nn::train::LoraConfig& lora, const nn::train::SftExamples& train, bool bf16) {
+                const adapter::LoraConfig& lora, const nn::train::SftExamples& train, bool bf16) {
   const auto shape = sizing::ShapeOf(source);
   if (!shape.ok()) return Ok();  // loading says what is wrong with it
   sizing::Job job;

@@ -3,10 +3,10 @@
 
 #include <cstdint>
 
+#include "adapter/lora_config.h"
 #include "base/result.h"
 #include "formats/model_source.h"
 #include "genflow/plugin.hpp"
-#include "nn/train/lora.h"
 #include "nn/train/sft_data.h"
 #include "stages/train/lora.h"
 
@@ -15,6 +15,6 @@ namespace genflow::stages {
 // Refuses a training on the CPU that needs more than there is, with the numbers and what to set instead;
 // warns where it is close.
 Status CheckFit(const Context& context, const TrainLora& stage, const formats::ModelSource& source,
-                const nn::train::LoraConfig& lora, const nn::train::SftExamples& train, bool bf16);
+                const adapter::LoraConfig& lora, const nn::train::SftExamples& train, bool bf16);
 
 }  // namespace genflow::stages

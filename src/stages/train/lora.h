@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "adapter/lora_config.h"
 #include "base/result.h"
 #include "genflow/plugin.hpp"
 #include "nn/train/lora.h"
@@ -68,7 +69,7 @@ struct TrainLora : Training {
   Outcome Run(Context& context);
 
  private:
-  Result<nn::train::LoraConfig> Lora() const;
+  Result<adapter::LoraConfig> Lora() const;
 };
 
 // Every weight of the model is trained, and the result is a model.

@@ -10,12 +10,12 @@
 namespace genflow::stages {
 namespace {
 
-Result<nn::train::TargetModules> ModulesOf(const json::Value& value, const std::string& name) {
+Result<adapter::TargetModules> ModulesOf(const json::Value& value, const std::string& name) {
   const Error wrong =
       InvalidError(name + " must be " + (name == "lora.target_modules" ? "all-linear, " : "") +
                        "a list of names or a regular expression",
                    "such as [q_proj, v_proj]");
-  nn::train::TargetModules modules;
+  adapter::TargetModules modules;
   if (value.IsString()) {
     modules.pattern = value.AsString();
     return modules;
@@ -198,8 +198,8 @@ void Training::DeclareTraining(Spec& spec, double default_learning_rate, const c
                 {.is_volatile = true, .min = 0, .max = 1e7});
 }
 
-Result<nn::train::LoraConfig> TrainLora::Lora() const {
-  nn::train::LoraConfig config;
+Result<adapter::LoraConfig> TrainLora::Lora() const {
+  adapter::LoraConfig config;
   config.r = r;
   config.alpha = alpha;
   config.dropout = dropout;

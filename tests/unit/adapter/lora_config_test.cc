@@ -5,6 +5,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "adapter/folder.h"
+
 namespace genflow::adapter {
 namespace {
 
@@ -58,8 +60,24 @@ TEST(LoraConfig, RefusalsNameTheKey) {
   EXPECT_EQ(Refusal("alpha_pattern", {1}), "'c.json': alpha_pattern is [1], expected an object");
   EXPECT_EQ(Refusal("use_dora", 1), "'c.json': use_dora is 1, expected true or false");
   EXPECT_EQ(Refusal("target_modules", {1}), "'c.json': target_modules is [1], expected a list of names");
+  for (const json& nothing : {json(), json::array(), json("")}) {
+    EXPECT_EQ(Refusal("target_modules", nothing), "'c.json': target_modules is " +
+                                                      (nothing.is_null() ? "missing" : nothing.dump()) +
+                                                      ", expected a list of names or a regular expression");
+  }
   EXPECT_EQ(Refusal("layers_to_transform", {"a"}),
             "'c.json': layers_to_transform is [\"a\"], expected a layer's index or a list of them");
+  EXPECT_EQ(Refusal("layers_to_transform", -1),
+            "'c.json': layers_to_transform is -1, expected a layer's index or a list of them");
+  for (const char* key : {"target_modules", "exclude_modules"}) {
+    EXPECT_EQ(Refusal(key, "(a"), std::string("'c.json': ") + key +
+                                      ": regular expression, column 3: missing closing parenthesis\n"
+                                      "    (a\n      ^");
+  }
+  for (const char* key : {"rank_pattern", "alpha_pattern"}) {
+    const std::string begin = std::string("'c.json': ") + key + ": regular expression,";
+    EXPECT_EQ(Refusal(key, {{"(a", 1}}).substr(0, begin.size()), begin);
+  }
   EXPECT_EQ(Refusal("bias", "all"), "'c.json': bias is \"all\", which genflow does not compute");
   EXPECT_EQ(Refusal("fan_in_fan_out", true),
             "'c.json': fan_in_fan_out is true, which genflow does not compute");
@@ -93,6 +111,63 @@ TEST(LoraConfig, ModulesAndRanksAreChosenAsPeftDoes) {
   EXPECT_EQ(RankOf(config, "model.layers.3.self_attn.k_proj")->scaling, 8 / std::sqrt(8.0));
   config.rank_pattern = {{"(", 4}};
   EXPECT_EQ(RankOf(config, "q_proj").error().message.substr(0, 33), "rank_pattern: regular expression,");
+}
+
+// What is written is read as what it was, and keeps the keys that genflow has no use for.
+TEST(LoraConfig, IsWrittenAsPeftDoes) {
+  LoraConfig config;
+  config.r = 4;
+  config.alpha = 8.5;
+  config.dropout = 0.1;
+  config.target_modules.pattern = ".*_proj";
+  config.exclude_modules.names = {"k_proj"};
+  config.layers_to_transform = {3};
+  config.use_rslora = true;
+  config.init_lora_weights = "gaussian";
+  config.modules_to_save = {"lm_head"};
+  config.rank_pattern = {{"b", 2}, {"a", 3}};
+  config.alpha_pattern = {{"z", 32.0}};
+  const std::string text = LoraConfigText(config);
+  const auto read = ParseLoraConfig(text, "c.json");
+  ASSERT_TRUE(read.ok()) << read.error().ToString();
+  EXPECT_EQ(read->rank_pattern, config.rank_pattern) << "in the same order";
+  EXPECT_EQ(LoraConfigText(*read), text);
+  const json written = json::parse(text);
+  EXPECT_EQ(written["peft_type"], "LORA");
+  EXPECT_EQ(written["lora_alpha"], 8.5);
+  EXPECT_EQ(written["alpha_pattern"].dump(), R"({"z":32})");
+
+  const json plain = json::parse(LoraConfigText(*ParseLoraConfig(Plain().dump(), "c.json"),
+                                                R"({"revision": "abc", "rank_pattern": {"x": 1}})"));
+  EXPECT_EQ(plain["revision"], "abc");
+  EXPECT_EQ(plain["rank_pattern"], json::object());
+  EXPECT_EQ(plain["target_modules"], json({"q_proj", "mlp.down_proj"}));
+  EXPECT_EQ(plain["init_lora_weights"], true);
+  EXPECT_TRUE(plain["exclude_modules"].is_null() && plain["modules_to_save"].is_null());
+}
+
+TEST(LoraConfig, ModulesToSaveAreEndsOfNames) {
+  LoraConfig config;
+  config.modules_to_save = {"lm_head", "norm"};
+  EXPECT_EQ(*SavedBy(config, "lm_head"), "lm_head");
+  EXPECT_EQ(*SavedBy(config, "model.layers.0.input_layernorm"), "norm");
+  EXPECT_EQ(SavedBy(config, "model.embed_tokens"), nullptr);
+}
+
+TEST(TensorNames, AreReadAsTheyAreWritten) {
+  const std::string module = "model.layers.0.self_attn.q_proj";
+  EXPECT_EQ(TensorName(module, Part::kA), "base_model.model." + module + ".lora_A.weight");
+  EXPECT_EQ(TensorName(module, Part::kMagnitude), "base_model.model." + module + ".lora_magnitude_vector");
+  for (const Part part : {Part::kA, Part::kB, Part::kEmbeddingA, Part::kEmbeddingB, Part::kMagnitude,
+                          Part::kBase, Part::kWhole}) {
+    const auto place = ParseTensorName(TensorName(module, part));
+    ASSERT_TRUE(place);
+    EXPECT_EQ(place->module, module);
+    EXPECT_EQ(place->part, part);
+  }
+  EXPECT_EQ(ParseTensorName("base_model.model.x.lora_magnitude_vector.weight")->part, Part::kMagnitude);
+  EXPECT_FALSE(ParseTensorName(module + ".lora_A.weight"));
+  EXPECT_FALSE(ParseTensorName("base_model.model." + module + ".bias"));
 }
 
 }  // namespace

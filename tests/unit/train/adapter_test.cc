@@ -232,6 +232,19 @@ TEST(Lora, TheFirstPatternThatMatchesCounts) {
   EXPECT_EQ(rank->scaling, 8);
 }
 
+TEST(Lora, RefusesRanksAndAlphasOutOfRange) {
+  const auto model = TinyModel();
+  LoraConfig config;
+  config.target_modules.names = {"q_proj"};
+  config.rank_pattern = {{"q_proj", 4}, {"up_proj", 0}};
+  EXPECT_EQ(AttachLora(*model, config, true).error().message,
+            "lora.rank_pattern gives 'up_proj' the rank 0, expected 1 to 65536");
+  config.rank_pattern.clear();
+  config.alpha_pattern = {{"q_proj", -1}};
+  EXPECT_EQ(AttachLora(*model, config, true).error().message,
+            "lora.alpha_pattern 'q_proj' must be greater than 0");
+}
+
 TEST(Adapter, RefusesAFileCutShort) {
   const auto model = TinyModel();
   const ScratchFolder scratch;
@@ -272,6 +285,11 @@ TEST(Lora, NamesTheProjectionsThatExist) {
   ASSERT_FALSE(malformed.ok());
   EXPECT_EQ(malformed.error().message,
             "lora.target_modules: regular expression, column 10: missing closing parenthesis\n"
+            "    (unclosed\n             ^");
+  config.target_modules.pattern = "none";
+  config.exclude_modules.pattern = "(unclosed";
+  EXPECT_EQ(AttachLora(*model, config, true).error().message,
+            "lora.exclude_modules: regular expression, column 10: missing closing parenthesis\n"
             "    (unclosed\n             ^");
 }
 
