@@ -241,4 +241,16 @@ Result<ModelConfig> ParseModelConfig(const Json& json) {
   return config;
 }
 
+Status CheckTokens(const ModelConfig& config, const std::string& name, std::span<const int32_t> tokens) {
+  if (tokens.empty()) return InvalidError(name + " is empty, expected at least one token");
+  for (const int32_t token : tokens) {
+    if (token < 0 || token >= config.vocab_size) {
+      return InvalidError(name + " holds token " + std::to_string(token) + ", the model's vocabulary has " +
+                              std::to_string(config.vocab_size),
+                          "use the tokenizer that belongs to the model");
+    }
+  }
+  return Ok();
+}
+
 }  // namespace genflow::nn

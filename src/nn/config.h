@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,5 +45,9 @@ struct ModelConfig {
 // Validates a config.json, in the spelling of transformers 4 (rope_theta, rope_scaling) or 5
 // (rope_parameters). Errors name the field, what it holds and what is expected.
 Result<ModelConfig> ParseModelConfig(const nlohmann::json& config);
+
+// Refuses a sequence without tokens, and one with a token outside of the vocabulary; `name` stands in
+// messages.
+Status CheckTokens(const ModelConfig& config, const std::string& name, std::span<const int32_t> tokens);
 
 }  // namespace genflow::nn

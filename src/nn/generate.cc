@@ -260,19 +260,12 @@ Status Validate(const CausalLM& model, const text::Tokenizer* tokenizer,
   const ModelConfig& config = model.config();
   for (size_t i = 0; i < prompts.size(); ++i) {
     const std::string name = "prompt " + std::to_string(i);
-    if (prompts[i].empty()) return InvalidError(name + " is empty, expected at least one token");
+    GF_CHECK_OK(CheckTokens(config, name, prompts[i]));
     if (static_cast<int64_t>(prompts[i].size()) >= config.max_positions) {
       return InvalidError(name + " has " + std::to_string(prompts[i].size()) +
                               " tokens, which leaves no room for an answer in the model's context of " +
                               std::to_string(config.max_positions),
                           "shorten the prompt");
-    }
-    for (const int32_t token : prompts[i]) {
-      if (token < 0 || token >= config.vocab_size) {
-        return InvalidError(name + " holds token " + std::to_string(token) + ", the model's vocabulary has " +
-                                std::to_string(config.vocab_size),
-                            "use the tokenizer that belongs to the model");
-      }
     }
   }
   return Ok();

@@ -4,7 +4,8 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <numeric>
+#include <functional>
+#include <utility>
 
 #include "nn/guarded.h"
 #include "nn/model.h"
@@ -12,49 +13,20 @@
 namespace genflow::nn {
 namespace {
 
-// Calls run(indices) for batches of items, longest first, each within the token budget; false from the
-// progress callback ends with kInterrupted.
-template <class Run>
-Status ForEachBatch(const std::vector<int64_t>& lengths, const ScoreOptions& options, const Run& run) {
-  std::vector<size_t> order(lengths.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::stable_sort(order, [&](size_t a, size_t b) { return lengths[a] > lengths[b]; });
-  for (size_t begin = 0; begin < order.size();) {
-    size_t end = begin;
-    int64_t tokens = 0;
-    while (end < order.size() && (end == begin || tokens + lengths[order[end]] <= options.batch_tokens)) {
-      tokens += lengths[order[end++]];
-    }
-    run(std::span<const size_t>(order).subspan(begin, end - begin));
-    if (options.progress && !options.progress(end, order.size())) {
-      return MakeError(Code::kInterrupted, "scoring was stopped");
-    }
-    begin = end;
-  }
-  return Ok();
-}
-
-Status CheckTokens(const CausalLM& model, const std::string& name, const std::vector<int32_t>& tokens) {
-  const ModelConfig& config = model.config();
-  if (tokens.empty()) return InvalidError(name + " is empty, expected at least one token");
-  if (static_cast<int64_t>(tokens.size()) > config.max_positions) {
+Status CheckSequence(const CausalLM& model, const std::string& name, const std::vector<int32_t>& tokens) {
+  GF_CHECK_OK(CheckTokens(model.config(), name, tokens));
+  if (static_cast<int64_t>(tokens.size()) > model.config().max_positions) {
     return InvalidError(name + " has " + std::to_string(tokens.size()) +
-                            " tokens, the model's context holds " + std::to_string(config.max_positions),
+                            " tokens, the model's context holds " +
+                            std::to_string(model.config().max_positions),
                         "split it into windows");
-  }
-  for (const int32_t token : tokens) {
-    if (token < 0 || token >= config.vocab_size) {
-      return InvalidError(name + " holds token " + std::to_string(token) + ", the model's vocabulary has " +
-                              std::to_string(config.vocab_size),
-                          "use the tokenizer that belongs to the model");
-    }
   }
   return Ok();
 }
 
 Status CheckItem(const CausalLM& model, size_t index, const ScoreItem& item) {
   const std::string name = "item " + std::to_string(index);
-  GF_CHECK_OK(CheckTokens(model, name, item.tokens));
+  GF_CHECK_OK(CheckSequence(model, name, item.tokens));
   int64_t previous = 0;
   for (const int64_t position : item.scored) {
     if (position <= previous || position >= static_cast<int64_t>(item.tokens.size())) {
@@ -75,95 +47,86 @@ Status CheckOptions(const ScoreOptions& options) {
   return Ok();
 }
 
-// A target token and where its score goes.
-struct Target {
-  int64_t row;  // of the hidden states
-  int64_t token;
-  size_t item;
+// What has to be read, and the positions of the tokens that are asked for: ascending, from 1 to
+// tokens.size(), since each is asked for by those before it. Without any, nothing is read.
+struct Question {
+  std::span<const int32_t> tokens;
+  std::span<const int64_t> positions;
 };
 
-class Scorer {
- public:
-  Scorer(const CausalLM& model, std::span<const ScoreItem> items, const ScoreOptions& options)
-      : model_(model), items_(items), options_(options), scores_(items.size()) {}
+// One of those tokens.
+struct Asked {
+  size_t question;
+  int64_t position;
+  int64_t row;  // of the hidden states, before the token
+};
 
-  // Items that begin alike stand side by side in the order of their tokens, so that a pass reads what they
-  // share once.
-  Result<std::vector<Score>> Run() {
+// Reads sequences in passes of a bounded number of tokens. Those that begin alike stand side by side in the
+// order of their tokens, so that a pass reads what they share once.
+class Reader {
+ public:
+  // Called with logits [n, vocab] fp32 and the n tokens that they foretell; of a question in their order.
+  using Use = std::function<void(const at::Tensor& logits, std::span<const Asked> asked)>;
+
+  Reader(const CausalLM& model, std::vector<Question> questions, const ScoreOptions& options, Use use)
+      : model_(model), questions_(std::move(questions)), options_(options), use_(std::move(use)) {}
+
+  // kInterrupted when options.progress says so.
+  Status Run() {
     std::vector<size_t> order;
-    for (size_t i = 0; i < items_.size(); ++i) {
-      if (!items_[i].scored.empty()) order.push_back(i);
+    for (size_t i = 0; i < questions_.size(); ++i) {
+      if (!questions_[i].positions.empty()) order.push_back(i);
     }
-    std::ranges::stable_sort(
-        order, [&](size_t a, size_t b) { return std::ranges::lexicographical_compare(Read(a), Read(b)); });
-    size_t finished = items_.size() - order.size();
+    std::ranges::stable_sort(order, [&](size_t a, size_t b) {
+      return std::ranges::lexicographical_compare(questions_[a].tokens, questions_[b].tokens);
+    });
+    size_t finished = questions_.size() - order.size();
     for (size_t begin = 0; begin < order.size();) {
       const size_t end = RunPass(std::span(order).subspan(begin)) + begin;
       finished += end - begin;
       begin = end;
-      if (options_.progress && !options_.progress(finished, items_.size())) {
+      if (options_.progress && !options_.progress(finished, questions_.size())) {
         return MakeError(Code::kInterrupted, "scoring was stopped");
       }
     }
-    return std::move(scores_);
+    return Ok();
   }
 
  private:
-  // What has to be read of an item: nothing behind the last scored token, nor that token.
-  std::span<const int32_t> Read(size_t item) const {
-    return std::span(items_[item].tokens).first(static_cast<size_t>(items_[item].scored.back()));
-  }
-
-  // Scores the first of these items, as many as the budget allows, and returns how many.
+  // Reads the first of these, as many as the budget allows, and returns how many.
   size_t RunPass(std::span<const size_t> order) {
     PrefixTree tree;
-    std::vector<Target> targets;
+    std::vector<Asked> asked;
     size_t count = 0;
     for (; count < order.size(); ++count) {
-      const std::span<const int32_t> tokens = Read(order[count]);
-      const int64_t shared = count == 0 ? 0 : SharedPrefix(Read(order[count - 1]), tokens);
+      const Question& question = questions_[order[count]];
+      const int64_t shared =
+          count == 0 ? 0 : SharedPrefix(questions_[order[count - 1]].tokens, question.tokens);
       const int64_t total =
-          static_cast<int64_t>(tree.tokens().size()) + static_cast<int64_t>(tokens.size()) - shared;
+          static_cast<int64_t>(tree.tokens().size()) + static_cast<int64_t>(question.tokens.size()) - shared;
       if (count > 0 && total > options_.batch_tokens) break;
-      tree.Add(tokens, shared);
-      const ScoreItem& item = items_[order[count]];
-      for (const int64_t position : item.scored) {
-        targets.push_back({tree.Find(position - 1), item.tokens[position], order[count]});
-      }
+      tree.Add(question.tokens, shared);
+      for (const int64_t position : question.positions)
+        asked.push_back({order[count], position, tree.Find(position - 1)});
     }
     const at::Tensor hidden = model_.Hidden(PackTree(tree, model_.device()))[0];  // [N, hidden]
-    for (size_t first = 0; first < targets.size(); first += options_.logits_rows) {
-      RunHead(hidden, std::span(targets).subspan(
-                          first, std::min<size_t>(options_.logits_rows, targets.size() - first)));
-    }
+    const auto rows = static_cast<size_t>(options_.logits_rows);
+    for (size_t first = 0; first < asked.size(); first += rows)
+      RunHead(hidden, std::span(asked).subspan(first, std::min(rows, asked.size() - first)));
     return count;
   }
 
-  void RunHead(const at::Tensor& hidden, std::span<const Target> targets) {
-    std::vector<int64_t> rows, tokens;
-    for (const Target& target : targets) {
-      rows.push_back(target.row);
-      tokens.push_back(target.token);
-    }
+  void RunHead(const at::Tensor& hidden, std::span<const Asked> asked) {
+    std::vector<int64_t> rows;
+    for (const Asked& each : asked) rows.push_back(each.row);
     const at::Tensor states = hidden.index_select(0, at::tensor(rows, at::kLong).to(hidden.device()));
-    const at::Tensor logits = model_.Logits(states).to(at::kFloat);  // [n, vocab]
-    const at::Tensor chosen =
-        logits.gather(1, at::tensor(tokens, at::kLong).to(hidden.device()).unsqueeze(1)).squeeze(1);
-    const at::Tensor logprobs = (chosen - logits.logsumexp({1})).cpu();
-    const at::Tensor greedy = (chosen >= logits.amax({1})).cpu();
-    for (size_t i = 0; i < targets.size(); ++i) {
-      Score& score = scores_[targets[i].item];
-      const float logprob = logprobs.const_data_ptr<float>()[i];
-      score.logprob += logprob;
-      score.token_logprobs.push_back(logprob);
-      score.greedy = score.greedy && greedy.const_data_ptr<bool>()[i];
-    }
+    use_(model_.Logits(states).to(at::kFloat), asked);
   }
 
   const CausalLM& model_;
-  std::span<const ScoreItem> items_;
+  std::vector<Question> questions_;
   const ScoreOptions& options_;
-  std::vector<Score> scores_;
+  Use use_;
 };
 
 }  // namespace
@@ -179,9 +142,32 @@ Result<std::vector<Score>> ScoreItems(const CausalLM& model, std::span<const Sco
                                       const ScoreOptions& options) {
   GF_CHECK_OK(CheckOptions(options));
   for (size_t i = 0; i < items.size(); ++i) GF_CHECK_OK(CheckItem(model, i, items[i]));
-  return Guarded("scoring", [&] {
+  std::vector<Question> questions;
+  for (const ScoreItem& item : items) {
+    // Nothing behind the last scored token has to be read, nor that token.
+    const auto read = item.scored.empty() ? 0 : static_cast<size_t>(item.scored.back());
+    questions.push_back({std::span(item.tokens).first(read), item.scored});
+  }
+  return Guarded("scoring", [&]() -> Result<std::vector<Score>> {
     const c10::InferenceMode inference;
-    return Scorer(model, items, options).Run();
+    std::vector<Score> scores(items.size());
+    const auto score = [&](const at::Tensor& logits, std::span<const Asked> asked) {
+      std::vector<int64_t> tokens;
+      for (const Asked& each : asked) tokens.push_back(items[each.question].tokens[each.position]);
+      const at::Tensor chosen =
+          logits.gather(1, at::tensor(tokens, at::kLong).to(logits.device()).unsqueeze(1)).squeeze(1);
+      const at::Tensor logprobs = (chosen - logits.logsumexp({1})).cpu();
+      const at::Tensor greedy = (chosen >= logits.amax({1})).cpu();
+      for (size_t i = 0; i < asked.size(); ++i) {
+        Score& to = scores[asked[i].question];
+        const float logprob = logprobs.const_data_ptr<float>()[i];
+        to.logprob += logprob;
+        to.token_logprobs.push_back(logprob);
+        to.greedy = to.greedy && greedy.const_data_ptr<bool>()[i];
+      }
+    };
+    GF_CHECK_OK(Reader(model, std::move(questions), options, score).Run());
+    return scores;
   });
 }
 
@@ -191,33 +177,28 @@ Result<std::vector<std::vector<TokenLogProb>>> NextTokenTopK(const CausalLM& mod
   GF_CHECK_OK(CheckOptions(options));
   std::vector<int64_t> lengths;
   for (size_t i = 0; i < prompts.size(); ++i) {
-    GF_CHECK_OK(CheckTokens(model, "prompt " + std::to_string(i), prompts[i]));
+    GF_CHECK_OK(CheckSequence(model, "prompt " + std::to_string(i), prompts[i]));
     lengths.push_back(static_cast<int64_t>(prompts[i].size()));
   }
+  std::vector<Question> questions;
+  for (size_t i = 0; i < prompts.size(); ++i) questions.push_back({prompts[i], std::span(&lengths[i], 1)});
   k = std::clamp<int64_t>(k, 0, model.config().vocab_size);
   return Guarded("scoring", [&]() -> Result<std::vector<std::vector<TokenLogProb>>> {
     const c10::InferenceMode inference;
     std::vector<std::vector<TokenLogProb>> results(prompts.size());
-    GF_CHECK_OK(ForEachBatch(lengths, options, [&](std::span<const size_t> batch) {
-      std::vector<std::vector<int32_t>> sequences;
-      for (const size_t index : batch) sequences.push_back(prompts[index]);
-      const Batch packed = PackSequences(sequences, model.device());
-      std::vector<int64_t> last;
-      for (size_t i = 1; i < packed.cu_seqlens.size(); ++i) last.push_back(packed.cu_seqlens[i] - 1);
-      const at::Tensor states =
-          model.Hidden(packed)[0].index_select(0, at::tensor(last, at::kLong).to(model.device()));
-      const at::Tensor logprobs = model.Logits(states).to(at::kFloat).log_softmax(1);  // [n, vocab]
-      auto [values, ids] = logprobs.topk(k, 1);
+    const auto list = [&](const at::Tensor& logits, std::span<const Asked> asked) {
+      auto [values, ids] = logits.log_softmax(1).topk(k, 1);
       values = values.cpu();
       ids = ids.cpu();
-      for (size_t i = 0; i < batch.size(); ++i) {
+      for (size_t i = 0; i < asked.size(); ++i) {
         for (int64_t j = 0; j < k; ++j) {
           const auto at = static_cast<int64_t>(i) * k + j;
-          results[batch[i]].push_back(
+          results[asked[i].question].push_back(
               {static_cast<int32_t>(ids.const_data_ptr<int64_t>()[at]), values.const_data_ptr<float>()[at]});
         }
       }
-    }));
+    };
+    GF_CHECK_OK(Reader(model, std::move(questions), options, list).Run());
     return results;
   });
 }

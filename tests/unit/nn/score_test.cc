@@ -90,6 +90,35 @@ TEST_P(ScoreTiny, NextTokensOfTransformers) {
   }
 }
 
+// Prompts that begin alike, one that is the beginning of another, and the same one twice.
+TEST_P(ScoreTiny, NextTokensAreThoseOfEachPromptAlone) {
+  const auto model = LoadTiny(GetParam());
+  ASSERT_NE(model, nullptr);
+  std::vector<std::vector<int32_t>> prompts;
+  for (int32_t i = 0; i < 9; ++i) {
+    std::vector<int32_t>& prompt = prompts.emplace_back();
+    for (int32_t t = 0; t < 12 + 20 * (i % 2); ++t) prompt.push_back((t * 7 + 3 + i / 4) % 60);
+    for (int32_t t = 0; t < i % 3; ++t) prompt.push_back((i * 13 + t) % 60);
+  }
+  prompts.push_back(prompts[3]);
+  for (const int64_t batch_tokens : {1, 50, 4096}) {
+    ScoreOptions options;
+    options.batch_tokens = batch_tokens;
+    options.logits_rows = 4;
+    const auto together = NextTokenTopK(*model, prompts, 5, options);
+    ASSERT_TRUE(together.ok()) << together.error().ToString();
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      const auto alone = NextTokenTopK(*model, {prompts[i]}, 5);
+      ASSERT_TRUE(alone.ok()) << alone.error().ToString();
+      ASSERT_EQ((*together)[i].size(), 5u);
+      for (size_t j = 0; j < 5; ++j) {
+        EXPECT_EQ((*together)[i][j].id, (*alone)[0][j].id) << i;
+        EXPECT_NEAR((*together)[i][j].logprob, (*alone)[0][j].logprob, 2e-5) << i;
+      }
+    }
+  }
+}
+
 TEST(ScoreItems, Progress) {
   const auto model = LoadTiny("tiny_gqa_tied");
   ASSERT_NE(model, nullptr);
