@@ -57,7 +57,7 @@ at::Tensor AttendTree(const at::Tensor& q, const at::Tensor& k, const at::Tensor
     const TokenRange own{context.bounds[s], context.bounds[s + 1]};
     const auto gather = [&](const at::Tensor& x) {
       std::vector<at::Tensor> parts;
-      for (const TokenRange& range : context.prefixes[s])
+      for (const TokenRange& range : context.segments[s].prefix)
         parts.push_back(x.narrow(0, range.begin, range.end - range.begin));
       parts.push_back(x.narrow(0, own.begin, own.end - own.begin));
       return at::cat(parts, 0);
@@ -117,14 +117,14 @@ at::Tensor Attention::Forward(const at::Tensor& x, const AttentionContext& conte
   }
   if (AttendsAtOnce(q, context, head_dim)) {
     const at::Tensor out = at::empty_like(q);
-    if (context.prefixes.empty()) {
+    if (context.segments.empty()) {
       FlashAttention(q, k, v, context.bounds, out, {});
     } else {
-      FlashAttentionTree(q, k, v, context.bounds, context.prefixes, out);
+      FlashAttentionTree(q, k, v, context.bounds, context.segments, out);
     }
     return o_proj.Forward(out.flatten(1));
   }
-  if (!context.prefixes.empty()) return o_proj.Forward(AttendTree(q, k, v, context));
+  if (!context.segments.empty()) return o_proj.Forward(AttendTree(q, k, v, context));
 
   // Splitting once, and not slicing per group, keeps the backward pass linear in the number of groups.
   std::vector<int64_t> sizes;

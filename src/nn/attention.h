@@ -29,8 +29,8 @@ struct AttentionContext {
   Rope::Angles angles;               // at each token's position
   std::vector<SegmentGroup> groups;  // cover the N tokens in order; tokens see only their own sequence
   std::vector<int64_t> bounds;       // where sequences begin: 0 ... N
-  // What each sequence sees before its own tokens; empty: nothing. Without a cache, and without autograd.
-  std::vector<std::vector<TokenRange>> prefixes;
+  // The sequences, where some continue others; empty: none does. Without a cache, and without autograd.
+  std::vector<PrefixSegment> segments;
   // With a cache, sequence i is its row first_cache_row + i.
   KvCache* cache = nullptr;
   int64_t first_cache_row = 0;

@@ -94,18 +94,16 @@ class Worker {
     }
   }
 
-  // The tokens of the prefix, and behind them those from `begin` on, one behind the other.
-  Rows<const S> Gather(Rows<const S> x, const std::vector<TokenRange>& prefix, int64_t begin, int64_t length,
-                       Buffer<S>& buffer) {
-    int64_t total = length;
-    for (const TokenRange& range : prefix) total += range.end - range.begin;
-    S* const all = buffer.At(static_cast<size_t>(total * dim_));
+  // The tokens that a segment sees, its own at the end, one behind the other.
+  Rows<const S> Gather(Rows<const S> x, const PrefixSegment& segment, Buffer<S>& buffer) {
+    const int64_t own = segment.tokens.end - segment.tokens.begin;
+    S* const all = buffer.At(static_cast<size_t>((segment.position + own) * dim_));
     S* to = all;
     const auto copy = [&](TokenRange range) {
       for (int64_t t = range.begin; t < range.end; ++t, to += dim_) std::copy_n(x.From(t).data, dim_, to);
     };
-    for (const TokenRange& range : prefix) copy(range);
-    copy({begin, begin + length});
+    for (const TokenRange& range : segment.prefix) copy(range);
+    copy(segment.tokens);
     return {all, dim_};
   }
 
@@ -283,23 +281,21 @@ void FlashAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
 }
 
 void FlashAttentionTree(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                        std::span<const int64_t> bounds, const std::vector<std::vector<TokenRange>>& prefixes,
+                        std::span<const int64_t> bounds, std::span<const PrefixSegment> segments,
                         const at::Tensor& out) {
   for (const at::Tensor& x : {q, k, v, out}) CheckHeads(x);
   const int64_t group = q.size(1) / k.size(1);
   ForTypes(q, [&](auto held, auto multiplied) {
     using S = decltype(held);
     ForTasks<S, decltype(multiplied)>(Tasks(bounds, q.size(1)), q.size(2), [&](auto& worker, const Task& t) {
-      const std::vector<TokenRange>& prefix = prefixes[t.sequence];
+      const PrefixSegment& segment = segments[t.sequence];
       const auto side = [&](const at::Tensor& x, auto& buffer) {
         const auto head = HeadOf<const S>(x, t.head / group);
-        return prefix.empty() ? head.From(t.begin) : worker.Gather(head, prefix, t.begin, t.length, buffer);
+        return segment.prefix.empty() ? head.From(t.begin) : worker.Gather(head, segment, buffer);
       };
-      int64_t past = 0;
-      for (const TokenRange& range : prefix) past += range.end - range.begin;
       worker.Forward(HeadOf<const S>(q, t.head).From(t.begin), side(k, worker.gathered_keys),
                      side(v, worker.gathered_values), HeadOf<S>(out, t.head).From(t.begin), nullptr, t.length,
-                     past);
+                     segment.position);
     });
   });
 }

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "nn/prefix_tree.h"
 
@@ -24,10 +23,9 @@ bool HasFlashAttention(const at::Tensor& x, int64_t head_dim);
 void FlashAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     std::span<const int64_t> bounds, const at::Tensor& out, const at::Tensor& lse);
 
-// The same where sequence s, before its own tokens, sees those of prefixes[s]: tokens of the same axis that
-// it continues. Without a backward pass.
+// The same where sequence s is segments[s], which sees what it continues. Without a backward pass.
 void FlashAttentionTree(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                        std::span<const int64_t> bounds, const std::vector<std::vector<TokenRange>>& prefixes,
+                        std::span<const int64_t> bounds, std::span<const PrefixSegment> segments,
                         const at::Tensor& out);
 
 // The gradients dq, dk, dv, like q, k, v, from that of out. Equal bytes on every number of threads.

@@ -73,10 +73,8 @@ Batch PackSequences(std::span<const std::vector<int32_t>> sequences, at::Device 
 Batch PackTree(const PrefixTree& tree, at::Device device) {
   Batch batch;
   batch.cu_seqlens.push_back(0);
-  for (const PrefixSegment& segment : tree.segments()) {
-    batch.cu_seqlens.push_back(segment.tokens.end);
-    batch.prefixes.push_back(segment.prefix);
-  }
+  for (const PrefixSegment& segment : tree.segments()) batch.cu_seqlens.push_back(segment.tokens.end);
+  batch.segments = tree.segments();
   const std::vector<int64_t> ids(tree.tokens().begin(), tree.tokens().end());
   batch.input_ids = at::tensor(ids, at::kLong).unsqueeze(0).to(device);
   return batch;
@@ -91,7 +89,7 @@ AttentionContext CausalLM::MakeContext(const Batch& batch, KvCache* cache) const
   context.cache = cache;
   context.dropout_seed = batch.dropout_seed;
   context.first_cache_row = batch.first_cache_row;
-  context.prefixes = batch.prefixes;
+  context.segments = batch.segments;
 
   at::Tensor positions = batch.position_ids;
   if (!positions.defined()) {
@@ -99,9 +97,7 @@ AttentionContext CausalLM::MakeContext(const Batch& batch, KvCache* cache) const
     counted.reserve(batch.input_ids.numel());
     for (size_t i = 0; i < lengths.size(); ++i) {
       int64_t past = cache == nullptr ? 0 : cache->length(batch.first_cache_row + static_cast<int64_t>(i));
-      if (!batch.prefixes.empty()) {
-        for (const TokenRange& range : batch.prefixes[i]) past += range.end - range.begin;
-      }
+      if (!batch.segments.empty()) past = batch.segments[i].position;
       for (int64_t t = 0; t < lengths[i]; ++t) counted.push_back(past + t);
     }
     positions = at::tensor(counted, at::kLong).to(device());

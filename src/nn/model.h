@@ -34,9 +34,9 @@ struct Batch {
   // Packed layout: bounds of the sequences in the B*T tokens read row after row: 0 = s0 < s1 < ... = B*T.
   // A token sees only its own sequence.
   std::vector<int64_t> cu_seqlens;
-  // With cu_seqlens: tokens of other sequences that each one continues, and sees. Empty: none does. Without a
-  // cache, and without autograd.
-  std::vector<std::vector<TokenRange>> prefixes;
+  // With cu_seqlens: the same sequences, where some continue others, and see what they continue. Empty: none
+  // does. Without a cache, and without autograd.
+  std::vector<PrefixSegment> segments;
   // With a cache: sequence i is row first_cache_row + i.
   int64_t first_cache_row = 0;
   // Decides what dropout and noise draw.
