@@ -43,7 +43,11 @@ struct Job {
 class Decoder::Impl {
  public:
   explicit Impl(const CausalLM& model)
-      : model_(model), config_(model.config()), norm_(Floats(model.norm.weight)), head_(model.head()) {
+      : model_(model),
+        config_(model.config()),
+        norm_(Floats(model.norm.weight)),
+        head_(model.head()),
+        next_(static_cast<size_t>(kMostSpreads) * (1 + model.layers.size())) {
     layers_.reserve(model.layers.size());
     for (const DecoderLayer& layer : model.layers) layers_.emplace_back(layer);
     packs_ = head_.packed != nullptr;
@@ -59,7 +63,7 @@ class Decoder::Impl {
     const at::Tensor logits =
         at::empty({static_cast<int64_t>(sequences.size()), config_.vocab_size}, at::kFloat);
     float* const out = logits.mutable_data_ptr<float>();
-    next_ = std::vector<std::atomic<int64_t>>(static_cast<size_t>(kMostSpreads * (1 + layers_.size())));
+    for (std::atomic<int64_t>& next : next_) next.store(0, std::memory_order_relaxed);
 #pragma omp parallel num_threads(at::get_num_threads())
     {
       spread_ = 0;
