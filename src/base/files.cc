@@ -52,18 +52,21 @@ Status WriteAll(int fd, std::string_view bytes) {
   return Ok();
 }
 
+Status WriteAll(int fd, const fs::path& path, std::string_view bytes) {
+  Status written = WriteAll(fd, bytes);
+  if (written.ok()) return written;
+  Error error = std::move(written).error();
+  error.message = path.string() + ": " + error.message;
+  return error;
+}
+
 namespace {
 
 // Into a device or a pipe, which a rename would replace.
 Status WriteStraight(const fs::path& path, std::string_view bytes) {
   const Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd.valid()) return ErrnoError(path.string(), errno);
-  if (auto written = WriteAll(fd.get(), bytes); !written.ok()) {
-    Error error = written.error();
-    error.message = path.string() + ": " + error.message;
-    return error;
-  }
-  return Ok();
+  return WriteAll(fd.get(), path, bytes);
 }
 
 }  // namespace
@@ -83,11 +86,7 @@ Status WriteFileAtomic(const fs::path& path, std::string_view bytes, unsigned mo
     ::unlink(temporary.c_str());
     return error;
   };
-  if (auto written = WriteAll(fd.get(), bytes); !written.ok()) {
-    Error error = written.error();
-    error.message = path.string() + ": " + error.message;
-    return fail(std::move(error));
-  }
+  if (auto written = WriteAll(fd.get(), path, bytes); !written.ok()) return fail(std::move(written).error());
   if (::fsync(fd.get()) != 0) return fail(ErrnoError(path.string() + ": fsync", errno));
   fd.Reset();
   if (::rename(temporary.c_str(), path.c_str()) != 0)

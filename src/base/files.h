@@ -41,6 +41,8 @@ Result<std::string> ReadFile(const std::filesystem::path& path, uint64_t limit =
 
 // Writes all bytes to a descriptor, restarting after signals.
 Status WriteAll(int fd, std::string_view bytes);
+// The same; errors name `path`.
+Status WriteAll(int fd, const std::filesystem::path& path, std::string_view bytes);
 
 // Replaces `path` with `bytes` so that a reader, or a crash at any instant, sees the old file or the new one
 // whole: written beside it, synced, renamed, folder synced. Devices and pipes are written into, not replaced.

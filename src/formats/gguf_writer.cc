@@ -1,6 +1,3 @@
-#include <fcntl.h>
-
-#include <cerrno>
 #include <cstring>
 
 #include "formats/gguf.h"
@@ -95,8 +92,7 @@ void GgufWriter::AddTensor(std::string name, std::vector<int64_t> shape, int32_t
 
 Status GgufWriter::Begin(const std::filesystem::path& path) {
   path_ = path;
-  fd_ = Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd_.valid()) return ErrnoError(path.string(), errno);
+  GF_TRY(fd_, CreateOutput(path));
   std::string header = "GGUF";
   Put<uint32_t>(&header, 3);
   Put<uint64_t>(&header, entries_.size());
@@ -111,21 +107,15 @@ Status GgufWriter::Begin(const std::filesystem::path& path) {
     Put<uint64_t>(&header, entry.offset);
   }
   header.append(Padding(header.size()), '\0');
-  return WriteTo(fd_, path_, header);
+  return WriteAll(fd_.get(), path_, header);
 }
 
 Status GgufWriter::WriteTensor(const void* data, size_t bytes) {
   GF_CHECK_OK(NextTensor(entries_, &next_, bytes, path_));
-  GF_CHECK_OK(WriteTo(fd_, path_, {static_cast<const char*>(data), bytes}));
-  return WriteTo(fd_, path_, std::string(Padding(bytes), '\0'));
+  GF_CHECK_OK(WriteAll(fd_.get(), path_, {static_cast<const char*>(data), bytes}));
+  return WriteAll(fd_.get(), path_, std::string(Padding(bytes), '\0'));
 }
 
-Status GgufWriter::Finish() {
-  if (next_ != entries_.size()) {
-    return MakeError(Code::kInternal,
-                     path_.string() + ": tensor '" + entries_[next_].name + "' was not written");
-  }
-  return Close(&fd_, path_);
-}
+Status GgufWriter::Finish() { return Close(&fd_, path_, entries_, next_); }
 
 }  // namespace genflow::formats

@@ -1,6 +1,7 @@
 // A file being written whose errors name it. Internal to src/formats.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,15 +15,6 @@
 #include "base/result.h"
 
 namespace genflow::formats {
-
-// WriteAll() to the file at `path`.
-inline Status WriteTo(const Fd& fd, const std::filesystem::path& path, std::string_view bytes) {
-  Status written = WriteAll(fd.get(), bytes);
-  if (written.ok()) return written;
-  Error error = std::move(written).error();
-  error.message = path.string() + ": " + error.message;
-  return error;
-}
 
 // The declared tensor (with `name` and `bytes`) that comes next, for `bytes` bytes of data; an error when
 // there is none or its size is another.
@@ -40,8 +32,19 @@ Result<const Entry*> NextTensor(const std::vector<Entry>& entries, size_t* next,
   return &entry;
 }
 
-// Syncs and closes it.
-inline Status Close(Fd* fd, const std::filesystem::path& path) {
+// Creates or empties it.
+inline Result<Fd> CreateOutput(const std::filesystem::path& path) {
+  Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd.valid()) return ErrnoError(path.string(), errno);
+  return fd;
+}
+
+// Syncs and closes it, when all tensors before `next` are all that were declared.
+template <class Entry>
+Status Close(Fd* fd, const std::filesystem::path& path, const std::vector<Entry>& entries, size_t next) {
+  if (next != entries.size())
+    return MakeError(Code::kInternal,
+                     path.string() + ": tensor '" + entries[next].name + "' was not written");
   if (::fsync(fd->get()) != 0) return ErrnoError(path.string() + ": fsync", errno);
   fd->Reset();
   return Ok();

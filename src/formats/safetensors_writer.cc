@@ -1,7 +1,4 @@
-#include <fcntl.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
@@ -59,24 +56,17 @@ Result<std::vector<std::string>> SafetensorsWriter::Begin(const std::filesystem:
   const uint64_t size = text.size();
   char length[8];
   std::memcpy(length, &size, 8);
-  fd_ = Fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-  if (!fd_.valid()) return ErrnoError(path.string(), errno);
-  GF_CHECK_OK(WriteTo(fd_, path_, std::string(length, 8) + text));
+  GF_TRY(fd_, CreateOutput(path));
+  GF_CHECK_OK(WriteAll(fd_.get(), path_, std::string(length, 8) + text));
   return order;
 }
 
 Status SafetensorsWriter::WriteTensor(const void* data, size_t bytes) {
   GF_CHECK_OK(NextTensor(entries_, &next_, bytes, path_));
-  return WriteTo(fd_, path_, {static_cast<const char*>(data), bytes});
+  return WriteAll(fd_.get(), path_, {static_cast<const char*>(data), bytes});
 }
 
-Status SafetensorsWriter::Finish() {
-  if (next_ != entries_.size()) {
-    return MakeError(Code::kInternal,
-                     path_.string() + ": tensor '" + entries_[next_].name + "' was not written");
-  }
-  return Close(&fd_, path_);
-}
+Status SafetensorsWriter::Finish() { return Close(&fd_, path_, entries_, next_); }
 
 Status WriteSafetensors(const std::filesystem::path& path, const std::vector<TensorView>& tensors,
                         const std::map<std::string, std::string>& metadata) {

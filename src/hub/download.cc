@@ -91,9 +91,8 @@ struct Download::Target {
     return Ok();
   }
   Status Append(std::string_view bytes) {
-    if (const auto written = WriteAll(fd.get(), bytes); !written.ok()) {
+    if (const auto written = WriteAll(fd.get(), path, bytes); !written.ok()) {
       Error error = written.error();
-      error.message = path.string() + ": " + error.message;
       if (error.code == Code::kExhausted)
         error.hint = "make room; the same command then goes on where it stopped";
       return error;

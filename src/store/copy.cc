@@ -27,11 +27,7 @@ Status CopyByReading(int from, int to, const fs::path& to_path) {
       if (errno == EINTR) continue;
       return ErrnoError(to_path.string(), errno);
     }
-    if (auto written = WriteAll(to, {buffer.get(), static_cast<size_t>(n)}); !written.ok()) {
-      Error error = written.error();
-      error.message = to_path.string() + ": " + error.message;
-      return error;
-    }
+    GF_CHECK_OK(WriteAll(to, to_path, {buffer.get(), static_cast<size_t>(n)}));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/sha256.h"
+#include "store/locks.h"
 
 namespace genflow {
 
@@ -50,13 +51,8 @@ void KeyLock::Release() {
 }
 
 Result<std::shared_ptr<KeyLocks>> KeyLocks::Open(const std::filesystem::path& path) {
-  int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (fd < 0 && errno == ENOENT) {
-    GF_CHECK_OK(MakeDirectories(path.parent_path()));
-    fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  }
-  if (fd < 0) return ErrnoError(path.string(), errno);
-  return std::shared_ptr<KeyLocks>(new KeyLocks(Fd(fd), path));
+  GF_TRY(Fd fd, OpenLockFile(path));
+  return std::shared_ptr<KeyLocks>(new KeyLocks(std::move(fd), path));
 }
 
 Result<std::optional<KeyLock>> KeyLocks::Try(const std::string& key, const std::string& run) {

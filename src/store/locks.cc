@@ -13,8 +13,6 @@ namespace genflow {
 
 namespace fs = std::filesystem;
 
-namespace {
-
 Result<Fd> OpenLockFile(const fs::path& path) {
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd < 0 && errno == ENOENT) {
@@ -24,6 +22,8 @@ Result<Fd> OpenLockFile(const fs::path& path) {
   if (fd < 0) return ErrnoError(path.string(), errno);
   return Fd(fd);
 }
+
+namespace {
 
 int Flock(int fd, int operation) {
   int rc;
@@ -117,12 +117,7 @@ Status FileLock::Describe(const LockHolder& self) {
   if (::lseek(fd_.get(), 0, SEEK_SET) < 0 || ::ftruncate(fd_.get(), 0) != 0) {
     return ErrnoError(path_.string(), errno);
   }
-  if (auto written = WriteAll(fd_.get(), text); !written.ok()) {
-    Error error = written.error();
-    error.message = path_.string() + ": " + error.message;
-    return error;
-  }
-  return Ok();
+  return WriteAll(fd_.get(), path_, text);
 }
 
 void FileLock::Release() {

@@ -11,6 +11,9 @@
 
 namespace genflow {
 
+// Makes it, and its folder, where it is not there.
+Result<Fd> OpenLockFile(const std::filesystem::path& path);
+
 // Who holds a lock, as the holder wrote it down; fields are empty or 0 when that could not be read.
 struct LockHolder {
   int pid = 0;

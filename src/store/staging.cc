@@ -28,11 +28,7 @@ bool IsPortName(const std::string& port) {
 Status WriteReadOnly(const fs::path& path, std::string_view bytes) {
   Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!fd.valid()) return ErrnoError(path.string(), errno);
-  if (auto written = WriteAll(fd.get(), bytes); !written.ok()) {
-    Error error = written.error();
-    error.message = path.string() + ": " + error.message;
-    return error;
-  }
+  GF_CHECK_OK(WriteAll(fd.get(), path, bytes));
   if (::fchmod(fd.get(), 0444) != 0) return ErrnoError(path.string(), errno);
   return Ok();
 }
