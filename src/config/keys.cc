@@ -189,20 +189,9 @@ std::vector<std::string> LoadState::OutputNames(const StageHead& head) {
 
 size_t FindBadUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c == 0) return i;
-    const size_t size = c < 0x80                ? 1
-                        : c >= 0xC2 && c < 0xE0 ? 2
-                        : c >= 0xE0 && c < 0xF0 ? 3
-                        : c >= 0xF0 && c < 0xF5 ? 4
-                                                : 0;
-    if (size == 0 || i + size > text.size()) return i;
-    for (size_t k = 1; k < size; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xC0) != 0x80) return i;
-    }
-    if (size == 3 && c == 0xE0 && static_cast<unsigned char>(text[i + 1]) < 0xA0) return i;
-    if (size == 4 && c == 0xF0 && static_cast<unsigned char>(text[i + 1]) < 0x90) return i;
-    i += size;
+    const size_t length = text[i] == '\0' ? 0 : Utf8CharLength(text.substr(i));
+    if (length == 0) return i;
+    i += length;
   }
   return std::string_view::npos;
 }

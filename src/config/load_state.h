@@ -136,7 +136,7 @@ std::string WithArticle(std::string_view noun);
 // "'abc'", "nothing", "a list", "a mapping", "a secret": what a message says it got.
 std::string DescribeValue(const YamlNode& node);
 bool IsIdentifier(std::string_view text, bool allow_dash);
-// Offset of the first byte that is not part of UTF-8, or npos.
+// Offset of the first byte that is NUL or not part of UTF-8, or npos.
 size_t FindBadUtf8(std::string_view text);
 
 // Evaluates the expressions of values at one kind of place.

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/files.h"
+#include "base/strings.h"
 #include "data/arrow_status.h"
 #include "text/unicode.h"
 
@@ -52,8 +53,8 @@ Result<std::shared_ptr<arrow::Array>> Column(const TypedTable& table, size_t ind
                                             "'");
     }
     if constexpr (std::is_same_v<Value, std::string>) {
-      GF_ARROW_OK(what, text::IsValidUtf8(*value) ? builder.Append(*value)
-                                                  : builder.Append(text::ReplaceInvalidUtf8(*value)));
+      GF_ARROW_OK(what,
+                  IsUtf8(*value) ? builder.Append(*value) : builder.Append(text::ReplaceInvalidUtf8(*value)));
     } else {
       GF_ARROW_OK(what, builder.Append(*value));
     }

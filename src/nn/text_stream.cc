@@ -1,47 +1,13 @@
 #include "nn/text_stream.h"
 
 #include <algorithm>
-#include <cstdint>
+
+#include "base/utf8.h"
 
 namespace genflow::nn {
 namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
-
-struct Character {
-  size_t length = 0;  // bytes of the character, or of the longest valid beginning of one
-  bool valid = false;
-  bool cut = false;  // a valid beginning that the input ends in
-};
-
-// The character at the start of `bytes`, by table 3-7 of the Unicode standard.
-Character First(std::string_view bytes) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(bytes[i]); };
-  const uint8_t lead = byte(0);
-  if (lead < 0x80) return {1, true, false};
-  size_t length = 0;
-  uint8_t low = 0x80, high = 0xBF;  // bounds of the second byte
-  if (lead >= 0xC2 && lead <= 0xDF) {
-    length = 2;
-  } else if (lead >= 0xE0 && lead <= 0xEF) {
-    length = 3;
-    if (lead == 0xE0) low = 0xA0;
-    if (lead == 0xED) high = 0x9F;
-  } else if (lead >= 0xF0 && lead <= 0xF4) {
-    length = 4;
-    if (lead == 0xF0) low = 0x90;
-    if (lead == 0xF4) high = 0x8F;
-  } else {
-    return {1, false, false};
-  }
-  for (size_t i = 1; i < length; ++i) {
-    if (i == bytes.size()) return {i, false, true};
-    if (byte(i) < low || byte(i) > high) return {i, false, false};
-    low = 0x80;
-    high = 0xBF;
-  }
-  return {length, true, false};
-}
 
 // Length of the longest end of `text` that is the beginning of `word` but not all of it.
 size_t Overlap(std::string_view text, std::string_view word) {
@@ -56,7 +22,7 @@ size_t Overlap(std::string_view text, std::string_view word) {
 void TextStream::Decode(bool final) {
   size_t at = 0;
   while (at < pending_.size()) {
-    const Character next = First(std::string_view(pending_).substr(at));
+    const Utf8Char next = FirstUtf8Char(std::string_view(pending_).substr(at));
     if (next.cut && !final) break;
     if (next.valid) {
       text_.append(pending_, at, next.length);

@@ -302,7 +302,7 @@ Result<RenderedChat> ChatTemplate::Render(const std::vector<Message>& messages,
   for (const auto& message : messages) {
     ordered_json entry;
     entry["role"] = message.role;
-    entry["content"] = IsValidUtf8(message.content) ? message.content : ReplaceInvalidUtf8(message.content);
+    entry["content"] = IsUtf8(message.content) ? message.content : ReplaceInvalidUtf8(message.content);
     list.push_back(std::move(entry));
   }
   return RenderJson(list, options);

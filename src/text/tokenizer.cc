@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "base/strings.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/pre_tokenizer.h"
@@ -272,7 +273,7 @@ Result<Tokenizer> Tokenizer::FromModel(const std::filesystem::path& path) {
 void Tokenizer::EncodeTo(std::string_view text, const EncodeOptions& options,
                          std::vector<int32_t>* ids) const {
   std::string repaired;
-  if (!IsValidUtf8(text)) text = repaired = ReplaceInvalidUtf8(text);
+  if (!IsUtf8(text)) text = repaired = ReplaceInvalidUtf8(text);
   const bool skip_special = !options.parse_special;
   if (options.add_special) ids->insert(ids->end(), impl_->before.begin(), impl_->before.end());
   impl_->EncodeAll(
@@ -291,7 +292,7 @@ std::vector<int32_t> Tokenizer::EncodeRendered(std::string_view text, const std:
                                                std::vector<size_t>* ends) const {
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 3 + 8);
-  if (!IsValidUtf8(text)) {  // offsets would shift: the parts are repaired one by one
+  if (!IsUtf8(text)) {  // offsets would shift: the parts are repaired one by one
     std::string repaired;
     std::vector<TextRange> ranges;
     size_t at = 0;

@@ -1,8 +1,10 @@
 #include "text/unicode.h"
 
 #include <array>
-#include <cstring>
 #include <memory>
+
+#include "base/strings.h"
+#include "base/utf8.h"
 
 namespace genflow::text {
 namespace {
@@ -21,51 +23,6 @@ std::unique_ptr<uint8_t[]> BuildClasses() {
     for (uint32_t code = range.first; code <= range.last; ++code) table[code] |= range.bits;
   }
   return table;
-}
-
-// Length of the valid sequence at the start of `text`; 0 when there is none, and then `*bad` is the length of
-// the part to replace (Unicode 3.9, "maximal subpart").
-size_t ValidLength(std::string_view text, size_t* bad) {
-  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const unsigned lead = byte(0);
-  if (lead < 0x80) return 1;
-  *bad = 1;
-  size_t length = 0;
-  unsigned low = 0x80, high = 0xbf;  // of the second byte
-  if (lead >= 0xc2 && lead <= 0xdf) {
-    length = 2;
-  } else if (lead >= 0xe0 && lead <= 0xef) {
-    length = 3;
-    if (lead == 0xe0) low = 0xa0;
-    if (lead == 0xed) high = 0x9f;
-  } else if (lead >= 0xf0 && lead <= 0xf4) {
-    length = 4;
-    if (lead == 0xf0) low = 0x90;
-    if (lead == 0xf4) high = 0x8f;
-  } else {
-    return 0;
-  }
-  for (size_t i = 1; i < length; ++i) {
-    const unsigned next = byte(i);
-    if (i >= text.size() || next < low || next > high) {
-      *bad = i;
-      return 0;
-    }
-    low = 0x80, high = 0xbf;
-  }
-  return length;
-}
-
-// Length of the ASCII prefix, eight bytes at a time.
-size_t AsciiPrefix(std::string_view text) {
-  size_t i = 0;
-  for (; i + 8 <= text.size(); i += 8) {
-    uint64_t word;
-    std::memcpy(&word, text.data() + i, 8);
-    if ((word & 0x8080808080808080ull) != 0) break;
-  }
-  while (i < text.size() && static_cast<unsigned char>(text[i]) < 0x80) ++i;
-  return i;
 }
 
 // Byte that each character of GPT-2's alphabet stands for; -1 outside it.
@@ -101,30 +58,15 @@ void AppendUtf8(uint32_t code, std::string* to) {
   }
 }
 
-bool IsAscii(std::string_view text) { return AsciiPrefix(text) == text.size(); }
-
-bool IsValidUtf8(std::string_view text) {
-  size_t bad = 0;
-  while (true) {
-    text.remove_prefix(AsciiPrefix(text));
-    if (text.empty()) return true;
-    const size_t length = ValidLength(text, &bad);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-}
+bool IsAscii(std::string_view text) { return AsciiLength(text) == text.size(); }
 
 std::string ReplaceInvalidUtf8(std::string_view text) {
   std::string out;
   out.reserve(text.size() + 16);
   while (!text.empty()) {
-    size_t bad = 0;
-    const size_t length = ValidLength(text, &bad);
-    if (length > 0)
-      out.append(text.substr(0, length));
-    else
-      out.append("\xef\xbf\xbd");
-    text.remove_prefix(length > 0 ? length : bad);
+    const Utf8Char first = FirstUtf8Char(text);
+    out.append(first.valid ? text.substr(0, first.length) : "\xef\xbf\xbd");
+    text.remove_prefix(first.length);
   }
   return out;
 }
@@ -133,8 +75,7 @@ bool BytesOfToken(std::string_view token, std::string* bytes) {
   static const std::array<int16_t, 0x144> alphabet = BuildAlphabet();
   bytes->clear();
   for (size_t i = 0; i < token.size();) {
-    size_t bad = 0;
-    if (ValidLength(token.substr(i), &bad) == 0) return false;
+    if (Utf8CharLength(token.substr(i)) == 0) return false;
     const DecodedChar c = DecodeChar(token.data() + i);
     if (c.code >= alphabet.size() || alphabet[c.code] < 0) return false;
     bytes->push_back(static_cast<char>(alphabet[c.code]));

@@ -35,7 +35,6 @@ inline DecodedChar DecodeChar(const char* at) {
 void AppendUtf8(uint32_t code, std::string* to);
 
 bool IsAscii(std::string_view text);
-bool IsValidUtf8(std::string_view text);
 // Each maximal part of an invalid sequence becomes U+FFFD, as by Python's bytes.decode("utf-8", "replace").
 std::string ReplaceInvalidUtf8(std::string_view text);
 

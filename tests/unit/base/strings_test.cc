@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/utf8.h"
+
 namespace genflow {
 namespace {
 
@@ -37,7 +39,28 @@ TEST(Strings, KnowsUtf8) {
         "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xE2\x82", "\xE2\x28\xA1"}) {
     EXPECT_EQ(Utf8CharLength(std::string_view(bad).substr(bad[0] == 'a' ? 1 : 0)), 0u) << bad;
     EXPECT_FALSE(IsUtf8(bad)) << bad;
+    EXPECT_FALSE(IsUtf8(std::string("eleven byte") + bad)) << bad;
   }
+}
+
+// What one U+FFFD replaces, and whether more bytes could make a character of it.
+TEST(Strings, FindsThePartOfACharacter) {
+  const auto first = [](const char* text) {
+    const Utf8Char found = FirstUtf8Char(text);
+    return std::to_string(found.length) + (found.valid ? " valid" : found.cut ? " cut" : " bad");
+  };
+  EXPECT_EQ(first("a\x80"), "1 valid");
+  EXPECT_EQ(first("\xE2\x82\xAC!"), "3 valid");
+  EXPECT_EQ(first("\xE2"), "1 cut");
+  EXPECT_EQ(first("\xE2\x82"), "2 cut");
+  EXPECT_EQ(first("\xF0\x9F\x98"), "3 cut");
+  EXPECT_EQ(first("\xE2\x82!"), "2 bad");
+  EXPECT_EQ(first("\xE2!"), "1 bad");
+  EXPECT_EQ(first("\xED\xA0\x80"), "1 bad") << "a surrogate";
+  EXPECT_EQ(first("\x80"), "1 bad");
+  EXPECT_EQ(AsciiLength("twelve bytes"), 12u);
+  EXPECT_EQ(AsciiLength("and then \xC3\xA9"), 9u);
+  EXPECT_EQ(AsciiLength(""), 0u);
 }
 
 TEST(Strings, HumanUnits) {

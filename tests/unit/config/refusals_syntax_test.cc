@@ -323,6 +323,12 @@ pipeline.yaml:1:10: error: the file is not UTF-8 text
 
 1 error
 )");
+  EXPECT_EQ(Refusal("name: a\xED\xA0\x80\n"), R"(
+pipeline.yaml:1:8: error: the file is not UTF-8 text
+  hint: save it with the encoding UTF-8
+
+1 error
+)") << "a surrogate";
 }
 
 }  // namespace

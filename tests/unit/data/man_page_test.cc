@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "base/strings.h"
 #include "data/mdoc.h"
 #include "data/roff.h"
 #include "text/unicode.h"
@@ -143,7 +144,7 @@ TEST(RoffTest, AnyBytesAreRead) {
     if (!page.ok() || !page->has_value()) continue;
     ++pages;
     for (const auto& text : {(*page)->name, (*page)->description, (*page)->paragraph}) {
-      ASSERT_TRUE(text::IsValidUtf8(text)) << testing::PrintToString(source);
+      ASSERT_TRUE(IsUtf8(text)) << testing::PrintToString(source);
     }
   }
   EXPECT_GT(pages, 1000);
