@@ -74,6 +74,24 @@ Status ReadPostProcessor(const json& post, size_t vocab_size, std::vector<int32_
   return Ok();
 }
 
+// Appends the ids of the parts of `text`: of an added token its own, of others those that `encode` appends to
+// `out` and `ends`. Where they end is counted in `text` then, unless `ends` is null.
+template <class Encode>
+void EncodeParts(std::string_view text, const std::vector<AddedTokenMatcher::Part>& parts,
+                 std::vector<int32_t>* out, std::vector<size_t>* ends, const Encode& encode) {
+  for (const auto& part : parts) {
+    const auto begin = static_cast<size_t>(part.text.data() - text.data());
+    const size_t before = ends == nullptr ? 0 : ends->size();
+    if (part.id >= 0) {
+      out->push_back(part.id);
+      if (ends != nullptr) ends->push_back(part.text.size());
+    } else {
+      encode(part.text);
+    }
+    for (size_t i = before; ends != nullptr && i < ends->size(); ++i) (*ends)[i] += begin;
+  }
+}
+
 }  // namespace
 
 struct Tokenizer::Impl {
@@ -188,17 +206,7 @@ void Tokenizer::Impl::EncodeSegment(std::string_view text, bool skip_special, st
   std::vector<AddedTokenMatcher::Part> parts;
   normalized_tokens.Split(
       text, [&](size_t, size_t) { return skip_special; }, &parts);
-  for (const auto& part : parts) {
-    const size_t begin = static_cast<size_t>(part.text.data() - text.data());
-    const size_t before = ends == nullptr ? 0 : ends->size();
-    if (part.id >= 0) {
-      out->push_back(part.id);
-      if (ends != nullptr) ends->push_back(part.text.size());
-    } else {
-      EncodePlain(part.text, out, ends);
-    }
-    for (size_t i = before; ends != nullptr && i < ends->size(); ++i) (*ends)[i] += begin;
-  }
+  EncodeParts(text, parts, out, ends, [&](std::string_view part) { EncodePlain(part, out, ends); });
   for (auto edit = edits.rbegin(); edit != edits.rend(); ++edit) {  // back to the text before normalization
     if (!edit->hasChanges()) continue;
     UErrorCode code = U_ZERO_ERROR;
@@ -215,17 +223,10 @@ void Tokenizer::Impl::EncodeAll(std::string_view text, IsText&& is_text, std::ve
                                 std::vector<size_t>* ends) const {
   std::vector<AddedTokenMatcher::Part> parts;
   raw_tokens.Split(text, is_text, &parts);
-  for (const auto& part : parts) {
-    const size_t begin = static_cast<size_t>(part.text.data() - text.data());
-    const size_t before = ends == nullptr ? 0 : ends->size();
-    if (part.id >= 0) {
-      out->push_back(part.id);
-      if (ends != nullptr) ends->push_back(part.text.size());
-    } else {
-      EncodeSegment(part.text, is_text(begin, begin + part.text.size()), out, ends);
-    }
-    for (size_t i = before; ends != nullptr && i < ends->size(); ++i) (*ends)[i] += begin;
-  }
+  EncodeParts(text, parts, out, ends, [&](std::string_view part) {
+    const auto begin = static_cast<size_t>(part.data() - text.data());
+    EncodeSegment(part, is_text(begin, begin + part.size()), out, ends);
+  });
 }
 
 Result<Tokenizer> Tokenizer::FromJson(const json& tokenizer) {
