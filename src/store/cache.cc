@@ -28,16 +28,7 @@ Result<std::optional<CacheHit>> LoadCacheRow(StoreImpl& store, const std::string
                                        " FROM cache_outputs c LEFT JOIN artifacts a ON a.digest = c.digest "
                                        "WHERE c.key = ? ORDER BY c.seq"));
   query.Bind(key);
-  while (true) {
-    GF_TRY(const bool row, query.Step());
-    if (!row) break;
-    PortArtifact output;
-    output.port = query.Text(0);
-    output.artifact = RowToArtifact(store, query, 2);
-    output.artifact.type = query.Text(1);
-    if (query.IsNull(2)) output.artifact.lost = true;
-    hit.outputs.push_back(std::move(output));
-  }
+  GF_TRY(hit.outputs, ReadOutputs(store, query));
   return std::optional<CacheHit>(std::move(hit));
 }
 
@@ -109,11 +100,7 @@ Result<int64_t> Store::RecordCached(const AttemptStart& start, const CacheHit& h
   }
   const double now = Now();
   GF_TRY(const int64_t attempt, InsertAttempt(*impl_, start, now));
-  int seq = 0;
-  for (const PortArtifact& output : hit.outputs) {
-    GF_CHECK_OK(db.Do("INSERT INTO attempt_outputs (attempt, seq, port, digest, type) VALUES (?,?,?,?,?)",
-                      attempt, seq++, output.port, output.artifact.digest, output.artifact.type));
-  }
+  GF_CHECK_OK(InsertOutputs(db, attempt, RowsOf(hit.outputs)));
   AttemptEnd end;
   end.status = AttemptStatus::kCached;
   end.summary = hit.summary;

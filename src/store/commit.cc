@@ -61,12 +61,7 @@ Status SaveCacheRow(Db& db, const AttemptHead& head, int64_t attempt, const Atte
   GF_CHECK_OK(
       db.Do("INSERT INTO cache (key, attempt, run, stage, summary, seconds, created) VALUES (?,?,?,?,?,?,?)",
             head.key, attempt, head.run, head.stage, end.summary, Elapsed(head, now), now));
-  int seq = 0;
-  for (const OutputRow& row : rows) {
-    GF_CHECK_OK(db.Do("INSERT INTO cache_outputs (key, seq, port, digest, type) VALUES (?,?,?,?,?)", head.key,
-                      seq++, row.port, row.digest, row.type));
-  }
-  return Ok();
+  return InsertCachedOutputs(db, head.key, rows);
 }
 
 // One attempt on its way into the store.
@@ -123,11 +118,7 @@ Status SaveRows(StoreImpl& store, Committing* item, double now) {
     GF_TRY(const auto known, FindArtifact(store, sidecars[i].digest));
     GF_CHECK_OK(SaveArtifact(store, sidecars[i], item->ours[i] || !known));
   }
-  int seq = 0;
-  for (const OutputRow& row : item->rows) {
-    GF_CHECK_OK(db.Do("INSERT INTO attempt_outputs (attempt, seq, port, digest, type) VALUES (?,?,?,?,?)",
-                      request.attempt, seq++, row.port, row.digest, row.type));
-  }
+  GF_CHECK_OK(InsertOutputs(db, request.attempt, item->rows));
   GF_CHECK_OK(EndAttempt(db, request.attempt, request.end, now));
   if (item->cached) GF_CHECK_OK(SaveCacheRow(db, item->head, request.attempt, request.end, now, item->rows));
   if (request.end.status == AttemptStatus::kRun) {

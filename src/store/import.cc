@@ -110,13 +110,7 @@ class Unpacking {
     Sha256 hash;
     GF_CHECK_OK(tar_.Read([&](std::string_view bytes) -> Status {
       hash.Update(bytes);
-      if (!fd.valid()) return Ok();
-      if (auto written = WriteAll(fd.get(), bytes); !written.ok()) {
-        Error error = written.error();
-        error.message = target.string() + ": " + error.message;
-        return error;
-      }
-      return Ok();
+      return fd.valid() ? WriteAll(fd.get(), target, bytes) : Ok();
     }));
     if (hash.Finish() != sha256)
       return Damaged("'" + header.name + "' has other content than its manifest says");
@@ -170,11 +164,7 @@ class Unpacking {
     const fs::path sidecar = folder / "object.json";
     const Fd fd(::open(sidecar.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444));
     if (!fd.valid()) return ErrnoError(sidecar.string(), errno);
-    if (auto written = WriteAll(fd.get(), SidecarToJson(object)); !written.ok()) {
-      Error error = written.error();
-      error.message = sidecar.string() + ": " + error.message;
-      return error;
-    }
+    GF_CHECK_OK(WriteAll(fd.get(), sidecar, SidecarToJson(object)));
     AppendSyncPaths(folder / "data", object.listing, to_sync_);
     to_sync_.push_back(sidecar);
     to_sync_.push_back(folder);
@@ -218,17 +208,8 @@ Status SaveRun(StoreImpl& store, const ArchivedRun& archived) {
               has_log ? LogName(run.id, a.stage, a.attempt) : std::string(), a.source_run, a.source_seconds,
               a.end.retry_at));
     const int64_t attempt = db.LastRowId();
-    int seq = 0;
-    for (const InputUse& input : a.inputs) {
-      GF_CHECK_OK(
-          db.Do("INSERT INTO attempt_inputs (attempt, seq, port, digest, type, source) VALUES (?,?,?,?,?,?)",
-                attempt, seq++, input.port, input.digest, input.type, input.source));
-    }
-    seq = 0;
-    for (const PortArtifact& output : a.outputs) {
-      GF_CHECK_OK(db.Do("INSERT INTO attempt_outputs (attempt, seq, port, digest, type) VALUES (?,?,?,?,?)",
-                        attempt, seq++, output.port, output.artifact.digest, output.artifact.type));
-    }
+    GF_CHECK_OK(InsertInputs(db, attempt, a.inputs));
+    GF_CHECK_OK(InsertOutputs(db, attempt, RowsOf(a.outputs)));
   }
   for (const StageMetric& metric : archived.metrics) {
     GF_CHECK_OK(db.Do(
@@ -246,12 +227,7 @@ Status SaveKey(Db& db, const ArchivedKey& key) {
             "?2, ?3, ?4, ?5, ?6 FROM attempts WHERE key = ?1 ON CONFLICT(key) DO NOTHING",
             key.key, key.run, key.stage, key.summary, key.seconds, key.created));
   if (db.Changes() == 0) return Ok();
-  int seq = 0;
-  for (const OutputRow& row : key.outputs) {
-    GF_CHECK_OK(db.Do("INSERT INTO cache_outputs (key, seq, port, digest, type) VALUES (?,?,?,?,?)", key.key,
-                      seq++, row.port, row.digest, row.type));
-  }
-  return Ok();
+  return InsertCachedOutputs(db, key.key, key.outputs);
 }
 
 Status SaveLost(Db& db, const Artifact& lost) {

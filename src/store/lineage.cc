@@ -1,3 +1,4 @@
+#include "store/attempts.h"
 #include "store/impl.h"
 #include "store/store.h"
 
@@ -24,15 +25,7 @@ Result<std::optional<MadeBy>> Store::MakerOf(const std::string& digest, const st
     made.key = query.Text(6);
     made.time = query.Real(7);
   }
-  GF_TRY(auto query,
-         impl_->db->Prepare("SELECT port, digest, type, source FROM attempt_inputs WHERE attempt = ? "
-                            "ORDER BY seq"));
-  query.Bind(attempt);
-  while (true) {
-    GF_TRY(const bool row, query.Step());
-    if (!row) break;
-    made.inputs.push_back({query.Text(0), query.Text(1), query.Text(2), query.Text(3)});
-  }
+  GF_TRY(made.inputs, ReadInputs(*impl_->db, attempt));
   return std::optional<MadeBy>(std::move(made));
 }
 

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "base/files.h"
+#include "store/attempts.h"
 
 namespace genflow {
 
@@ -289,24 +290,16 @@ Result<int64_t> RegisterFromSidecars(StoreImpl& store, const std::vector<std::st
               sidecar.key, sidecar.created, sidecar.created, log));
     const int64_t attempt = db.LastRowId();
     attempts[id] = attempt;
-    bool whole = true;
-    int seq = 0;
-    for (const OutputRow& row : sidecar.outputs) {
-      whole = whole && known.count(row.digest) != 0;
-      GF_CHECK_OK(db.Do("INSERT INTO attempt_outputs (attempt, seq, port, digest, type) VALUES (?,?,?,?,?)",
-                        attempt, seq++, row.port, row.digest, row.type));
-    }
+    GF_CHECK_OK(InsertOutputs(db, attempt, sidecar.outputs));
+    const bool whole = std::all_of(sidecar.outputs.begin(), sidecar.outputs.end(),
+                                   [&](const OutputRow& row) { return known.count(row.digest) != 0; });
     if (!whole || !sidecar.cached || sidecar.key.empty()) continue;
     GF_CHECK_OK(
         db.Do("INSERT INTO cache (key, attempt, run, stage, summary, seconds, created) "
               "VALUES (?, ?, ?, ?, '', 0, ?) ON CONFLICT(key) DO NOTHING",
               sidecar.key, attempt, sidecar.run, sidecar.stage, sidecar.created));
     if (db.Changes() == 0) continue;
-    seq = 0;
-    for (const OutputRow& row : sidecar.outputs) {
-      GF_CHECK_OK(db.Do("INSERT INTO cache_outputs (key, seq, port, digest, type) VALUES (?,?,?,?,?)",
-                        sidecar.key, seq++, row.port, row.digest, row.type));
-    }
+    GF_CHECK_OK(InsertCachedOutputs(db, sidecar.key, sidecar.outputs));
   }
   return static_cast<int64_t>(sidecars.size());
 }

@@ -140,30 +140,12 @@ AttemptInfo RowToAttempt(const StoreImpl& store, const Statement& row) {
 }
 
 Status AddLineage(StoreImpl& store, AttemptInfo& info) {
-  {
-    GF_TRY(auto query,
-           store.db->Prepare("SELECT port, digest, type, source FROM attempt_inputs WHERE attempt = ? "
-                             "ORDER BY seq"));
-    query.Bind(info.id);
-    while (true) {
-      GF_TRY(const bool row, query.Step());
-      if (!row) break;
-      info.inputs.push_back({query.Text(0), query.Text(1), query.Text(2), query.Text(3)});
-    }
-  }
+  GF_TRY(info.inputs, ReadInputs(*store.db, info.id));
   GF_TRY(auto query, store.db->Prepare("SELECT o.port, o.type, " GENFLOW_ARTIFACT_COLUMNS
                                        " FROM attempt_outputs o JOIN artifacts a ON a.digest = o.digest "
                                        "WHERE o.attempt = ? ORDER BY o.seq"));
   query.Bind(info.id);
-  while (true) {
-    GF_TRY(const bool row, query.Step());
-    if (!row) break;
-    PortArtifact output;
-    output.port = query.Text(0);
-    output.artifact = RowToArtifact(store, query, 2);
-    output.artifact.type = query.Text(1);
-    info.outputs.push_back(std::move(output));
-  }
+  GF_TRY(info.outputs, ReadOutputs(store, query));
   return Ok();
 }
 
@@ -196,12 +178,7 @@ Result<int64_t> InsertAttempt(StoreImpl& store, const AttemptStart& start, doubl
       "VALUES (?,?,?,?,'running',?,?,?,?)",
       start.run, start.stage, start.uses, start.attempt, start.key, start.key_components_json, now, log));
   const int64_t attempt = db.LastRowId();
-  int seq = 0;
-  for (const InputUse& input : start.inputs) {
-    GF_CHECK_OK(
-        db.Do("INSERT INTO attempt_inputs (attempt, seq, port, digest, type, source) VALUES (?,?,?,?,?,?)",
-              attempt, seq++, input.port, input.digest, input.type, input.source));
-  }
+  GF_CHECK_OK(InsertInputs(db, attempt, start.inputs));
   return attempt;
 }
 
