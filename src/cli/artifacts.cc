@@ -15,6 +15,7 @@
 #include "cli/pager.h"
 #include "cli/pipeline_options.h"
 #include "cli/stage_names.h"
+#include "cli/stage_origins.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/times.h"
@@ -30,10 +31,12 @@ struct Options {
   bool json = false, link = false, no_pager = false;
 };
 
-nlohmann::json UsesToJson(const std::vector<ArtifactUse>& uses) {
+nlohmann::json UsesToJson(const std::vector<ArtifactUse>& uses, RunOrigins* origins) {
   nlohmann::json out = nlohmann::json::array();
-  for (const auto& use : uses)
+  for (const auto& use : uses) {
     out.push_back({{"run", use.run}, {"pipeline", use.pipeline}, {"stage", use.stage}, {"port", use.port}});
+    origins->Add(use.run, use.stage, &out.back());
+  }
   return out;
 }
 
@@ -78,7 +81,11 @@ int List(const Options& options) {
   if (!uses.ok()) return Report(uses.error());
   if (options.json) {
     nlohmann::json out = nlohmann::json::array();
-    for (const auto& use : *uses) out.push_back(ToJson(use));
+    RunOrigins origins(*store);
+    for (const auto& use : *uses) {
+      out.push_back(ToJson(use));
+      origins.Add(use.run, use.stage, &out.back());
+    }
     std::fputs(DumpPretty(out).c_str(), stdout);
     return kExitOk;
   }
@@ -109,10 +116,11 @@ Result<Shown> Look(Store& store, const std::string& ref) {
   return out;
 }
 
-nlohmann::json ShownToJson(const Shown& shown) {
+nlohmann::json ShownToJson(const Shown& shown, RunOrigins* origins) {
   nlohmann::json out = ToJson(shown.artifact);
-  out["producers"] = UsesToJson(shown.producers);
-  out["consumers"] = UsesToJson(shown.consumers);
+  origins->Add(shown.artifact.run, shown.artifact.stage, &out);
+  out["producers"] = UsesToJson(shown.producers, origins);
+  out["consumers"] = UsesToJson(shown.consumers, origins);
   out["inputs"] = InputsToJson(shown.inputs);
   return out;
 }
@@ -137,11 +145,12 @@ int Show(const Options& options) {
   auto store = OpenStore(options.store, true);
   if (!store.ok()) return Report(store.error());
   nlohmann::json all = nlohmann::json::array();
+  RunOrigins origins(*store);
   std::string text;
   for (const auto& ref : ArtifactsNamed(*store, options.ref)) {
     const auto shown = Look(*store, ref);
     if (!shown.ok()) return Report(shown.error());
-    all.push_back(ShownToJson(*shown));
+    all.push_back(ShownToJson(*shown, &origins));
     text += (text.empty() ? "" : "\n") + Render(*shown);
   }
   if (options.json) text = DumpPretty(all.size() == 1 ? all.front() : all);

@@ -4,7 +4,7 @@
 #include <map>
 
 #include "base/strings.h"
-#include "cli/stage_names.h"
+#include "cli/stage_origins.h"
 #include "cli/terminal.h"
 #include "engine/cache_view.h"
 #include "graph/lanes.h"

@@ -1,5 +1,7 @@
 #include "cli/json_output.h"
 
+#include "cli/stage_origins.h"
+
 namespace genflow::cli {
 
 using nlohmann::json;
@@ -77,6 +79,7 @@ json ToJson(const RunInfo& run) {
           {"version", run.version},
           {"tags", run.tags},
           {"stage_names", run.stages},
+          {"origins", OriginsOf(run)},
           {"stages",
            {{"run", run.stages_run},
             {"cached", run.stages_cached},

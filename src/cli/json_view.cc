@@ -3,7 +3,7 @@
 
 #include "cli/json_output.h"
 #include "cli/renderer.h"
-#include "cli/stage_names.h"
+#include "cli/stage_origins.h"
 
 namespace genflow::cli {
 

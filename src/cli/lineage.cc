@@ -12,6 +12,7 @@
 #include "cli/json_output.h"
 #include "cli/pipeline_options.h"
 #include "cli/stage_names.h"
+#include "cli/stage_origins.h"
 #include "cli/terminal.h"
 #include "engine/key_change.h"
 
@@ -115,7 +116,7 @@ class Walk {
   std::set<std::string> seen_;
 };
 
-json ToJson(const std::vector<Branch>& branches) {
+json ToJson(const std::vector<Branch>& branches, RunOrigins* origins) {
   json out = json::array();
   for (const Branch& branch : branches) {
     if (!branch.file.empty()) {
@@ -125,7 +126,8 @@ json ToJson(const std::vector<Branch>& branches) {
     }
     json item = {{"input", branch.port},    {"stage", branch.stage}, {"uses", branch.uses},
                  {"output", branch.output}, {"run", branch.run},     {"type", branch.type},
-                 {"digest", branch.digest}, {"runs", branch.runs},   {"below", ToJson(branch.below)}};
+                 {"digest", branch.digest}, {"runs", branch.runs},   {"below", ToJson(branch.below, origins)}};
+    origins->Add(branch.run, branch.stage, &item);
     if (branch.repeated) item["repeated"] = true;
     out.push_back(std::move(item));
   }
@@ -213,6 +215,7 @@ int Show(const Options& options) {
   const bool up = options.up || !options.down, down = options.down || !options.up;
   const TerminalTraits terminal = DetectTerminal(STDOUT_FILENO);
   json all = json::array();
+  RunOrigins origins(*store);
   std::string text;
   const auto section = [&](const char* title, const std::vector<Branch>& branches, bool upwards) {
     text += "\n" + Styled(title, Style::kBold, terminal.color) + (branches.empty() ? ": nothing\n" : "\n");
@@ -228,8 +231,9 @@ int Show(const Options& options) {
                                       {"uses", self.uses},
                                       {"output", self.output},
                                       {"run", self.run}});
-    if (up) out["made_from"] = ToJson(found->sources);
-    if (down) out["made_into"] = ToJson(found->uses);
+    origins.Add(self.run, self.stage, &out);
+    if (up) out["made_from"] = ToJson(found->sources, &origins);
+    if (down) out["made_into"] = ToJson(found->uses, &origins);
     text += (text.empty() ? "" : "\n\n") + LineOf(self, true, terminal.color) + "\n";
     if (up) section("made from", found->sources, true);
     if (down) section("made into", found->uses, false);

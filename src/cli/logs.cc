@@ -17,6 +17,7 @@
 #include "cli/pager.h"
 #include "cli/pipeline_options.h"
 #include "cli/stage_names.h"
+#include "cli/stage_origins.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 
@@ -154,8 +155,11 @@ Error NoLog(const AttemptInfo& attempt) {
 int List(const Asked& asked, bool json) {
   if (json) {
     nlohmann::json out = nlohmann::json::array();
+    const nlohmann::json origins = OriginsOf(asked.run);
     for (const auto& attempt : asked.attempts) {
-      if (!attempt.log.empty()) out.push_back(ToJson(attempt));
+      if (attempt.log.empty()) continue;
+      out.push_back(ToJson(attempt));
+      AddOrigin(origins, attempt.stage, &out.back());
     }
     std::fputs(DumpPretty(out).c_str(), stdout);
     return kExitOk;

@@ -9,7 +9,7 @@
 #include "base/strings.h"
 #include "cli/facts.h"
 #include "cli/json_output.h"
-#include "cli/stage_names.h"
+#include "cli/stage_origins.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/times.h"

@@ -50,9 +50,13 @@ Result<RunFacts> FactsOfRun(Store& store, const std::string& ref) {
     }
     out.stages.push_back(std::move(stage));
     GF_TRY(const auto metrics, MetricsOf(store, attempt));
-    for (const auto& [name, points] : metrics) out.metrics[attempt.stage + "." + name] = points.back().value;
-    for (const auto& output : attempt.outputs)
-      out.artifacts[attempt.stage + "." + output.port] = output.artifact.digest;
+    const auto named = [&](const std::string& name) {
+      std::string full = attempt.stage + "." + name;
+      out.stage_of[full] = attempt.stage;
+      return full;
+    };
+    for (const auto& [name, points] : metrics) out.metrics[named(name)] = points.back().value;
+    for (const auto& output : attempt.outputs) out.artifacts[named(output.port)] = output.artifact.digest;
   }
   // In the order of the run's list: cached stages start before others that are ready.
   const auto place = [&](const StageFacts& stage) {

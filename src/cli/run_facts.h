@@ -23,6 +23,7 @@ struct RunFacts {
   std::vector<StageFacts> stages;                // in the order of the run
   std::map<std::string, double> metrics;         // by "stage.metric": the last value
   std::map<std::string, std::string> artifacts;  // by "stage.port": digest
+  std::map<std::string, std::string> stage_of;   // of those names
 };
 
 // `ref` as ResolveRun takes it.

@@ -11,6 +11,7 @@
 #include "cli/errors.h"
 #include "cli/json_output.h"
 #include "cli/pipeline_options.h"
+#include "cli/stage_origins.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 
@@ -58,8 +59,13 @@ int ShowMetrics(const Options& options) {
                   near ? "did you mean '" + *near + "'?" : "`genflow runs metrics " + *id + "` lists them"));
   }
   if (options.json) {
-    nlohmann::json out = {{"run", *id}, {"stages", nlohmann::json::object()}};
+    nlohmann::json out = {
+        {"run", *id}, {"stages", nlohmann::json::object()}, {"origins", nlohmann::json::object()}};
+    RunOrigins origins(*store);
     for (const auto& [stage, metrics] : stages) {
+      nlohmann::json origin = nlohmann::json::object();
+      origins.Add(*id, stage, &origin);
+      if (!origin.empty()) out["origins"][stage] = std::move(origin);
       for (const auto& [name, points] : metrics) {
         auto& list = out["stages"][stage][name] = nlohmann::json::array();
         for (const auto& p : points) list.push_back({{"step", p.step}, {"value", p.value}, {"time", p.time}});

@@ -17,6 +17,7 @@
 #include "cli/pipeline_options.h"
 #include "cli/run_comparison.h"
 #include "cli/run_metrics.h"
+#include "cli/stage_origins.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/times.h"
@@ -89,7 +90,10 @@ int Show(const Options& options) {
   if (options.json) {
     nlohmann::json out = ToJson(*run);
     out["attempts"] = nlohmann::json::array();
-    for (const auto& attempt : *attempts) out["attempts"].push_back(ToJson(attempt));
+    for (const auto& attempt : *attempts) {
+      out["attempts"].push_back(ToJson(attempt));
+      AddOrigin(out["origins"], attempt.stage, &out["attempts"].back());
+    }
     auto metrics = LastMetrics(*store, *attempts);
     if (!metrics.ok()) return Report(metrics.error());
     out["metrics"] = *std::move(metrics);

@@ -16,6 +16,7 @@
 #include "cli/run_comparison.h"
 #include "cli/run_facts.h"
 #include "cli/run_metrics.h"
+#include "cli/stage_origins.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 
@@ -175,6 +176,7 @@ int Compare(const Options& options) {
                    {"started", run.run.started},
                    {"seconds", SecondsOf(run.run)},
                    {"tags", run.run.tags},
+                   {"origins", OriginsOf(run.run)},
                    {"params", json::object()},
                    {"metrics", json::object()}};
       for (const auto& [name, value] : run.params) item["params"][name] = value;

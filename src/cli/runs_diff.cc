@@ -16,6 +16,7 @@
 #include "cli/run_comparison.h"
 #include "cli/run_facts.h"
 #include "cli/run_metrics.h"
+#include "cli/stage_origins.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/times.h"
@@ -94,6 +95,15 @@ std::string DifferenceText(double a, double b) {
 
 json DiffToJson(const RunFacts& a, const RunFacts& b) {
   json out = {{"a", ToJson(a.run)}, {"b", ToJson(b.run)}, {"same", json::object()}};
+  json origins = out["a"]["origins"];
+  origins.update(out["b"]["origins"]);
+  // Adds where the stage comes from whose metric or artifact has this name.
+  const auto with_origin = [&](json item) {
+    const std::string& name = item["name"].get_ref<const std::string&>();
+    const auto in_b = b.stage_of.find(name);
+    AddOrigin(origins, in_b != b.stage_of.end() ? in_b->second : a.stage_of.at(name), &item);
+    return item;
+  };
   size_t same = 0;
   const auto begin = [&](const char* what) { return out[what] = json::array(), same = 0, what; };
   const char* what = begin("params");
@@ -112,7 +122,7 @@ json DiffToJson(const RunFacts& a, const RunFacts& b) {
     if (equal)
       ++same;
     else
-      out[what].push_back(std::move(item));
+      out[what].push_back(with_origin(std::move(item)));
   }
   out["same"][what] = same;
   what = begin("artifacts");
@@ -120,8 +130,8 @@ json DiffToJson(const RunFacts& a, const RunFacts& b) {
     if (equal)
       ++same;
     else
-      out[what].push_back(
-          {{"name", name}, {"a", ValueOr(a.artifacts, name)}, {"b", ValueOr(b.artifacts, name)}});
+      out[what].push_back(with_origin(
+          {{"name", name}, {"a", ValueOr(a.artifacts, name)}, {"b", ValueOr(b.artifacts, name)}}));
   }
   out["same"][what] = same;
   out["stages"] = json::array();
@@ -130,11 +140,16 @@ json DiffToJson(const RunFacts& a, const RunFacts& b) {
     return stage == nullptr ? json() : json{{"status", stage->status}, {"seconds", stage->seconds}};
   };
   for (const auto& pair : Stages(a, b)) {
+    json origin = json::object();
+    AddOrigin(origins, pair.name, &origin);
     out["stages"].push_back({{"stage", pair.name}, {"a", stage_json(pair.a)}, {"b", stage_json(pair.b)}});
-    if (SameVersion(pair))
+    out["stages"].back().update(origin);
+    if (SameVersion(pair)) {
       ++same;
-    else
-      out[what].push_back({{"stage", pair.name}, {"a", VersionText(pair.a)}, {"b", VersionText(pair.b)}});
+      continue;
+    }
+    out[what].push_back({{"stage", pair.name}, {"a", VersionText(pair.a)}, {"b", VersionText(pair.b)}});
+    out[what].back().update(origin);
   }
   out["same"][what] = same;
   return out;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.h"
-#include "config/yaml_tree.h"
+#include "config/stage_ref.h"
 
 namespace genflow::cli {
 
@@ -11,23 +11,10 @@ namespace {
 
 constexpr size_t kShown = 5;
 
-// The end of the part of an id that names the file its stage stands in, with the '/'; 0: none.
-size_t FileEnd(std::string_view id) {
-  const size_t slash = id.rfind('/');  // those in values are escaped
-  return slash == std::string_view::npos ? 0 : slash + 1;
-}
-
 bool IsChild(std::string_view id, const StageRef& ref, std::string_view file) {
   if (id.substr(0, FileEnd(id)) != file) return false;
   const auto parsed = ParseStageRef(id.substr(file.size()));
-  if (!parsed || !parsed->bracket || parsed->name != ref.name) return false;
-  std::vector<MatrixValue> values;
-  for (const auto& [name, text] : parsed->values) {
-    YamlNode node;
-    ResolvePlainScalar(text, &node);
-    values.push_back({name, YamlToJson(node), text, true});
-  }
-  return MatchesRef(ref, values);
+  return parsed && parsed->bracket && parsed->name == ref.name && MatchesRef(ref, TypedValues(*parsed));
 }
 
 bool IsInside(std::string_view id, std::string_view ref) {
@@ -96,18 +83,6 @@ Result<Artifact> OneArtifactNamed(Store& store, const std::string& ref) {
   if (more) refs.resize(kShown);
   return InvalidError("'" + ref + "' is " + count + " artifacts",
                       "name one of " + Join(refs, ", ") + (more ? ", ..." : ""));
-}
-
-void AddOrigin(const Pipeline& pipeline, const std::string& stage, nlohmann::json* out) {
-  const StageSpec* spec = pipeline.Find(stage);
-  if (spec == nullptr) return;
-  if (!spec->matrix.empty()) (*out)["matrix"] = MatrixJson(spec->matrix);
-  if (!spec->parent.empty()) {
-    (*out)["of"] = spec->parent;
-  } else if (const size_t end = FileEnd(stage); end > 0) {
-    const std::string file = stage.substr(0, end - 1);
-    (*out)["of"] = file.substr(0, file.find('[', FileEnd(file)));
-  }
 }
 
 }  // namespace genflow::cli

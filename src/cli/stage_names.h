@@ -1,12 +1,10 @@
 // The names of stages as users write them, looked up among the ids that a store or a pipeline has.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
-#include "config/pipeline.h"
 #include "store/store.h"
 
 namespace genflow::cli {
@@ -22,9 +20,5 @@ std::vector<std::string> StagesNamed(const std::string& ref, const std::vector<s
 std::vector<std::string> ArtifactsNamed(Store& store, const std::string& ref);
 // The one artifact that `ref` means; refused where there are several.
 Result<Artifact> OneArtifactNamed(Store& store, const std::string& ref);
-
-// Says in `out` where a stage comes from: "matrix", the values it has, and "of", the stage as it is written,
-// "tune" of "tune[r=16]" and "clean" of "clean/split". Nothing for other stages.
-void AddOrigin(const Pipeline& pipeline, const std::string& stage, nlohmann::json* out);
 
 }  // namespace genflow::cli

@@ -93,6 +93,40 @@ nlohmann::json MatrixJson(const std::vector<MatrixValue>& values) {
   return out;
 }
 
+nlohmann::json OriginOf(std::string_view id, const std::vector<MatrixValue>& values) {
+  nlohmann::json out = nlohmann::json::object();
+  if (!values.empty()) out["matrix"] = MatrixJson(values);
+  const size_t end = FileEnd(id), open = id.find('[', end);
+  if (open != std::string_view::npos) {
+    out["of"] = id.substr(0, open);
+  } else if (end > 0) {
+    const std::string_view file = id.substr(0, end - 1);
+    out["of"] = file.substr(0, file.find('[', FileEnd(file)));
+  }
+  return out;
+}
+
+nlohmann::json OriginOf(std::string_view id) {
+  std::vector<MatrixValue> values;
+  for (const std::string_view part : Split(id, '/')) {
+    const auto parsed = ParseStageRef(part);
+    if (!parsed) continue;
+    for (auto& value : TypedValues(*parsed)) values.push_back(std::move(value));
+  }
+  return OriginOf(id, values);
+}
+
+std::vector<MatrixValue> TypedValues(const StageRef& ref) {
+  std::vector<MatrixValue> out;
+  for (const auto& [name, text] : ref.values) out.push_back({name, Typed(text), text});
+  return out;
+}
+
+size_t FileEnd(std::string_view id) {
+  const size_t slash = id.rfind('/');  // those in values are escaped
+  return slash == std::string_view::npos ? 0 : slash + 1;
+}
+
 bool MatchesRef(const StageRef& ref, const std::vector<MatrixValue>& values) {
   return std::all_of(ref.values.begin(), ref.values.end(), [&](const auto& wanted) {
     const MatrixValue* value = Find(values, wanted.first);

@@ -41,6 +41,18 @@ std::string MatrixSuffix(const std::vector<MatrixValue>& values);
 // {"r": 16, "lr": 0.0002}
 nlohmann::json MatrixJson(const std::vector<MatrixValue>& values);
 
+// Where the stage of an id comes from: "matrix", the values it has, and "of", the stage as it is written,
+// "tune" of "tune[r=16]" and "clean" of "clean/split". {} for other stages.
+nlohmann::json OriginOf(std::string_view id, const std::vector<MatrixValue>& values);
+// What an id alone tells of it: the values in it, as YAML reads them.
+nlohmann::json OriginOf(std::string_view id);
+
+// The end of the part of an id that names the file its stage stands in, with the '/'; 0: none.
+size_t FileEnd(std::string_view id);
+
+// The values of a reference, as YAML reads them.
+std::vector<MatrixValue> TypedValues(const StageRef& ref);
+
 // Whether a child has all the values of a reference. They are equal as text, or as the values that YAML
 // reads in it: 2e-4 is 0.0002.
 bool MatchesRef(const StageRef& ref, const std::vector<MatrixValue>& values);

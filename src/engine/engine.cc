@@ -14,6 +14,7 @@
 #include "engine/node.h"
 #include "engine/report_lines.h"
 #include "engine/resources.h"
+#include "engine/run_start.h"
 
 namespace genflow {
 
@@ -87,13 +88,9 @@ class Runner {
     } else {
       GF_TRY(pipeline_lock_, store_.LockPipeline(file));
     }
-    RunHeader header{{}, pipeline_.name, store_.root(), {}};
-    for (const size_t node : plan_.order) header.stages.push_back(pipeline_.stages[node].id);
-    GF_TRY(facts_.run, store_.StartRun({pipeline_.name, file,
-                                        masker_.Mask(pipeline_.params.dump(
-                                            -1, ' ', false, nlohmann::json::error_handler_t::replace)),
-                                        masker_.Mask(options_.argv), GENFLOW_VERSION, header.stages}));
-    header.run = facts_.run;
+    const RunStart start = StartOf(pipeline_, file, plan_.order, options_.argv, masker_);
+    GF_TRY(facts_.run, store_.StartRun(start));
+    const RunHeader header{facts_.run, pipeline_.name, store_.root(), start.stages};
     GF_CHECK_OK(store_.DescribePipelineLock(pipeline_lock_, file, facts_.run));
     facts_.pipeline = &pipeline_;
     facts_.gpus = options_.pools.gpus;

@@ -82,6 +82,7 @@ json RunToJson(const ArchivedRun& archived) {
               {"argv", run.argv},
               {"version", run.version},
               {"stages", run.stages},
+              {"origins", run.origins_json},
               {"tags", run.tags}};
   out["attempts"] = json::array();
   for (const auto& attempt : archived.attempts) out["attempts"].push_back(AttemptToJson(attempt));
@@ -154,6 +155,7 @@ ArchivedRun RunFromJson(const json& in) {
   run.argv = in.at("argv").get<std::vector<std::string>>();
   run.version = in.at("version");
   run.stages = in.at("stages").get<std::vector<std::string>>();
+  run.origins_json = in.value("origins", run.origins_json);  // archives of an older genflow have none
   run.tags = in.at("tags").get<std::vector<std::string>>();
   for (const json& attempt : in.at("attempts")) out.attempts.push_back(AttemptFromJson(attempt, run.id));
   for (const json& metric : in.at("metrics")) {

@@ -184,10 +184,11 @@ Status SaveRun(StoreImpl& store, const ArchivedRun& archived) {
   Db& db = *store.db;
   const RunInfo& run = archived.run;
   GF_CHECK_OK(
-      db.Do("INSERT INTO runs (id, pipeline, file, params, argv, version, stages, pid, host, started, "
-            "finished, status, seq) VALUES (?,?,?,?,?,?,?,?,?,?,?,?, " GENFLOW_NEXT_SEQ ")",
+      db.Do("INSERT INTO runs (id, pipeline, file, params, argv, version, stages, origins, pid, host, "
+            "started, finished, status, seq) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?, " GENFLOW_NEXT_SEQ ")",
             run.id, run.pipeline, run.file, run.params_json, ToJsonText(run.argv), run.version,
-            ToJsonText(run.stages), run.pid, run.host, run.started, run.finished, RunStatusName(run.status)));
+            ToJsonText(run.stages), run.origins_json, run.pid, run.host, run.started, run.finished,
+            RunStatusName(run.status)));
   for (const std::string& tag : run.tags) {
     GF_TRY(const std::string hidden, FindRunHiddenBy(store, tag));
     if (tag.empty() || !hidden.empty()) continue;

@@ -48,6 +48,9 @@ struct RunStart {
   std::vector<std::string> argv;
   std::string version;              // of genflow
   std::vector<std::string> stages;  // that the run is to do, in their order
+  // By stage, for those that are children of a matrix or of a pipeline file that a stage uses: an object
+  // that tells of it. Kept as it is.
+  std::string origins_json = "{}";
 };
 
 struct RunInfo {
@@ -60,6 +63,7 @@ struct RunInfo {
   std::vector<std::string> argv;
   std::string version;
   std::vector<std::string> stages;  // as in RunStart; empty for a run that is kRecovered
+  std::string origins_json = "{}";  // as in RunStart
   std::vector<std::string> tags;
   // Attempts by status, the last of each stage only.
   int stages_run = 0, stages_cached = 0, stages_failed = 0, stages_skipped = 0;

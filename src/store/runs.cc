@@ -32,7 +32,7 @@ Error NoRun(const std::string& run) {
 }
 
 constexpr char kRunColumns[] =
-    "id, pipeline, file, params, status, started, finished, pid, host, argv, version, stages";
+    "id, pipeline, file, params, status, started, finished, pid, host, argv, version, stages, origins";
 
 std::vector<std::string> TextsOf(std::string_view json_text) {
   std::vector<std::string> texts;
@@ -60,6 +60,7 @@ RunInfo RowToRun(const Statement& row) {
   run.argv = TextsOf(row.View(9));
   run.version = row.Text(10);
   run.stages = TextsOf(row.View(11));
+  run.origins_json = row.Text(12);
   return run;
 }
 
@@ -205,11 +206,11 @@ Result<std::string> Store::StartRun(const RunStart& start) {
     const LockHolder self = ThisProcess(start.pipeline, id);
     GF_TRY(auto transaction, Transaction::Begin(*impl_->db, false));
     GF_CHECK_OK(impl_->db->Do(
-        "INSERT INTO runs (id, pipeline, file, params, argv, version, stages, pid, host, started, status, "
-        "seq) "
-        "VALUES (?,?,?,?,?,?,?,?,?,?,'running', " GENFLOW_NEXT_SEQ ") ON CONFLICT(id) DO NOTHING",
+        "INSERT INTO runs (id, pipeline, file, params, argv, version, stages, origins, pid, host, started, "
+        "status, seq) "
+        "VALUES (?,?,?,?,?,?,?,?,?,?,?,'running', " GENFLOW_NEXT_SEQ ") ON CONFLICT(id) DO NOTHING",
         id, start.pipeline, start.file, start.params_json, ToJsonText(start.argv), start.version,
-        ToJsonText(start.stages), self.pid, self.host, now));
+        ToJsonText(start.stages), start.origins_json, self.pid, self.host, now));
     if (impl_->db->Changes() == 0) continue;
     GF_CHECK_OK(transaction.Commit());
     impl_->live_runs[id] = std::move(*lock);

@@ -99,8 +99,13 @@ CREATE INDEX runs_seq ON runs(seq);
 CREATE INDEX runs_pipeline ON runs(pipeline, seq);
 )sql";
 
+// runs.origins: RunStart::origins_json.
+constexpr char kVersion4[] = R"sql(
+ALTER TABLE runs ADD COLUMN origins TEXT NOT NULL DEFAULT '{}';
+)sql";
+
 // kMigrations[v] brings a store of version v to version v + 1.
-constexpr const char* kMigrations[] = {kVersion1, kVersion2, kVersion3};
+constexpr const char* kMigrations[] = {kVersion1, kVersion2, kVersion3, kVersion4};
 static_assert(std::size(kMigrations) == kSchemaVersion);
 
 }  // namespace

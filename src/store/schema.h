@@ -7,7 +7,7 @@
 namespace genflow {
 
 inline constexpr int kApplicationId = 0x67666c77;  // "gflw"
-inline constexpr int kSchemaVersion = 3;
+inline constexpr int kSchemaVersion = 4;
 
 enum class SchemaState {
   kCurrent,

@@ -134,6 +134,92 @@ TEST_F(Matrix, OptionsNameAllChildrenOrSome) {
             "error: --from 'tuna': pipeline.yaml has no stage 'tuna'\n  hint: did you mean 'tune'?\n");
 }
 
+// What plan and the events of a run say of a child, the commands say that tell of runs that were.
+TEST_F(Matrix, HistoryTellsTheValues) {
+  box.Write("pipeline.yaml", R"(name: sweep
+params: { sizes: ["2", 3] }
+stages:
+  count:
+    uses: test.count
+    matrix: { steps: "${{ params.sizes }}", include: [{ steps: 3, note: "007" }] }
+    with: { steps: "${{ matrix.steps }}" }
+  join: { uses: test.act, in: { in: count.steps } }
+)");
+  ASSERT_EQ(box.Genflow({"run", "--quiet"}).code, 0);
+  ASSERT_EQ(box.Genflow({"run", "--quiet", "-p", "sizes=[3, 5]"}).code, 0);
+  const auto answer = [&](std::vector<std::string> args, const std::string& store = ".genflow") {
+    args.insert(args.end(), {"--json", "--store", store});
+    const auto result = box.Genflow(args);
+    EXPECT_EQ(result.code, 0) << result.err;
+    return json::parse(result.out);
+  };
+  const auto origin = [](const json& item) {
+    json out = json::object();
+    for (const char* name : {"matrix", "of"}) {
+      if (item.contains(name)) out[name] = item[name];
+    }
+    return out;
+  };
+  // A text stays a text.
+  const json two = {{"matrix", {{"steps", "2"}}}, {"of", "count"}};
+  const json three = {{"matrix", {{"steps", 3}, {"note", "007"}}}, {"of", "count"}};
+  const json five = {{"matrix", {{"steps", 5}}}, {"of", "count"}};
+  const json first = {{"count[steps=2]", two}, {"count[steps=3]", three}};
+  const json second = {{"count[steps=3]", three}, {"count[steps=5]", five}};
+
+  const json runs = answer({"runs", "ls"});
+  EXPECT_EQ(runs[0]["origins"], second);
+  EXPECT_EQ(runs[1]["origins"], first);
+  const std::string a = runs[1]["id"], b = runs[0]["id"];
+  EXPECT_EQ(answer({"runs", "metrics", a})["origins"], first);
+  const json compared = answer({"runs", "compare", a, b});
+  EXPECT_EQ(compared["runs"][0]["origins"], first);
+  EXPECT_EQ(compared["runs"][1]["origins"], second);
+
+  const json shown = answer({"runs", "show", a});
+  EXPECT_EQ(shown["origins"], first);
+  for (const auto& attempt : shown["attempts"])
+    EXPECT_EQ(origin(attempt), first.value(attempt["stage"].get<std::string>(), json::object()));
+  for (const auto& attempt : answer({"logs", a}))
+    EXPECT_EQ(origin(attempt), first.value(attempt["stage"].get<std::string>(), json::object()));
+
+  const json diff = answer({"runs", "diff", a, b});
+  const auto told = [&](const char* what, const char* name) {
+    json out = json::object();
+    for (const auto& item : diff[what]) out[item[name].get<std::string>()] = origin(item);
+    return out;
+  };
+  const json none = json::object();
+  EXPECT_EQ(told("stages", "stage"),
+            json({{"count[steps=2]", two}, {"count[steps=3]", three}, {"count[steps=5]", five}, {"join", none}}));
+  EXPECT_EQ(told("artifacts", "name"),
+            json({{"count[steps=2].steps", two}, {"count[steps=5].steps", five}, {"join.out", none}}));
+  EXPECT_EQ(told("metrics", "name")["count[steps=5].loss"], five);
+
+  for (const auto& use : answer({"artifacts", "ls", "--run", a}))
+    EXPECT_EQ(origin(use), first.value(use["stage"].get<std::string>(), json::object()));
+  const json artifact = answer({"artifacts", "show", "count[steps=3].steps"});
+  EXPECT_EQ(origin(artifact), three);
+  EXPECT_EQ(origin(artifact["producers"][0]), three);
+  EXPECT_EQ(origin(artifact["consumers"][0]), none);
+  const json lineage = answer({"artifacts", "lineage", a + ":join.out"});
+  EXPECT_EQ(origin(lineage), none);
+  ASSERT_EQ(lineage["made_from"].size(), 2u);
+  EXPECT_EQ(origin(lineage["made_from"][0]), two);
+  EXPECT_EQ(origin(lineage["made_from"][1]), three);
+  EXPECT_EQ(origin(answer({"artifacts", "lineage", "count[steps=3].steps", "--down"})), three);
+
+  ASSERT_EQ(box.Genflow({"runs", "export", a, "-o", "run.tar"}).code, 0);
+  ASSERT_EQ(box.Genflow({"runs", "import", "run.tar", "--store", "other"}).code, 0);
+  EXPECT_EQ(answer({"runs", "ls"}, "other")[0]["origins"], first);
+  // Objects alone know the ids of stages: of what they tell only the types are guessed.
+  ASSERT_EQ(box.Shell("rm other/store.db*").code, 0);
+  for (const auto& attempt : answer({"runs", "show", a}, "other")["attempts"]) {
+    if (attempt["stage"] == "count[steps=2]")
+      EXPECT_EQ(origin(attempt), json({{"matrix", {{"steps", 2}}}, {"of", "count"}}));
+  }
+}
+
 TEST_F(Matrix, LogsAreThoseOfAChild) {
   ASSERT_EQ(box.Genflow({"run", "--quiet"}).code, 0);
   const auto log = box.Genflow({"logs", "measure[r=8,lr=2e-4]"});

@@ -115,8 +115,8 @@ TEST_F(OpenStormTest, AStoreOfAnOlderGenflow) {
     Sql(root_ / "store.db",
         "DROP INDEX runs_seq; DROP INDEX runs_pipeline; ALTER TABLE runs DROP COLUMN seq; CREATE INDEX "
         "runs_started ON runs(started); CREATE INDEX runs_pipeline ON runs(pipeline, started); "
-        "ALTER TABLE runs DROP COLUMN stages; ALTER TABLE attempts DROP COLUMN retry_at; PRAGMA "
-        "user_version=1");
+        "ALTER TABLE runs DROP COLUMN stages; ALTER TABLE attempts DROP COLUMN retry_at; "
+        "ALTER TABLE runs DROP COLUMN origins; PRAGMA user_version=1");
     for (int i = 0; i < kProcesses; ++i) Start([this, i] { return Use(i); });
     Go();
     ExpectWhole(1 + kProcesses / 4);

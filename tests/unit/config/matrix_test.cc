@@ -189,6 +189,18 @@ TEST(Matrix, ReferencesSelectStages) {
     EXPECT_TRUE(select(none).empty()) << none;
 }
 
+TEST(Matrix, AnIdTellsWhereAStageComesFrom) {
+  EXPECT_EQ(OriginOf("base"), json::object());
+  EXPECT_EQ(OriginOf("tune[r=16,lr=2e-4,text=a%2Fb,on=true]"),
+            json({{"matrix", {{"r", 16}, {"lr", 2e-4}, {"text", "a/b"}, {"on", true}}}, {"of", "tune"}}));
+  EXPECT_EQ(OriginOf("clean/split"), json({{"of", "clean"}}));
+  EXPECT_EQ(OriginOf("clean[x=1.5]/split"), json({{"matrix", {{"x", 1.5}}}, {"of", "clean"}}));
+  EXPECT_EQ(OriginOf("clean[x=1.5]/tune[r=2]"),
+            json({{"matrix", {{"x", 1.5}, {"r", 2}}}, {"of", "clean[x=1.5]/tune"}}));
+  EXPECT_EQ(OriginOf("tune[r=16]", {{"r", "16", "16"}, {"note", "low", "low", false}}),
+            json({{"matrix", {{"r", "16"}, {"note", "low"}}}, {"of", "tune"}}));
+}
+
 TEST(Matrix, ListsOfReferencesAreCutOutsideBrackets) {
   EXPECT_THAT(SplitStageRefs("a,t[r=1,s=2],b"), ElementsAre("a", "t[r=1,s=2]", "b"));
   EXPECT_THAT(SplitStageRefs(""), ElementsAre(""));

@@ -56,7 +56,7 @@ TEST_F(OpenTest, RefusesAStoreOfANewerGenflow) {
   EXPECT_EQ(refused.error().code, Code::kUnsupported);
   EXPECT_EQ(refused.error().ToString(),
             (root_ / "store.db").string() +
-                ": the store was made by a newer genflow (schema 7, this one knows up to 3)\n"
+                ": the store was made by a newer genflow (schema 7, this one knows up to 4)\n"
                 "  hint: upgrade genflow, or use another store with --store");
 }
 
@@ -65,11 +65,12 @@ TEST_F(OpenTest, StoreOfAnOlderGenflowIsUpgraded) {
   Sql(root_ / "store.db",
       "DROP INDEX runs_seq; DROP INDEX runs_pipeline; ALTER TABLE runs DROP COLUMN seq; CREATE INDEX "
       "runs_started ON runs(started); CREATE INDEX runs_pipeline ON runs(pipeline, started); "
-      "ALTER TABLE runs DROP COLUMN stages; ALTER TABLE attempts DROP COLUMN retry_at; PRAGMA "
-      "user_version=1");
+      "ALTER TABLE runs DROP COLUMN stages; ALTER TABLE attempts DROP COLUMN retry_at; "
+      "ALTER TABLE runs DROP COLUMN origins; PRAGMA user_version=1");
   Store store = Open();
   EXPECT_TRUE(store.notices().empty());
   EXPECT_TRUE(Must(store.GetRun(run)).stages.empty());
+  EXPECT_EQ(Must(store.GetRun(run)).origins_json, "{}");
   EXPECT_EQ(Must(store.ListAttempts(run))[0].end.retry_at, 0);
   EXPECT_TRUE(Must(store.Lookup("k1")).hit.has_value());
   EXPECT_TRUE(Must(store.Fsck()).problems.empty());
@@ -85,8 +86,8 @@ TEST_F(OpenTest, RunsOfAnOlderGenflowStayInTheOrderOfTheirTimes) {
   Sql(root_ / "store.db",
       "UPDATE runs SET started = started + 9 WHERE id = '" + runs[0] + "'; " +
           "DROP INDEX runs_seq; DROP INDEX runs_pipeline; ALTER TABLE runs DROP COLUMN seq; CREATE INDEX "
-          "runs_started ON runs(started); CREATE INDEX runs_pipeline ON runs(pipeline, started); PRAGMA "
-          "user_version=2");
+          "runs_started ON runs(started); CREATE INDEX runs_pipeline ON runs(pipeline, started); "
+          "ALTER TABLE runs DROP COLUMN origins; PRAGMA user_version=2");
   Store store = Open();
   std::vector<std::string> listed;
   for (const RunInfo& run : Must(store.ListRuns())) listed.push_back(run.id);
