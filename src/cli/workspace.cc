@@ -159,15 +159,7 @@ Result<LoadResult> LoadForUse(const PipelineOptions& options, const fs::path& fi
       return InvalidError("-p " + CleanText(text.substr(0, equals)) + ": its value is not UTF-8 text");
     load.overrides.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
-  for (const auto& params : options.params_files) {
-    auto read = LoadParamsFile(params);
-    if (!read.ok()) {
-      Error error = read.error();
-      error.message = "-f " + error.message;
-      return error;
-    }
-    load.param_files.push_back(*std::move(read));
-  }
+  for (const auto& params : options.params_files) load.param_files.push_back(LoadParamsFile(params));
   for (const auto& names : options.profiles) {
     for (const auto name : Split(names, ',')) load.profiles.emplace_back(Trim(name));
   }

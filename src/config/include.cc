@@ -169,7 +169,6 @@ void OpenInclude(LoadState* state, StageHead* head) {
   Include& include = *head->include;
   include.options = state->options;
   include.options.overrides.clear();
-  include.options.param_values.clear();
   include.options.param_files.clear();
   include.options.profiles.clear();
   state->current = head;

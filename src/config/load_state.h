@@ -138,6 +138,8 @@ std::string DescribeValue(const YamlNode& node);
 bool IsIdentifier(std::string_view text, bool allow_dash);
 // Offset of the first byte that is NUL or not part of UTF-8, or npos.
 size_t FindBadUtf8(std::string_view text);
+// What is wrong with a file that is not UTF-8.
+std::optional<Diagnostic> NotUtf8(const SourceText& source);
 
 // Evaluates the expressions of values at one kind of place.
 class Scope : public ExprNames {

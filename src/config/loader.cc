@@ -132,6 +132,60 @@ void ReadPipeline(LoadState* state, const YamlNode& root, Pipeline* out) {
   CheckCycles(state, *out);
 }
 
+LoadResult Parse(std::string text, const fs::path& file, const LoadOptions& options) {
+  LoadResult result;
+  if (text.size() > kMaxPipelineBytes) {
+    result.diagnostics.push_back(
+        FileProblem(file, "the pipeline file is larger than " + HumanBytes(kMaxPipelineBytes)));
+    return result;
+  }
+  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
+  auto source = std::make_shared<const SourceText>(file.string(), std::move(text));
+  LoadState state(options, source);
+  Pipeline pipeline;
+  pipeline.source = source;
+  pipeline.file = file;
+  std::error_code error;
+  pipeline.dir = fs::absolute(file, error).parent_path().lexically_normal();
+  pipeline.name = file.stem().string();
+  state.dir = pipeline.dir;
+  state.file = pipeline.dir / file.filename();
+  if (auto problem = NotUtf8(*source)) {
+    result.diagnostics.push_back(*std::move(problem));
+    return result;
+  }
+  if (const YamlNode* root = ParseYaml(*source, &state.tree, &state.diagnostics); root != nullptr) {
+    ReadPipeline(&state, *root, &pipeline);
+  }
+  pipeline.secrets = std::move(state.secrets);
+  result.diagnostics = std::move(state.diagnostics);
+  result.pipeline = std::move(pipeline);
+  return result;
+}
+
+// The file that could not be read.
+LoadResult Unreadable(const fs::path& file, const Error& error) {
+  LoadResult result;
+  std::string message = error.message;
+  if (message.starts_with(file.string() + ": ")) message.erase(0, file.string().size() + 2);
+  if (error.code == Code::kInvalid)
+    message = "the pipeline file is larger than " + HumanBytes(kMaxPipelineBytes);
+  else
+    message = "cannot read the pipeline: " + message;
+  result.diagnostics.push_back(
+      FileProblem(file, std::move(message), error.code == Code::kNotFound ? NearbyFile(file) : ""));
+  return result;
+}
+
+// With what is wrong in the parameter files.
+LoadResult Complete(LoadResult result, const LoadOptions& options) {
+  for (const auto& params : options.param_files)
+    result.diagnostics.insert(result.diagnostics.end(), params.problems.begin(), params.problems.end());
+  SortDiagnostics(&result.diagnostics);
+  if (HasErrors(result.diagnostics)) result.pipeline.reset();
+  return result;
+}
+
 }  // namespace
 
 const StageSpec* Pipeline::Find(std::string_view id) const {
@@ -200,54 +254,23 @@ void ReadBodies(LoadState* state, const YamlNode& root, const StageDefaults& bas
   }
 }
 
+std::optional<Diagnostic> NotUtf8(const SourceText& source) {
+  const size_t bad = FindBadUtf8(source.text());
+  if (bad == std::string_view::npos) return std::nullopt;
+  Diagnostic d = FileProblem(source.name(), "the file is not UTF-8 text", "save it with the encoding UTF-8");
+  d.line = source.At(bad).line;
+  d.column = source.At(bad).column;
+  return d;
+}
+
 LoadResult ParsePipeline(std::string text, const fs::path& file, const LoadOptions& options) {
-  LoadResult result;
-  if (text.size() > kMaxPipelineBytes) {
-    result.diagnostics.push_back(
-        FileProblem(file, "the pipeline file is larger than " + HumanBytes(kMaxPipelineBytes)));
-    return result;
-  }
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
-  auto source = std::make_shared<const SourceText>(file.string(), std::move(text));
-  LoadState state(options, source);
-  Pipeline pipeline;
-  pipeline.source = source;
-  pipeline.file = file;
-  std::error_code error;
-  pipeline.dir = fs::absolute(file, error).parent_path().lexically_normal();
-  pipeline.name = file.stem().string();
-  state.dir = pipeline.dir;
-  state.file = pipeline.dir / file.filename();
-  if (const size_t bad = FindBadUtf8(source->text()); bad != std::string_view::npos) {
-    Diagnostic d = FileProblem(file, "the file is not UTF-8 text", "save it with the encoding UTF-8");
-    d.line = source->At(bad).line;
-    d.column = source->At(bad).column;
-    result.diagnostics.push_back(std::move(d));
-    return result;
-  }
-  if (const YamlNode* root = ParseYaml(*source, &state.tree, &state.diagnostics); root != nullptr) {
-    ReadPipeline(&state, *root, &pipeline);
-  }
-  pipeline.secrets = std::move(state.secrets);
-  result.diagnostics = std::move(state.diagnostics);
-  SortDiagnostics(&result.diagnostics);
-  if (!HasErrors(result.diagnostics)) result.pipeline = std::move(pipeline);
-  return result;
+  return Complete(Parse(std::move(text), file, options), options);
 }
 
 LoadResult LoadPipeline(const fs::path& file, const LoadOptions& options) {
   auto text = ReadFile(file, kMaxPipelineBytes);
   if (text.ok()) return ParsePipeline(*std::move(text), file, options);
-  LoadResult result;
-  std::string message = text.error().message;
-  if (message.starts_with(file.string() + ": ")) message.erase(0, file.string().size() + 2);
-  if (text.error().code == Code::kInvalid)
-    message = "the pipeline file is larger than " + HumanBytes(kMaxPipelineBytes);
-  else
-    message = "cannot read the pipeline: " + message;
-  result.diagnostics.push_back(
-      FileProblem(file, std::move(message), text.error().code == Code::kNotFound ? NearbyFile(file) : ""));
-  return result;
+  return Complete(Unreadable(file, text.error()), options);
 }
 
 }  // namespace genflow

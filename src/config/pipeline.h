@@ -174,15 +174,14 @@ struct ParamsFile {
   std::shared_ptr<const SourceText> source;
   std::map<std::string, nlohmann::json> values;
   std::map<std::string, Position> names, places;  // of each name and of its value
+  std::vector<Diagnostic> problems;               // with the file itself: values may be missing
 };
 
 struct LoadOptions {
   const Catalog* catalog = nullptr;  // required for a pipeline, which it must outlive
   // `-p name=value`, in order: values are read as YAML scalars, later ones win.
   std::vector<std::pair<std::string, std::string>> overrides;
-  // Values of a parameter file; `overrides` win over them.
-  std::map<std::string, nlohmann::json> param_values;
-  std::vector<ParamsFile> param_files;  // like param_values, later ones win
+  std::vector<ParamsFile> param_files;  // `-f`, later ones win, and `overrides` over all
   std::vector<std::string> profiles;    // `--profile`, later ones win
   NameLookup env;                       // default: the process environment
   NameLookup secrets;                   // default: the environment variable GENFLOW_SECRET_<NAME>
@@ -198,7 +197,8 @@ struct LoadOptions {
 
 struct LoadResult {
   std::optional<Pipeline> pipeline;     // present when there is no error
-  std::vector<Diagnostic> diagnostics;  // sorted; warnings may come with a pipeline
+  std::vector<Diagnostic> diagnostics;  // sorted, with those of the parameter files; warnings may come with
+                                        // a pipeline
 };
 
 // Reads and checks a pipeline file. No other file is opened.
@@ -233,8 +233,8 @@ nlohmann::json KeyParams(const StageSpec& stage);
 // as they stand. Refuses files that others can read.
 Result<std::map<std::string, std::string>> ReadSecretsFile(const std::filesystem::path& file);
 // A parameter file: one YAML or JSON mapping.
-Result<ParamsFile> LoadParamsFile(const std::filesystem::path& file);
-// The values of a parameter file for LoadOptions::param_values: one YAML or JSON mapping.
-Result<std::map<std::string, nlohmann::json>> ReadParamsFile(const std::filesystem::path& file);
+ParamsFile LoadParamsFile(const std::filesystem::path& file);
+// The same for a text that was read already; `name` is what the messages call it.
+ParamsFile ParseParamsFile(std::string text, const std::string& name);
 
 }  // namespace genflow

@@ -65,14 +65,6 @@ bool FitsDefault(LoadState* state, const YamlNode& at, const std::string& name, 
   return false;
 }
 
-// With the source line and its caret.
-Error AsError(Diagnostic problem) {
-  const std::string hint = std::exchange(problem.hint, ""), marker = "error: ";
-  std::string shown = RenderDiagnostic(problem);
-  if (const size_t at = shown.find(marker); at != std::string::npos) shown.erase(at, marker.size());
-  return InvalidError(std::string(Trim(shown)), hint);
-}
-
 // A `-p` value: typed as YAML; text stays text where the default is text. Nothing after a problem.
 std::optional<json> ParseOverride(LoadState* state, const std::string& name, const std::string& text,
                                   const json& standard) {
@@ -123,13 +115,9 @@ void ReadParams(LoadState* state, const YamlNode* node) {
     }
     last_override[name] = value;
   }
-  for (const auto& [name, value] : state->options.param_values) {
-    if (std::find(names.begin(), names.end(), name) == names.end()) {
-      state->ErrorOutside("the parameter file gives '" + name + "', which the pipeline does not have",
-                          state->DidYouMean(name, names));
-    }
-  }
+  bool all_known = true;
   for (const auto& file : state->options.param_files) {
+    all_known = all_known && file.problems.empty();
     for (const auto& [name, value] : file.values) {
       if (std::find(names.begin(), names.end(), name) != names.end()) continue;
       state->diagnostics.push_back(file.source->Report(
@@ -158,23 +146,15 @@ void ReadParams(LoadState* state, const YamlNode* node) {
           !scope.ToJson(*value, &param.value) || !FitsDefault(state, *value, name, standard, &param.value);
     }
     ApplyFiles(state, name, &param);
-    if (const auto given = state->options.param_values.find(name);
-        given != state->options.param_values.end()) {
-      param.bad = false;
-      param.value = given->second;
-      if (HasPlaceholder(param.value.dump(-1, ' ', false, json::error_handler_t::replace))) {
-        state->ErrorOutside("the parameter file gives '" + name + "' a value that holds '${{'");
-        param.bad = true;
-      }
-    }
     if (const auto given = last_override.find(name); given != last_override.end()) {
       auto value = ParseOverride(state, name, given->second, param.bad ? json() : param.value);
       param.bad = !value;
       if (value) param.value = *std::move(value);
     }
     if (param.value.is_null() && !param.bad) {
-      state->Error(*entry.key, "the parameter '" + name + "' has no value",
-                   "give one here, or with -p " + name + "=VALUE");
+      if (all_known)
+        state->Error(*entry.key, "the parameter '" + name + "' has no value",
+                     "give one here, or with -p " + name + "=VALUE");
       param.bad = true;
     }
     state->params.emplace(name, std::move(param));
@@ -198,33 +178,39 @@ void CheckProfileParams(LoadState* state, const YamlNode& root) {
   }
 }
 
-Result<ParamsFile> LoadParamsFile(const std::filesystem::path& file) {
-  GF_TRY(std::string text, ReadFile(file, kMaxPipelineBytes));
-  if (const size_t bad = FindBadUtf8(text); bad != std::string_view::npos) {
-    return InvalidError(file.string() + ": not UTF-8 text");
-  }
+ParamsFile LoadParamsFile(const std::filesystem::path& file) {
+  auto text = ReadFile(file, kMaxPipelineBytes);
+  if (text.ok()) return ParseParamsFile(*std::move(text), file.string());
   ParamsFile out;
-  out.source = std::make_shared<const SourceText>(file.string(), std::move(text));
-  const SourceText& source = *out.source;
-  YamlTree tree;
-  std::vector<Diagnostic> problems;
-  const YamlNode* root = ParseYaml(source, &tree, &problems);
-  if (root != nullptr && problems.empty() && root->kind != YamlNode::Kind::kMap)
-    problems.push_back(source.Report(source.At(root->offset, root->bytes),
-                                     "expected a mapping of parameters, got " + DescribeValue(*root)));
-  if (!problems.empty() || root == nullptr) return AsError(problems.front());
-  for (const auto& entry : root->entries) {
-    const std::string& name = entry.key->text;
-    out.values[name] = YamlToJson(*entry.value);
-    out.names[name] = source.At(entry.key->offset, entry.key->bytes);
-    out.places[name] = source.At(entry.value->offset, entry.value->bytes);
-  }
+  Diagnostic& problem = out.problems.emplace_back();
+  problem.message = "-f " + text.error().message;
+  problem.hint = text.error().hint;
   return out;
 }
 
-Result<std::map<std::string, json>> ReadParamsFile(const std::filesystem::path& file) {
-  GF_TRY(ParamsFile read, LoadParamsFile(file));
-  return std::move(read.values);
+ParamsFile ParseParamsFile(std::string text, const std::string& name) {
+  ParamsFile out;
+  out.source = std::make_shared<const SourceText>(name, std::move(text));
+  const SourceText& source = *out.source;
+  if (auto problem = NotUtf8(source)) {
+    out.problems.push_back(*std::move(problem));
+    return out;
+  }
+  YamlTree tree;
+  const YamlNode* root = ParseYaml(source, &tree, &out.problems);
+  if (root == nullptr) return out;
+  if (root->kind != YamlNode::Kind::kMap) {
+    out.problems.push_back(source.Report(source.At(root->offset, root->bytes),
+                                         "expected a mapping of parameters, got " + DescribeValue(*root)));
+    return out;
+  }
+  for (const auto& entry : root->entries) {
+    const std::string& key = entry.key->text;
+    out.values[key] = YamlToJson(*entry.value);
+    out.names[key] = source.At(entry.key->offset, entry.key->bytes);
+    out.places[key] = source.At(entry.value->offset, entry.value->bytes);
+  }
+  return out;
 }
 
 }  // namespace genflow

@@ -18,16 +18,51 @@ TEST(Diagnostics, AParameterFileThatIsNotYamlIsShown) {
   const auto broken = box.Genflow({"validate", "p.yaml", "-f", "m.yaml"});
   EXPECT_EQ(broken.code, 2);
   EXPECT_EQ(broken.err,
-            "error: -f m.yaml:2:7: not valid YAML: '[' is not closed by ']'\n"
+            "m.yaml:2:7: error: not valid YAML: '[' is not closed by ']'\n"
             "    2 | n: [1\n"
-            "      |      ^\n");
+            "      |      ^\n\n"
+            "1 error\n");
   box.Write("m.yaml", "[1]\n");
   EXPECT_EQ(box.Genflow({"validate", "p.yaml", "-f", "m.yaml"}).err,
-            "error: -f m.yaml:1:1: expected a mapping of parameters, got a list\n"
+            "m.yaml:1:1: error: expected a mapping of parameters, got a list\n"
             "    1 | [1]\n"
-            "      | ^\n");
+            "      | ^\n\n"
+            "1 error\n");
   EXPECT_EQ(box.Genflow({"validate", "p.yaml", "-f", "nope.yaml"}).err,
-            "error: -f nope.yaml: No such file or directory\n");
+            "error: -f nope.yaml: No such file or directory\n\n"
+            "1 error\n");
+}
+
+TEST(Diagnostics, EverythingThatIsWrongInParameterFilesIsShownAtOnce) {
+  Sandbox box;
+  box.Write("p.yaml",
+            "params: { n: 1, word: }\nstages:\n  a:\n    uses: exec\n    retires: 2\n"
+            "    with: { run: 'echo ${{ params.n }} ${{ params.word }}' }\n");
+  box.Write("a.yaml", "n: 1\nn: many\nwrod: two\n");
+  box.Write("b.yaml", "n: [1\n");
+  const auto refused = box.Genflow({"run", "p.yaml", "-f", "a.yaml", "-f", "b.yaml", "-f", "c.yaml"});
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_EQ(refused.err,
+            "error: -f c.yaml: No such file or directory\n\n"
+            "a.yaml:2:1: error: the key 'n' is repeated\n"
+            "    2 | n: many\n"
+            "      | ^\n"
+            "  hint: it is first given in line 1\n\n"
+            "a.yaml:3:1: error: the pipeline has no parameter 'wrod'\n"
+            "    3 | wrod: two\n"
+            "      | ^~~~\n"
+            "  hint: did you mean 'word'?\n\n"
+            "b.yaml:1:7: error: not valid YAML: '[' is not closed by ']'\n"
+            "    1 | n: [1\n"
+            "      |      ^\n\n"
+            "p.yaml:5:5: error: unknown key 'retires' in stage 'a'\n"
+            "    5 |     retires: 2\n"
+            "      |     ^~~~~~~\n"
+            "  hint: did you mean 'retries'?\n\n"
+            "5 errors\n");
+  const auto lines = box.Genflow({"run", "--json", "p.yaml", "-f", "a.yaml"});
+  EXPECT_EQ(lines.code, 2);
+  EXPECT_EQ(json::parse(lines.out)["diagnostics"].size(), 3u) << lines.out;
 }
 
 TEST(Diagnostics, AnOutputThatARunHasNotIsShownAtItsPlace) {

@@ -83,8 +83,10 @@ TEST_F(Options, ParamsFile) {
   box.Write("values.yaml", "- word\n");
   ExpectRefusal(
       {"run", "--params-file", "values.yaml"},
-      "error: -f values.yaml:1:1: expected a mapping of parameters, got a list\n    1 | - word\n      | ^\n");
-  ExpectRefusal({"run", "--params-file", "none.yaml"}, "error: -f none.yaml: No such file or directory\n");
+      "values.yaml:1:1: error: expected a mapping of parameters, got a list\n    1 | - word\n      | ^\n\n"
+      "1 error\n");
+  ExpectRefusal({"run", "--params-file", "none.yaml"},
+                "error: -f none.yaml: No such file or directory\n\n1 error\n");
 }
 
 TEST_F(Options, SecretsFile) {

@@ -151,7 +151,7 @@ TEST(Pipeline, ParametersMayUseThoseAboveThem) {
 
 TEST(Pipeline, OverridesAreTypedAndTheLastOneWins) {
   LoadOptions options = Options();
-  options.param_values = {{"epochs", 7}, {"note", "file"}};
+  options.param_files = {ParseParamsFile("epochs: 7\nnote: file\n", "params.yaml")};
   options.overrides = {
       {"epochs", "3"}, {"epochs", "4"}, {"lr", "1"}, {"version", "1.10"}, {"tags", "[a, b]"}};
   const Pipeline pipeline =
@@ -308,19 +308,34 @@ TEST(ParamsFile, ReadsAMappingAndRefusesOthers) {
   const ScratchFolder scratch;
   const std::string file = scratch / "params.yaml";
   std::ofstream(file) << "epochs: 3\ntags: [a]\n";
-  auto values = ReadParamsFile(file);
-  ASSERT_TRUE(values.ok());
-  EXPECT_EQ((*values)["epochs"], 3);
-  EXPECT_EQ((*values)["tags"], json({"a"}));
+  const ParamsFile read = LoadParamsFile(file);
+  EXPECT_EQ(RenderDiagnostics(read.problems), "");
+  EXPECT_EQ(read.values, (std::map<std::string, json>{{"epochs", 3}, {"tags", {"a"}}}));
   std::ofstream(file) << "- a\n";
-  EXPECT_EQ(ReadParamsFile(file).error().message,
-            file + ":1:1: expected a mapping of parameters, got a list\n    1 | - a\n      | ^");
-  std::ofstream(file) << "a: 1\na: 2\n";
-  EXPECT_EQ(ReadParamsFile(file).error().message,
-            file + ":2:1: the key 'a' is repeated\n    2 | a: 2\n      | ^");
+  EXPECT_EQ(RenderDiagnostics(LoadParamsFile(file).problems),
+            file +
+                ":1:1: error: expected a mapping of parameters, got a list\n    1 | - a\n      | ^\n\n"
+                "1 error\n");
+  std::ofstream(file) << "a: 1\na: 2\na: 3\n";
+  EXPECT_EQ(RenderDiagnostics(LoadParamsFile(file).problems),
+            file +
+                ":2:1: error: the key 'a' is repeated\n    2 | a: 2\n      | ^\n"
+                "  hint: it is first given in line 1\n\n" +
+                file +
+                ":3:1: error: the key 'a' is repeated\n    3 | a: 3\n      | ^\n"
+                "  hint: it is first given in line 1\n\n2 errors\n");
   std::ofstream(file) << "a: [\n";
-  EXPECT_EQ(ReadParamsFile(file).error().message,
-            file + ":1:6: not valid YAML: '[' is not closed by ']'\n    1 | a: [\n      |     ^");
+  EXPECT_EQ(RenderDiagnostics(LoadParamsFile(file).problems),
+            file +
+                ":1:6: error: not valid YAML: '[' is not closed by ']'\n    1 | a: [\n      |     ^\n\n"
+                "1 error\n");
+  std::ofstream(file) << "a: \xff\n";
+  EXPECT_EQ(RenderDiagnostics(LoadParamsFile(file).problems),
+            file +
+                ":1:4: error: the file is not UTF-8 text\n  hint: save it with the encoding UTF-8\n\n"
+                "1 error\n");
+  EXPECT_EQ(RenderDiagnostics(LoadParamsFile(scratch / "none.yaml").problems),
+            "error: -f " + scratch / "none.yaml" + ": No such file or directory\n\n1 error\n");
 }
 
 }  // namespace

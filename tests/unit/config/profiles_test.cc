@@ -77,11 +77,7 @@ TEST(Profiles, FilesWinOverProfilesAndOptionsOverFiles) {
   std::ofstream(first) << "epochs: 5\nname: 7\n";
   std::ofstream(second) << R"({"epochs": 6})";
   LoadOptions options = Options();
-  for (const auto& file : {first, second}) {
-    auto read = LoadParamsFile(file);
-    ASSERT_TRUE(read.ok());
-    options.param_files.push_back(*std::move(read));
-  }
+  options.param_files = {LoadParamsFile(first), LoadParamsFile(second)};
   EXPECT_EQ(With({"ci"}, options).params, json({{"epochs", 6}, {"name", "7"}, {"scale", 2}}));
   options.overrides = {{"epochs", "8"}};
   EXPECT_EQ(With({"ci"}, options).params["epochs"], 8);

@@ -11,12 +11,12 @@ namespace genflow {
 // Everything that is said about a pipeline file, behind a line break that makes the texts below readable.
 inline std::string Refusal(const std::string& text,
                            std::vector<std::pair<std::string, std::string>> overrides = {},
-                           std::map<std::string, nlohmann::json> param_values = {}) {
+                           const std::string& params_file = {}) {
   const Catalog catalog = TestCatalog();
   LoadOptions options;
   options.catalog = &catalog;
   options.overrides = std::move(overrides);
-  options.param_values = std::move(param_values);
+  if (!params_file.empty()) options.param_files = {ParseParamsFile(params_file, "params.yaml")};
   options.env = [](const std::string& name) -> std::optional<std::string> {
     if (name == "BAD") return "${{ secrets.TOKEN }}";
     return std::nullopt;

@@ -150,14 +150,71 @@ stages:
     uses: data.read
     with: { path: "${{ params.path }}" }
 )",
-                    {}, {{"pth", 1}, {"other", 2}}),
+                    {}, "pth: 1\nother: 2\n"),
             R"(
-error: the parameter file gives 'other', which the pipeline does not have
-
-error: the parameter file gives 'pth', which the pipeline does not have
+params.yaml:1:1: error: the pipeline has no parameter 'pth'
+    1 | pth: 1
+      | ^~~
   hint: did you mean 'path'?
 
+params.yaml:2:1: error: the pipeline has no parameter 'other'
+    2 | other: 2
+      | ^~~~~
+  hint: its parameters: path
+
 2 errors
+)");
+}
+
+TEST(Refusals, ParameterFileWithProblemsOfItsOwn) {
+  EXPECT_EQ(Refusal(R"(params: { path: }
+stages:
+  pages:
+    uses: data.read
+    with: { path: "${{ params.path }}" }
+    retires: 1
+)",
+                    {}, "path: data/x\npath: data/y\npth: a\npth: b\n"),
+            R"(
+params.yaml:2:1: error: the key 'path' is repeated
+    2 | path: data/y
+      | ^~~~
+  hint: it is first given in line 1
+
+params.yaml:3:1: error: the pipeline has no parameter 'pth'
+    3 | pth: a
+      | ^~~
+  hint: did you mean 'path'?
+
+params.yaml:4:1: error: the key 'pth' is repeated
+    4 | pth: b
+      | ^~~
+  hint: it is first given in line 3
+
+pipeline.yaml:6:5: error: unknown key 'retires' in stage 'pages'
+    6 |     retires: 1
+      |     ^~~~~~~
+  hint: did you mean 'retries'?
+
+4 errors
+)");
+}
+
+// What it would have given is not asked for.
+TEST(Refusals, ParameterFileThatIsNoYaml) {
+  EXPECT_EQ(Refusal(R"(params: { path: }
+stages:
+  pages:
+    uses: data.read
+    with: { path: "${{ params.path }}" }
+)",
+                    {}, "path: [data\n"),
+            R"(
+params.yaml:1:13: error: not valid YAML: '[' is not closed by ']'
+    1 | path: [data
+      |            ^
+
+1 error
 )");
 }
 
@@ -168,9 +225,11 @@ stages:
     uses: data.read
     with: { path: "${{ params.path }}" }
 )",
-                    {}, {{"path", {"${{ secrets.TOKEN }}"}}}),
+                    {}, "path: ['${{ secrets.TOKEN }}']\n"),
             R"(
-error: the parameter file gives 'path' a value that holds '${{'
+params.yaml:1:7: error: path: a value in a parameter file cannot hold '${{'
+    1 | path: ['${{ secrets.TOKEN }}']
+      |       ^
 
 1 error
 )");
