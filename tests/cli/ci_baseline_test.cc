@@ -148,7 +148,7 @@ TEST(Baseline, ARunByTagAndByItsId) {
   box.Write("pipeline.yaml", Judged("{ run: 'tag:golden' }", "score >= baseline.score"));
   EXPECT_EQ(box.Genflow({"run", "-p", "score=0.7"}).code, 3);
   EXPECT_EQ(box.Genflow({"run", "-p", "score=0.9"}).code, 0);
-  const auto runs = nlohmann::json::parse(box.Genflow({"runs", "ls", "--tag", "golden", "--json"}).out);
+  const auto runs = box.Json({"runs", "ls", "--tag", "golden", "--json"});
   box.Write("pipeline.yaml",
             Judged("{ run: " + runs[0]["id"].get<std::string>() + ", output: measure.report }",
                    "score > baseline.measure.score"));

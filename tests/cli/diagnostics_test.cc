@@ -103,7 +103,7 @@ TEST(Diagnostics, PlanSaysThatAnIfCannotBeDecided) {
             "name: p\nstages:\n  a: { uses: test.count, with: { steps: 1 } }\n"
             "  b: { uses: exec, if: 'stages.a.metrics.lossy > 0', with: { run: echo } }\n");
   (void)box.Genflow({"run", "-q", "p.yaml"});
-  const json plan = json::parse(box.Genflow({"plan", "p.yaml", "--json"}).out);
+  const json plan = box.Json({"plan", "p.yaml", "--json"});
   EXPECT_EQ(plan["stages"][1]["reasons"],
             json({"will fail: its `if` cannot be decided: 'a' has no metric 'lossy'",
                   "hint: did you mean 'loss'?"}));

@@ -40,7 +40,7 @@ class Explain : public testing::Test {
     const auto run = box.Genflow(args);
     ASSERT_EQ(run.code, 0) << run.err;
   }
-  std::string LatestRun() { return json::parse(box.Genflow({"runs", "show", "--json"}).out)["id"]; }
+  std::string LatestRun() { return box.Json({"runs", "show", "--json"})["id"]; }
   // Runs by RUN, digests by KEY or DIGEST, times by TIME.
   std::string Normal(std::string text) {
     text = std::regex_replace(text, std::regex("\\b[0-9a-f]{64}\\b"), "KEY");
@@ -108,7 +108,7 @@ TEST_F(Explain, StagesComparedWithDifferentRunsSayTheirs) {
 TEST_F(Explain, PlanAsJson) {
   Run();
   const std::string run = LatestRun();
-  const json plan = json::parse(box.Genflow({"plan", "-p", "text=two", "--json"}).out);
+  const json plan = box.Json({"plan", "-p", "text=two", "--json"});
   EXPECT_EQ(plan["pipeline"], "told");
   const json& read = plan["stages"][0];
   EXPECT_EQ(read["action"], "run");
@@ -117,7 +117,7 @@ TEST_F(Explain, PlanAsJson) {
   EXPECT_EQ(
       read["changes"],
       json::parse(R"([{"part":"param","name":"text","change":"changed","before":"one","after":"two"}])"));
-  const json cached = json::parse(box.Genflow({"plan", "--json"}).out)["stages"];
+  const json cached = box.Json({"plan", "--json"})["stages"];
   EXPECT_EQ(cached[1]["action"], "cached");
   EXPECT_EQ(cached[1]["source_run"], run);
   EXPECT_EQ(cached[1]["changes"], json::array());
@@ -177,7 +177,7 @@ TEST_F(Explain, AStageThatReadsWhatWillRun) {
             "env MODE     \"fast\"                same\n"
             "output text  \"file\"                same\n"
             "input text   not known yet         DIGEST");
-  const json out = json::parse(box.Genflow({"explain", "copy", "-p", "text=two", "--json"}).out);
+  const json out = box.Json({"explain", "copy", "-p", "text=two", "--json"});
   EXPECT_EQ(out["action"], "maybe");
   EXPECT_EQ(out["key"], "");
   EXPECT_EQ(out["parts"][4]["part"], "input");
@@ -207,7 +207,7 @@ TEST_F(Explain, AStageThatNeverRanLeavesNoStore) {
             "key    KEY\n"
             "last   never ran before");
   EXPECT_FALSE(box.Exists(".genflow"));
-  EXPECT_EQ(json::parse(box.Genflow({"explain", "read", "--json"}).out)["last"], json());
+  EXPECT_EQ(box.Json({"explain", "read", "--json"})["last"], json());
 }
 
 TEST_F(Explain, AStageThatFailedShowsItsErrorAndLog) {
@@ -243,7 +243,7 @@ TEST_F(Explain, ASkippedStageSaysWhatSwitchesItOff) {
   box.Write("pipeline.yaml",
             "name: s\nparams: { on: false }\nstages:\n  a:\n    uses: test.act\n    if: params.on\n"
             "  b:\n    uses: test.act\n    in: { in: a.out }\n");
-  const json b = json::parse(box.Genflow({"explain", "b", "--json"}).out);
+  const json b = box.Json({"explain", "b", "--json"});
   EXPECT_EQ(b["action"], "skip");
   EXPECT_EQ(b["held_up"], json({"needs 'a'"}));
 }

@@ -5,13 +5,9 @@
 #include <thread>
 #include <vector>
 
-#include "base/files.h"
+#include "cli/local_http.h"
 
 namespace genflow {
-
-struct HookRequest {
-  std::string method, path, content_type, user_agent, body;
-};
 
 class HookServer {
  public:
@@ -20,17 +16,15 @@ class HookServer {
   explicit HookServer(std::vector<std::string> answers);
   ~HookServer();
 
-  // "http://127.0.0.1:PORT"
-  std::string Url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  std::string Url() const { return port_.Url(); }
   // All requests, once every answer has been given.
-  std::vector<HookRequest> Requests();
+  std::vector<HttpRequest> Requests();
 
  private:
   void Serve(const std::vector<std::string>& answers);
 
-  Fd listening_;
-  int port_ = 0;
-  std::vector<HookRequest> requests_;
+  LocalPort port_;
+  std::vector<HttpRequest> requests_;
   std::thread thread_;
 };
 

@@ -9,21 +9,16 @@
 #include <thread>
 #include <vector>
 
-#include "base/files.h"
+#include "cli/local_http.h"
 
 namespace genflow {
-
-struct HubRequest {
-  std::string path, range, authorization;
-};
 
 class HubServer {
  public:
   HubServer();
   ~HubServer();
 
-  // "http://127.0.0.1:PORT"
-  std::string Url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  std::string Url() const { return listening_.Url(); }
 
   // The model org/tiny, at commit Commit(), holds this file; `lfs`: listed with its SHA-256, else with git's
   // name of the blob. Before the first request.
@@ -43,21 +38,20 @@ class HubServer {
   // Requests without this token are refused with 401.
   void WantToken(const std::string& token) { token_ = token; }
 
-  std::vector<HubRequest> Requests();
+  std::vector<HttpRequest> Requests();
   size_t Count(const std::string& path);
 
  private:
   void Serve();
-  void Answer(int fd);
+  void Answer(const Fd& connection);
 
-  Fd listening_;
-  int port_ = 0;
+  LocalPort listening_;
   std::atomic<bool> ends_{false};
   std::map<std::string, std::string> files_;
   std::string entries_, listing_, token_;
   std::mutex mutex_;
   std::map<std::string, std::deque<std::string>> faults_;
-  std::vector<HubRequest> requests_;
+  std::vector<HttpRequest> requests_;
   std::vector<std::thread> answering_;
   std::thread thread_;
 };

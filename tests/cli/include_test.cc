@@ -58,16 +58,12 @@ class Include : public testing::Test {
     box.Write("parts/local.txt", "local ");
   }
   std::string Refusal(const std::vector<std::string>& args = {"validate"}) {
-    const auto result = box.Genflow(args);
-    EXPECT_EQ(result.code, 2);
-    return "\n" + box.Normal(result.err);
+    return "\n" + box.Normal(box.Refusal(args));
   }
   std::string Actions(std::vector<std::string> args) {
     args.insert(args.begin(), {"plan", "--json"});
-    const auto plan = box.Genflow(args);
-    EXPECT_EQ(plan.code, 0) << plan.err;
+    const json answer = box.Json(args);
     std::string out;
-    const json answer = json::parse(plan.out);
     for (const auto& stage : answer["stages"])
       out += stage["stage"].get<std::string>() + " " + stage["action"].get<std::string>() + "\n";
     return out;

@@ -18,7 +18,7 @@ TEST(Logs, HaveTimesAndEverythingTheStageSaid) {
   Sandbox box;
   box.Write("pipeline.yaml", kTalk);
   ASSERT_EQ(box.Genflow({"run"}).code, 0);
-  const std::string run = json::parse(box.Genflow({"runs", "show", "--json"}).out)["id"];
+  const std::string run = box.Json({"runs", "show", "--json"})["id"];
   const auto log = box.Genflow({"logs", "talk"});
   EXPECT_EQ(log.code, 0);
   for (const char* line : {"Z output to stdout\n", "Z output to stderr\n", "Z warning to the log\n",
@@ -35,7 +35,7 @@ TEST(Logs, WithoutAStageListsWhatThereIs) {
   Sandbox box;
   box.Write("pipeline.yaml", kTalk);
   ASSERT_EQ(box.Genflow({"run"}).code, 0);
-  const std::string run = json::parse(box.Genflow({"runs", "show", "--json"}).out)["id"];
+  const std::string run = box.Json({"runs", "show", "--json"})["id"];
   const std::string list =
       "run RUN of t\n\n"
       "stage  attempt  status  log\n"
@@ -46,7 +46,7 @@ TEST(Logs, WithoutAStageListsWhatThereIs) {
     EXPECT_EQ(listed.code, 0) << listed.err;
     EXPECT_EQ(box.Normal(listed.out), list);
   }
-  const json as_json = json::parse(box.Genflow({"logs", "--json"}).out);
+  const json as_json = box.Json({"logs", "--json"});
   ASSERT_EQ(as_json.size(), 2u);
   EXPECT_EQ(as_json[0]["stage"], "talk");
   ASSERT_EQ(box.Genflow({"run"}).code, 0);

@@ -43,10 +43,8 @@ class Matrix : public testing::Test {
   void SetUp() override { box.Write("pipeline.yaml", kSweep); }
   std::map<std::string, std::string> Actions(std::vector<std::string> args = {}) {
     args.insert(args.begin(), {"plan", "--json"});
-    const auto plan = box.Genflow(args);
-    EXPECT_EQ(plan.code, 0) << plan.err;
+    const json answer = box.Json(args);
     std::map<std::string, std::string> out;
-    const json answer = json::parse(plan.out);
     for (const auto& stage : answer["stages"]) out[stage["stage"]] = stage["action"];
     return out;
   }
@@ -149,9 +147,7 @@ stages:
   ASSERT_EQ(box.Genflow({"run", "--quiet", "-p", "sizes=[3, 5]"}).code, 0);
   const auto answer = [&](std::vector<std::string> args, const std::string& store = ".genflow") {
     args.insert(args.end(), {"--json", "--store", store});
-    const auto result = box.Genflow(args);
-    EXPECT_EQ(result.code, 0) << result.err;
-    return json::parse(result.out);
+    return box.Json(args);
   };
   const auto origin = [](const json& item) {
     json out = json::object();
@@ -190,8 +186,9 @@ stages:
     return out;
   };
   const json none = json::object();
-  EXPECT_EQ(told("stages", "stage"),
-            json({{"count[steps=2]", two}, {"count[steps=3]", three}, {"count[steps=5]", five}, {"join", none}}));
+  EXPECT_EQ(
+      told("stages", "stage"),
+      json({{"count[steps=2]", two}, {"count[steps=3]", three}, {"count[steps=5]", five}, {"join", none}}));
   EXPECT_EQ(told("artifacts", "name"),
             json({{"count[steps=2].steps", two}, {"count[steps=5].steps", five}, {"join.out", none}}));
   EXPECT_EQ(told("metrics", "name")["count[steps=5].loss"], five);

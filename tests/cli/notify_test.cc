@@ -20,10 +20,10 @@ class Notify : public testing::Test {
               "\"${{ params.what }}\" }\n  b:\n    uses: test.act\n    in: { in: a.out }\n");
   }
   // The payload, without what differs from run to run and from machine to machine.
-  json Plain(const HookRequest& request) {
+  json Plain(const HttpRequest& request) {
     EXPECT_EQ(request.method, "POST");
-    EXPECT_EQ(request.content_type, "application/json");
-    EXPECT_TRUE(request.user_agent.starts_with("genflow/")) << request.user_agent;
+    EXPECT_EQ(request.Header("content-type"), "application/json");
+    EXPECT_TRUE(request.Header("user-agent").starts_with("genflow/")) << request.Header("user-agent");
     json body = json::parse(request.body);
     const std::string host = body["host"];
     EXPECT_GT(body["time"].get<double>(), 1.7e9);
@@ -69,7 +69,7 @@ TEST_F(Notify, AFailureThatAServerTakesAtTheThirdTime) {
                                        {"log", "DIR/.genflow/logs/RUN/a.1.log"}}})}}));
   // The URL's secret is in no record of the run.
   EXPECT_EQ(box.Shell("grep -rl secret-word .genflow || echo none").out, "none\n");
-  const json recorded = json::parse(box.Genflow({"runs", "show", "--json"}).out)["argv"];
+  const json recorded = box.Json({"runs", "show", "--json"})["argv"];
   EXPECT_EQ(recorded[5], server.Url() + "/...");
 }
 
@@ -159,23 +159,18 @@ TEST_F(Notify, SlacksFormatFromAFileOfUrls) {
 }
 
 TEST_F(Notify, MistakesHelpAndHideTheUrl) {
-  const auto refusal = [&](const std::vector<std::string>& args) {
-    const auto result = box.Genflow(args);
-    EXPECT_EQ(result.code, 2);
-    return result.err;
-  };
-  EXPECT_EQ(refusal({"run", "--notify", "ftp://example.com/secret-word"}),
+  EXPECT_EQ(box.Refusal({"run", "--notify", "ftp://example.com/secret-word"}),
             "error: --notify: this is no URL of a web hook\n"
             "  hint: write https://HOST/PATH, slack:https://HOST/PATH, or @FILE that holds one a line\n");
-  EXPECT_EQ(refusal({"run", "--notify", "@none"}), "error: --notify @none: No such file or directory\n");
+  EXPECT_EQ(box.Refusal({"run", "--notify", "@none"}), "error: --notify @none: No such file or directory\n");
   box.Write("nobody", "# later\n\n");
   ASSERT_EQ(box.Shell("chmod 600 nobody").code, 0);
-  EXPECT_EQ(refusal({"run", "--notify", "@nobody"}),
+  EXPECT_EQ(box.Refusal({"run", "--notify", "@nobody"}),
             "error: --notify @nobody: no URL in it\n  hint: write one a line: https://HOST/PATH\n");
-  EXPECT_EQ(refusal({"run", "--notify-on", "failure,gates"}),
+  EXPECT_EQ(box.Refusal({"run", "--notify-on", "failure,gates"}),
             "error: --notify-on: 'gates' is no event\n  hint: did you mean 'gate'?\n");
   box.SetEnv("GENFLOW_NOTIFY", "https://example.com/a secret-word");
-  EXPECT_EQ(refusal({"run"}),
+  EXPECT_EQ(box.Refusal({"run"}),
             "error: GENFLOW_NOTIFY: this is no URL of a web hook\n"
             "  hint: write https://HOST/PATH, slack:https://HOST/PATH, or @FILE that holds one a line\n");
 }

@@ -33,22 +33,14 @@ class Options : public testing::Test {
     const auto run = box.Genflow(args);
     ASSERT_EQ(run.code, 0) << run.err;
   }
-  json Json(const std::vector<std::string>& args) {
-    const auto result = box.Genflow(args);
-    EXPECT_EQ(result.code, 0) << result.err;
-    return json::parse(result.out);
-  }
   void ExpectRefusal(const std::vector<std::string>& args, const std::string& message) {
-    const auto result = box.Genflow(args);
-    EXPECT_EQ(result.code, 2);
-    EXPECT_EQ(result.out, "");
-    EXPECT_EQ(box.Normal(result.err), message);
+    EXPECT_EQ(box.Normal(box.Refusal(args)), message);
   }
   Sandbox box;
 };
 
 TEST_F(Options, PlanJson) {
-  const json plan = Json({"plan", "--json"});
+  const json plan = box.Json({"plan", "--json"});
   EXPECT_EQ(plan["pipeline"], "p");
   ASSERT_EQ(plan["stages"].size(), 2u);
   EXPECT_EQ(plan["stages"][0]["key"].get<std::string>().size(), 64u);
@@ -70,8 +62,8 @@ TEST_F(Options, DryRunJsonIsThePlan) {
   EXPECT_EQ(dry.code, 0) << dry.err;
   EXPECT_EQ(dry.out, box.Genflow({"plan", "--json", "-p", "word=two"}).out);
   EXPECT_EQ(json::parse(dry.out)["stages"][0]["action"], "run");
-  EXPECT_EQ(Json({"run", "--dry-run", "--json"})["stages"][0]["action"], "cached");
-  EXPECT_EQ(Json({"runs", "ls", "--json"}).size(), 1u);
+  EXPECT_EQ(box.Json({"run", "--dry-run", "--json"})["stages"][0]["action"], "cached");
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 1u);
 }
 
 TEST_F(Options, ParamsFile) {
@@ -108,7 +100,7 @@ TEST_F(Options, TheStoreOfTheEnvironment) {
   Run();
   EXPECT_TRUE(box.Exists("elsewhere/store.db"));
   EXPECT_FALSE(box.Exists(".genflow"));
-  EXPECT_EQ(Json({"runs", "ls", "--json"}).size(), 1u);
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 1u);
   Run({"--store", "given"});
   EXPECT_TRUE(box.Exists("given/store.db")) << "the option wins";
 }
@@ -117,7 +109,7 @@ TEST_F(Options, SeveralStoresBelow) {
   box.Write("one/pipeline.yaml", kTwoStages);
   box.Write("two/pipeline.yaml", kTwoStages);
   Run({"one/pipeline.yaml"});
-  EXPECT_EQ(Json({"runs", "ls", "--json"}).size(), 1u);
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 1u);
   Run({"two/pipeline.yaml"});
   ExpectRefusal({"runs", "ls"},
                 "error: there is no store (.genflow) here or in a folder above, and several below\n"
@@ -129,11 +121,11 @@ TEST_F(Options, RunsLsByPipelineAndTag) {
   Run({"-p", "word=two"});
   box.Write("other.yaml", "name: other\nstages:\n  a: { uses: exec, with: { run: 'true' } }\n");
   Run({"other.yaml"});
-  const json all = Json({"runs", "ls", "--json"});
+  const json all = box.Json({"runs", "ls", "--json"});
   ASSERT_EQ(all.size(), 3u);
-  EXPECT_EQ(Json({"runs", "ls", "--pipeline", "p", "--json"}), json::array({all[1], all[2]}));
+  EXPECT_EQ(box.Json({"runs", "ls", "--pipeline", "p", "--json"}), json::array({all[1], all[2]}));
   ASSERT_EQ(box.Genflow({"runs", "tag", all[2]["id"], "first"}).code, 0);
-  const json tagged = Json({"runs", "ls", "--tag", "first", "--json"});
+  const json tagged = box.Json({"runs", "ls", "--tag", "first", "--json"});
   ASSERT_EQ(tagged.size(), 1u);
   EXPECT_EQ(tagged[0]["id"], all[2]["id"]);
   EXPECT_EQ(box.Genflow({"runs", "ls", "--tag", "second"}).out, "no runs\n");
@@ -142,9 +134,9 @@ TEST_F(Options, RunsLsByPipelineAndTag) {
 
 TEST_F(Options, RunsRmJson) {
   Run();
-  const std::string run = Json({"runs", "show", "--json"})["id"];
-  EXPECT_EQ(Json({"runs", "rm", "latest", "--json"}), json({{"removed", json::array({run})}}));
-  EXPECT_EQ(Json({"runs", "ls", "--json"}), json::array());
+  const std::string run = box.Json({"runs", "show", "--json"})["id"];
+  EXPECT_EQ(box.Json({"runs", "rm", "latest", "--json"}), json({{"removed", json::array({run})}}));
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}), json::array());
 }
 
 TEST_F(Options, RunsTag) {
@@ -158,8 +150,8 @@ TEST_F(Options, RunsTag) {
   EXPECT_EQ(tag({"latest", "good", "v1.0"}), "RUN: good v1.0\n");
   EXPECT_EQ(tag({"latest", "good"}), "RUN: good v1.0\n");
   EXPECT_NE(box.Genflow({"runs", "show"}).out.find("\ntags      good v1.0\n"), std::string::npos);
-  const std::string run = Json({"runs", "show", "--json"})["id"];
-  EXPECT_EQ(Json({"runs", "tag", "latest", "v1.0", "--remove", "--json"}),
+  const std::string run = box.Json({"runs", "show", "--json"})["id"];
+  EXPECT_EQ(box.Json({"runs", "tag", "latest", "v1.0", "--remove", "--json"}),
             json({{"run", run}, {"tags", json::array({"good"})}}));
   ExpectRefusal({"runs", "tag", "latest", "fine", "a b"},
                 "error: 'a b' cannot be a tag\n  hint: use letters, digits, -, _ and .\n");
@@ -173,7 +165,7 @@ TEST_F(Options, RunsTag) {
     EXPECT_EQ(refused.err,
               "error: '" + name + "' cannot be a tag: it names run " + run + "\n  hint: take another word\n");
   }
-  EXPECT_EQ(Json({"runs", "show", "--json"})["tags"], json::array({"good"})) << "all or none";
+  EXPECT_EQ(box.Json({"runs", "show", "--json"})["tags"], json::array({"good"})) << "all or none";
   ExpectRefusal({"runs", "tag", "latest", "--remove", "bad"},
                 "error: run RUN has no tag 'bad'\n  hint: its tags: good\n");
   EXPECT_EQ(tag({"latest", "--remove", "good"}), "RUN: no tags\n");
@@ -183,17 +175,17 @@ TEST_F(Options, RunsTag) {
 
 TEST_F(Options, GcKeepsTheLastRunsAndTaggedOnes) {
   for (const char* word : {"word=1", "word=2", "word=3", "word=4"}) Run({"-p", word});
-  const json runs = Json({"runs", "ls", "--json"});
+  const json runs = box.Json({"runs", "ls", "--json"});
   ASSERT_EQ(box.Genflow({"runs", "tag", runs[3]["id"], "keep"}).code, 0);
-  const json plan = Json({"gc", "--keep-last", "1", "--dry-run", "--json"});
+  const json plan = box.Json({"gc", "--keep-last", "1", "--dry-run", "--json"});
   ASSERT_EQ(plan["runs"].size(), 2u);
-  EXPECT_EQ(Json({"runs", "ls", "--json"}).size(), 4u) << "a dry run removes nothing";
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 4u) << "a dry run removes nothing";
   ASSERT_EQ(box.Genflow({"gc", "--keep-last", "1"}).code, 0);
-  const json left = Json({"runs", "ls", "--json"});
+  const json left = box.Json({"runs", "ls", "--json"});
   ASSERT_EQ(left.size(), 2u);
   EXPECT_EQ(left[0]["id"], runs[0]["id"]);
   EXPECT_EQ(left[1]["id"], runs[3]["id"]);
-  EXPECT_EQ(Json({"artifacts", "ls", "--json"}).size(), 4u);
+  EXPECT_EQ(box.Json({"artifacts", "ls", "--json"}).size(), 4u);
 }
 
 TEST_F(Options, FsckFastComparesSizesAndTimes) {
@@ -208,8 +200,8 @@ TEST_F(Options, FsckFastComparesSizesAndTimes) {
 TEST_F(Options, ArtifactsOfOneRun) {
   Run();
   Run({"-p", "word=two"});
-  const json runs = Json({"runs", "ls", "--json"});
-  const json list = Json({"artifacts", "ls", "--run", runs[1]["id"], "--json"});
+  const json runs = box.Json({"runs", "ls", "--json"});
+  const json list = box.Json({"artifacts", "ls", "--run", runs[1]["id"], "--json"});
   ASSERT_EQ(list.size(), 2u);
   EXPECT_TRUE(
       std::all_of(list.begin(), list.end(), [&](const json& use) { return use["run"] == runs[1]["id"]; }));
@@ -217,8 +209,8 @@ TEST_F(Options, ArtifactsOfOneRun) {
 
 TEST_F(Options, ArtifactsSayWhatTheyWereMadeFrom) {
   Run();
-  const json a = Json({"artifacts", "show", "a.text", "--json"});
-  const json b = Json({"artifacts", "show", "b.copy", "--json"});
+  const json a = box.Json({"artifacts", "show", "a.text", "--json"});
+  const json b = box.Json({"artifacts", "show", "b.copy", "--json"});
   const json input = {{"port", "text"}, {"type", "file"}, {"digest", a["digest"]}, {"source", "a.text"}};
   EXPECT_EQ(a["inputs"], json::array());
   EXPECT_EQ(b["inputs"], json::array({input}));
@@ -230,8 +222,8 @@ TEST_F(Options, ArtifactsSayWhatTheyWereMadeFrom) {
 
 TEST_F(Options, ArtifactsExportJsonAndLink) {
   Run();
-  const json a = Json({"artifacts", "show", "a.text", "--json"});
-  EXPECT_EQ(Json({"artifacts", "export", "a.text", "copy", "--json"}),
+  const json a = box.Json({"artifacts", "show", "a.text", "--json"});
+  EXPECT_EQ(box.Json({"artifacts", "export", "a.text", "copy", "--json"}),
             json({{"target", "copy"}, {"digest", a["digest"]}, {"bytes", 3}}));
   EXPECT_EQ(box.Genflow({"artifacts", "export", "a.text", "link", "--link"}).out, "link: file, 3 B\n");
   EXPECT_EQ(box.Read("link"), "one");
@@ -273,10 +265,10 @@ TEST(RunsMetrics, LastValuesAndEveryStep) {
             "count     0         1\n"
             "count     1       0.5\n"
             "count     2  0.333333\n");
-  const auto points = json::parse(box.Genflow({"runs", "metrics", "--json"}).out);
+  const auto points = box.Json({"runs", "metrics", "--json"});
   EXPECT_EQ(points["stages"]["count"]["loss"].size(), 3u);
   EXPECT_EQ(points["stages"]["count"]["loss"][1]["value"], 0.5);
-  EXPECT_EQ(json::parse(box.Genflow({"runs", "show", "--json"}).out)["metrics"]["count"]["loss"], 1.0 / 3);
+  EXPECT_EQ(box.Json({"runs", "show", "--json"})["metrics"]["count"]["loss"], 1.0 / 3);
   EXPECT_EQ(box.Genflow({"runs", "metrics", "latest", "quiet"}).out, "no metrics\n");
   const auto stage = box.Genflow({"runs", "metrics", "latest", "cuont"});
   EXPECT_EQ(stage.code, 2);

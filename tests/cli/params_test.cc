@@ -31,10 +31,7 @@ class Params : public testing::Test {
   }
   std::string Refusal(std::vector<std::string> args) {
     args.insert(args.begin(), "run");
-    const auto run = box.Genflow(args);
-    EXPECT_EQ(run.code, 2);
-    EXPECT_EQ(run.out, "");
-    return box.Normal(run.err);
+    return box.Normal(box.Refusal(args));
   }
   Sandbox box;
 };

@@ -33,7 +33,7 @@ class Pull : public testing::Test {
   bool Continued(const std::string& range) {
     const auto requests = hub_.Requests();
     return std::any_of(requests.begin(), requests.end(),
-                       [&](const auto& request) { return request.range == range; });
+                       [&](const auto& request) { return request.Header("range") == range; });
   }
   // All three files, and nothing beside them.
   void ExpectWhole(const std::string& folder = "tiny") {
@@ -93,7 +93,7 @@ TEST_F(Pull, GoesOnWhereItBrokeOff) {
   ExpectWhole();
   std::vector<std::string> ranges;
   for (const auto& request : hub_.Requests()) {
-    if (request.path == kModel) ranges.push_back(request.range);
+    if (request.path == kModel) ranges.push_back(request.Header("range"));
   }
   EXPECT_EQ(ranges, (std::vector<std::string>{"", "bytes=100000-", "bytes=150000-"}));
   EXPECT_NE(result.err.find("model.safetensors: the server broke off; again in 500 ms\n"), std::string::npos)
@@ -216,7 +216,7 @@ TEST_F(Pull, Tokens) {
   EXPECT_EQ(result.code, 0) << result.err;
   ExpectWhole();
   ASSERT_EQ(store.Requests().size(), 1u);
-  EXPECT_EQ(store.Requests()[0].authorization, "");
+  EXPECT_EQ(store.Requests()[0].Header("authorization"), "");
   EXPECT_EQ(result.err.find("secret-word"), std::string::npos);
 }
 

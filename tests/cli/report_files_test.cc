@@ -12,10 +12,7 @@ class ReportFiles : public testing::Test {
  protected:
   void SetUp() override { box.Write("p.yaml", kOne); }
   void ExpectRefused(const std::vector<std::string>& args, const std::string& error) {
-    const auto result = box.Genflow(args);
-    EXPECT_EQ(result.code, 2);
-    EXPECT_EQ(result.err, error);
-    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(box.Refusal(args), error);
     EXPECT_FALSE(box.Exists(".genflow"));
   }
   Sandbox box;

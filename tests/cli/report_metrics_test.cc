@@ -34,14 +34,12 @@ TEST(ReportMetrics, OfAProgramAreThoseOfTheRun) {
   EXPECT_EQ(box.Genflow({"runs", "metrics"}).out,
             "stage    metric  value  step  points\nmeasure  score     0.8     -       1\n");
   ASSERT_EQ(box.Genflow({"run", "-p", "score=0.9"}).code, 0);
-  EXPECT_EQ(json::parse(box.Genflow({"runs", "show", "--json"}).out)["metrics"],
-            json({{"measure", {{"score", 0.9}}}}));
+  EXPECT_EQ(box.Json({"runs", "show", "--json"})["metrics"], json({{"measure", {{"score", 0.9}}}}));
   const auto compared = box.Genflow({"runs", "compare", "--sort", "score"});
   EXPECT_EQ(compared.code, 0) << compared.err;
   // Taken from the cache, they are those of the run that made the report.
   ASSERT_EQ(box.Genflow({"run"}).code, 0);
-  EXPECT_EQ(json::parse(box.Genflow({"runs", "show", "--json"}).out)["metrics"],
-            json({{"measure", {{"score", 0.8}}}}));
+  EXPECT_EQ(box.Json({"runs", "show", "--json"})["metrics"], json({{"measure", {{"score", 0.8}}}}));
 }
 
 TEST(ReportMetrics, AReportThatCannotBeReadHasNone) {

@@ -32,14 +32,13 @@ class RunArchives : public testing::Test {
   void SetUp() override {
     box.Write("pipeline.yaml", kPipeline);
     Ok({"run", "-q"});
-    run = Json({"runs", "show", "--json"})["id"];
+    run = box.Json({"runs", "show", "--json"})["id"];
   }
   std::string Ok(const std::vector<std::string>& args) {
     const auto result = box.Genflow(args);
     EXPECT_EQ(result.code, 0) << result.err;
     return result.out;
   }
-  json Json(const std::vector<std::string>& args) { return json::parse(Ok(args)); }
   std::string Shell(const std::string& text) {
     const auto result = box.Shell(text);
     EXPECT_EQ(result.code, 0) << result.err;
@@ -55,8 +54,8 @@ TEST_F(RunArchives, AnImportedRunIsAllThere) {
   EXPECT_EQ(Ok({"runs", "import", "run.tar", "--store", "other"}),
             "imported " + run + "\n2 objects, 33 B; 0 were there already\n");
   EXPECT_EQ(Ok({"fsck", "--store", "other"}), "clean: 2 objects, 4 files, 33 B checked\n");
-  const json here = Json({"runs", "show", run, "--json"});
-  json there = Json({"runs", "show", run, "--json", "--store", "other"});
+  const json here = box.Json({"runs", "show", run, "--json"});
+  json there = box.Json({"runs", "show", run, "--json", "--store", "other"});
   EXPECT_EQ(there["tags"], json({"kept"}));
   EXPECT_EQ(there["metrics"], here["metrics"]);
   EXPECT_EQ(there["attempts"][0]["key_components"], here["attempts"][0]["key_components"]);
@@ -88,15 +87,15 @@ TEST_F(RunArchives, TheCacheOfAnotherMachineHits) {
 
 TEST_F(RunArchives, ACachedRunBringsItsMetricsAndComponents) {
   Ok({"run", "-q"});
-  const json cached = Json({"runs", "show", "latest", "--json"});
+  const json cached = box.Json({"runs", "show", "latest", "--json"});
   ASSERT_NE(cached["id"], run);
   Ok({"runs", "export", "latest", "-o", "run.tar"});
   Ok({"runs", "import", "run.tar", "--store", "other"});
-  const json there = Json({"runs", "show", "latest", "--json", "--store", "other"});
+  const json there = box.Json({"runs", "show", "latest", "--json", "--store", "other"});
   EXPECT_EQ(there["id"], cached["id"]);
   EXPECT_EQ(there["metrics"]["count"]["loss"], 0.5);
   EXPECT_EQ(there["attempts"][0]["key_components"]["params"]["steps"], 2);
-  EXPECT_EQ(Json({"fsck", "--json", "--store", "other"})["problems"], json::array());
+  EXPECT_EQ(box.Json({"fsck", "--json", "--store", "other"})["problems"], json::array());
 }
 
 TEST_F(RunArchives, ASecondImportHasNothingToDo) {
@@ -104,7 +103,7 @@ TEST_F(RunArchives, ASecondImportHasNothingToDo) {
   Ok({"runs", "import", "run.tar", "--store", "other"});
   EXPECT_EQ(Ok({"runs", "import", "run.tar", "--store", "other"}),
             "nothing to do: 1 run and 2 objects are there already\n");
-  const json again = Json({"runs", "import", "run.tar", "--store", "other", "--json"});
+  const json again = box.Json({"runs", "import", "run.tar", "--store", "other", "--json"});
   EXPECT_EQ(again["runs"], json::array());
   EXPECT_EQ(again["known_runs"], json({run}));
   EXPECT_EQ(again["known_objects"], 2);
@@ -116,7 +115,7 @@ TEST_F(RunArchives, ObjectsThatAreThereAreNotCopiedAgain) {
   Ok({"run", "-q", "--force", "tree"});
   Ok({"runs", "export", run, "latest", "-o", "two.tar"});
   const std::string before = Shell("find other/objects -name data | xargs stat -c '%i %n' | sort");
-  const json report = Json({"runs", "import", "two.tar", "--store", "other", "--json"});
+  const json report = box.Json({"runs", "import", "two.tar", "--store", "other", "--json"});
   EXPECT_EQ(report["runs"].size(), 1u);
   EXPECT_EQ(report["known_runs"], json({run}));
   EXPECT_EQ(report["objects"], 0);
@@ -150,7 +149,7 @@ TEST_F(RunArchives, ADamagedArchiveIsRefusedAndChangesNothing) {
     EXPECT_TRUE(result.err.starts_with("error: bad.tar: the archive is damaged: "))
         << what << ": " << result.err;
     EXPECT_EQ(Shell("find other -type f -not -name 'store.db*' | sort"), before) << what;
-    EXPECT_EQ(Json({"runs", "ls", "--json", "--store", "other"}).size(), 1u) << what;
+    EXPECT_EQ(box.Json({"runs", "ls", "--json", "--store", "other"}).size(), 1u) << what;
   };
   for (const size_t part : {size_t{1}, size_t{3}, size_t{7}, size_t{9}})
     refused(whole.substr(0, whole.size() * part / 10), "cut to " + std::to_string(part) + " tenths");
@@ -201,7 +200,7 @@ TEST_F(RunArchives, ALostObjectComesBackByImport) {
       "chmod -R u+w .genflow/objects; for f in .genflow/objects/*/*/data; do test -d $f || printf x > $f; "
       "done");
   EXPECT_EQ(box.Genflow({"fsck", "--repair"}).code, 0);
-  const json report = Json({"runs", "import", "run.tar", "--json"});
+  const json report = box.Json({"runs", "import", "run.tar", "--json"});
   EXPECT_EQ(report["runs"], json::array());
   EXPECT_EQ(report["objects"], 1);
   EXPECT_EQ(box.Genflow({"fsck"}).code, 0);

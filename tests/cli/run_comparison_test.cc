@@ -32,12 +32,7 @@ class RunComparison : public testing::Test {
     args.insert(args.end(), more.begin(), more.end());
     const auto run = box.Genflow(args);
     EXPECT_EQ(run.code, 0) << run.err;
-    return Json({"runs", "show", "--json"})["id"];
-  }
-  json Json(const std::vector<std::string>& args) {
-    const auto result = box.Genflow(args);
-    EXPECT_EQ(result.code, 0) << result.err;
-    return json::parse(result.out);
+    return box.Json({"runs", "show", "--json"})["id"];
   }
   // Runs by their number, digests by DIGEST, times by T; blanks in a row by one.
   std::string Normal(std::string text) {
@@ -85,7 +80,7 @@ TEST_F(RunComparison, DiffShowsWhatIsDifferent) {
 }
 
 TEST_F(RunComparison, DiffAsJson) {
-  const json diff = Json({"runs", "diff", runs[0], runs[1], "--json"});
+  const json diff = box.Json({"runs", "diff", runs[0], runs[1], "--json"});
   EXPECT_EQ(diff["a"]["id"], runs[0]);
   EXPECT_EQ(diff["params"], json::parse(R"([{"name":"steps","a":2,"b":4}])"));
   EXPECT_EQ(diff["metrics"], json::parse(R"([{"name":"count.loss","a":0.5,"b":0.25,"difference":-0.25}])"));
@@ -107,9 +102,9 @@ TEST_F(RunComparison, DiffNamesPluginsThatChanged) {
 
 TEST_F(RunComparison, RunsAreFoundByTag) {
   ASSERT_EQ(box.Genflow({"runs", "tag", runs[0], "released"}).code, 0);
-  EXPECT_EQ(Json({"runs", "diff", "released", "latest", "--json"})["a"]["id"], runs[0]);
+  EXPECT_EQ(box.Json({"runs", "diff", "released", "latest", "--json"})["a"]["id"], runs[0]);
   ASSERT_EQ(box.Genflow({"runs", "tag", runs[1], "released"}).code, 0);
-  EXPECT_EQ(Json({"runs", "show", "released", "--json"})["id"], runs[1]) << "of several the latest";
+  EXPECT_EQ(box.Json({"runs", "show", "released", "--json"})["id"], runs[1]) << "of several the latest";
   const auto unknown = box.Genflow({"runs", "diff", "relaesed", "latest"});
   EXPECT_EQ(unknown.code, 2);
   EXPECT_EQ(unknown.err, "error: there is no run 'relaesed'\n  hint: `genflow runs ls` shows them\n");
@@ -135,7 +130,7 @@ TEST_F(RunComparison, CompareShowsWhatDiffersInOneTable) {
 }
 
 TEST_F(RunComparison, CompareAsJson) {
-  const json out = Json({"runs", "compare", "--json"});
+  const json out = box.Json({"runs", "compare", "--json"});
   EXPECT_EQ(out["params"], json({"steps"}));
   EXPECT_EQ(out["metrics"], json({"count.loss"}));
   ASSERT_EQ(out["runs"].size(), 2u);
@@ -183,7 +178,7 @@ TEST_F(RunComparison, LineageBothWays) {
 }
 
 TEST_F(RunComparison, LineageAsJson) {
-  const json up = Json({"artifacts", "lineage", "join.out", "--up", "--json"});
+  const json up = box.Json({"artifacts", "lineage", "join.out", "--up", "--json"});
   EXPECT_EQ(up["stage"], "join");
   EXPECT_EQ(up["run"], runs[1]);
   EXPECT_FALSE(up.contains("made_into"));
@@ -191,7 +186,7 @@ TEST_F(RunComparison, LineageAsJson) {
   EXPECT_EQ(up["made_from"][0]["stage"], "read");
   EXPECT_EQ(up["made_from"][0]["run"], runs[0]);
   EXPECT_EQ(up["made_from"][0]["below"][0]["file"], "data/a.txt");
-  const json down = Json({"artifacts", "lineage", "read.out", "--down", "--json"});
+  const json down = box.Json({"artifacts", "lineage", "read.out", "--down", "--json"});
   ASSERT_EQ(down["made_into"].size(), 2u);
   EXPECT_EQ(down["made_into"][1]["digest"], up["digest"]);
   EXPECT_EQ(down["made_into"][1]["input"], "in");
@@ -208,14 +203,14 @@ TEST_F(RunComparison, LineageNamesTheRunThatComputed) {
 }
 
 TEST_F(RunComparison, DiffAsJsonLeavesOutWhatIsTheSame) {
-  const json diff = Json({"runs", "diff", runs[0], runs[0], "--json"});
+  const json diff = box.Json({"runs", "diff", runs[0], runs[0], "--json"});
   EXPECT_EQ(diff["metrics"], json::array());
   EXPECT_EQ(diff["same"], json::parse(R"({"params":2,"metrics":1,"artifacts":3,"plugins":3})"));
 }
 
 TEST_F(RunComparison, LineageOfARemovedRunSaysSo) {
   ASSERT_EQ(box.Genflow({"runs", "rm", runs[0]}).code, 0);
-  ASSERT_EQ(Json({"artifacts", "lineage", "join.out", "--json"})["made_from"].size(), 2u);
+  ASSERT_EQ(box.Json({"artifacts", "lineage", "join.out", "--json"})["made_from"].size(), 2u);
   const auto bad = box.Genflow({"artifacts", "lineage", "join.uot"});
   EXPECT_EQ(bad.code, 2);
   EXPECT_EQ(bad.err, "error: no run has made an artifact 'join.uot'\n  hint: did you mean 'join.out'?\n");

@@ -100,6 +100,19 @@ RunningCommand Sandbox::Start(const std::vector<std::string>& args) const {
   return StartProgram(std::move(argv));
 }
 
+nlohmann::json Sandbox::Json(const std::vector<std::string>& args) const {
+  const auto result = Genflow(args);
+  EXPECT_EQ(result.code, 0) << result.err;
+  return nlohmann::json::parse(result.out, nullptr, /*allow_exceptions=*/false);
+}
+
+std::string Sandbox::Refusal(const std::vector<std::string>& args) const {
+  const auto result = Genflow(args);
+  EXPECT_EQ(result.code, 2);
+  EXPECT_EQ(result.out, "");
+  return result.err;
+}
+
 CommandResult Sandbox::Shell(const std::string& text) const {
   return StartProgram({"bash", "-eo", "pipefail", "-c", text}).Wait();
 }

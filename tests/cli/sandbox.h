@@ -4,6 +4,7 @@
 #include <csignal>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -51,6 +52,10 @@ class Sandbox {
   RunningCommand Start(const std::vector<std::string>& args) const;
   // `genflow` with these arguments.
   CommandResult Genflow(const std::vector<std::string>& args) const { return Start(args).Wait(); }
+  // The JSON with which it answers, successfully.
+  nlohmann::json Json(const std::vector<std::string>& args) const;
+  // What it says to standard error, alone, as it refuses: exit code 2.
+  std::string Refusal(const std::vector<std::string>& args) const;
   CommandResult Shell(const std::string& text) const;
   // Until the shell command `condition` succeeds, looking every 20 ms; false after 50 seconds.
   bool WaitFor(const std::string& condition) const;

@@ -62,7 +62,7 @@ class ScheduleTest : public testing::Test {
   std::string ItsRun() const {
     return "grep -qsaP '[r]un\\x00" + (box.dir() / "pipeline.yaml").string() + "' /proc/[0-9]*/cmdline";
   }
-  json Listed() { return json::parse(box.Genflow({"schedule", "ls", "--json"}).out); }
+  json Listed() { return box.Json({"schedule", "ls", "--json"}); }
   // As if the schedule had been added long ago.
   void Age(const std::string& name) {
     box.Write(".local/state/genflow/schedules/" + name + ".state.json", "{\"slot\": 1000}");
@@ -233,15 +233,15 @@ TEST_F(ScheduleTest, AMissedStartIsCaughtUpOnce) {
   Age("pipeline");
   EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
   EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
-  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 1u);
-  const json idle = json::parse(box.Genflow({"schedule", "run", "pipeline", "--json"}).out);
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 1u);
+  const json idle = box.Json({"schedule", "run", "pipeline", "--json"});
   EXPECT_EQ(idle["started"], false);
   EXPECT_EQ(idle["exit_code"], nullptr);
-  const json now = json::parse(box.Genflow({"schedule", "run", "--now", "pipeline", "--json"}).out);
+  const json now = box.Json({"schedule", "run", "--now", "pipeline", "--json"});
   EXPECT_EQ(now["schedule"], "pipeline");
   EXPECT_EQ(now["exit_code"], 0);
-  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 2u);
-  const json status = json::parse(box.Genflow({"status", "--json"}).out)["pipelines"][0];
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 2u);
+  const json status = box.Json({"status", "--json"})["pipelines"][0];
   ASSERT_EQ(status["next"].size(), 1u);
   EXPECT_EQ(status["next"][0]["schedule"], "pipeline");
   EXPECT_GT(status["next"][0]["time"].get<double>(), 1.7e9);
@@ -258,9 +258,9 @@ TEST_F(ScheduleTest, WhatIsKilledWhileItWaitsForItsChanceDelayHasAnsweredNothing
   ASSERT_EQ(Add({"--jitter", "1ms", "--replace"}, "0 0 1 1 *").code, 0);
   Age("pipeline");
   EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
-  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 1u);
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 1u);
   EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
-  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 1u);
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 1u);
 }
 
 TEST_F(ScheduleTest, AnInterruptedStartIsCaughtUpOnce) {
@@ -277,9 +277,7 @@ TEST_F(ScheduleTest, AnInterruptedStartIsCaughtUpOnce) {
     EXPECT_EQ(Listed()[0]["last"]["running"], false);
     EXPECT_NE(box.Genflow({"schedule", "ls"}).out.find(", interrupted"), std::string::npos);
   }
-  const auto started = [&] {
-    return json::parse(box.Genflow({"schedule", "run", "pipeline", "--json"}).out)["started"];
-  };
+  const auto started = [&] { return box.Json({"schedule", "run", "pipeline", "--json"})["started"]; };
   EXPECT_EQ(started(), false);
   // Added anew, what was interrupted before is let pass.
   box.Write(".local/state/genflow/schedules/pipeline.state.json", "{\"slot\": 1000, \"started\": 1000}");
@@ -315,7 +313,7 @@ TEST_F(ScheduleTest, AnAnswerInTheFutureIsNone) {
   box.Write(".local/state/genflow/schedules/pipeline.state.json",
             "{\"slot\": " + std::to_string(std::time(nullptr) + 365 * 86400) + "}");
   EXPECT_EQ(box.Genflow({"schedule", "run", "pipeline"}).code, 0);
-  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 1u);
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 1u);
   EXPECT_LE(json::parse(box.Read(".local/state/genflow/schedules/pipeline.state.json"))["slot"].get<double>(),
             static_cast<double>(std::time(nullptr)));
 }

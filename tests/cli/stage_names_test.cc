@@ -51,11 +51,6 @@ class StageNames : public testing::Test {
     const auto run = box.Genflow({"run", "-q"});
     ASSERT_EQ(run.code, 0) << run.err;
   }
-  json Json(const std::vector<std::string>& args) {
-    const auto result = box.Genflow(args);
-    EXPECT_EQ(result.code, 0) << result.err;
-    return json::parse(result.out, nullptr, false);
-  }
   std::string Error(const std::vector<std::string>& args) {
     const auto result = box.Genflow(args);
     EXPECT_EQ(result.code, 2) << result.out;
@@ -83,8 +78,8 @@ void ExpectOrigins(const json& stages, const char* name = "stage") {
 }
 
 TEST_F(StageNames, JsonSaysWhereStagesComeFrom) {
-  ExpectOrigins(Json({"plan", "--json"})["stages"]);
-  ExpectOrigins(Json({"graph", "--json"})["nodes"], "id");
+  ExpectOrigins(box.Json({"plan", "--json"})["stages"]);
+  ExpectOrigins(box.Json({"graph", "--json"})["nodes"], "id");
   const auto run = box.Genflow({"run", "--json"});
   ASSERT_EQ(run.code, 0) << run.err;
   std::map<std::string, json> events;
@@ -107,12 +102,12 @@ TEST_F(StageNames, JsonSaysWhereStagesComeFrom) {
 
 TEST_F(StageNames, ExplainTakesAllChildrenOrSomeInAnyNotation) {
   Run();
-  EXPECT_EQ(Stages(Json({"explain", "tune", "--json"})).size(), 4u);
-  const json one = Json({"explain", "tune[lr=0.0002,r=16]", "--json"});
+  EXPECT_EQ(Stages(box.Json({"explain", "tune", "--json"})).size(), 4u);
+  const json one = box.Json({"explain", "tune[lr=0.0002,r=16]", "--json"});
   EXPECT_EQ(one["stage"], "tune[r=16,lr=2e-04]");
   EXPECT_EQ(one["matrix"], json::parse(R"({"r": 16, "lr": 0.0002})"));
   EXPECT_TRUE(one["source_seconds"].is_number());
-  EXPECT_EQ(Stages(Json({"explain", "clean", "--json"})),
+  EXPECT_EQ(Stages(box.Json({"explain", "clean", "--json"})),
             (std::vector<std::string>{"clean[n=1]/split", "clean[n=2]/split"}));
   const auto text = box.Genflow({"explain", "tune[r=8]"});
   EXPECT_EQ(text.code, 0);
@@ -147,11 +142,11 @@ TEST_F(StageNames, LogsTakeOneChildInAnyNotation) {
 
 TEST_F(StageNames, ArtifactsTakeAllChildrenOrSome) {
   Run();
-  const json shown = Json({"artifacts", "show", "tune.o", "--json"});
+  const json shown = box.Json({"artifacts", "show", "tune.o", "--json"});
   ASSERT_EQ(shown.size(), 4u);
-  const json one = Json({"artifacts", "show", "tune[lr=2e-04,r=16].o", "--json"});
+  const json one = box.Json({"artifacts", "show", "tune[lr=2e-04,r=16].o", "--json"});
   EXPECT_EQ(one["producers"][0]["stage"], "tune[r=16,lr=2e-04]");
-  EXPECT_EQ(Stages(Json({"artifacts", "lineage", "clean.o", "--json"})),
+  EXPECT_EQ(Stages(box.Json({"artifacts", "lineage", "clean.o", "--json"})),
             (std::vector<std::string>{"clean[n=1]/split", "clean[n=2]/split"}));
   EXPECT_EQ(box.Genflow({"artifacts", "lineage", "tune[r=8].o", "--down"}).code, 0);
   EXPECT_EQ(Error({"artifacts", "export", "clean.o", "there"}),
@@ -163,7 +158,7 @@ TEST_F(StageNames, ArtifactsTakeAllChildrenOrSome) {
 
 TEST_F(StageNames, PlanNamesTheChildrenOfAFanInThatDiffer) {
   Run();
-  const json unknown = Json({"plan", "-p", "salt=2", "--json"});
+  const json unknown = box.Json({"plan", "-p", "salt=2", "--json"});
   EXPECT_EQ(unknown["stages"].back()["stage"], "all");
   EXPECT_EQ(unknown["stages"].back()["changes"], json::array()) << "what is not known is no change";
   EXPECT_EQ(unknown["totals"]["run"], 4);

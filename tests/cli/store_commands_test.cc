@@ -22,21 +22,16 @@ class StoreCommands : public testing::Test {
     ASSERT_EQ(box.Genflow({"run"}).code, 0);
     ASSERT_EQ(box.Genflow({"run", "-p", "text=two"}).code, 0);
   }
-  json Json(const std::vector<std::string>& args) {
-    const auto result = box.Genflow(args);
-    EXPECT_EQ(result.code, 0) << result.err;
-    return json::parse(result.out);
-  }
   Sandbox box;
 };
 
 TEST_F(StoreCommands, RunsLsAndShow) {
-  const json runs = Json({"runs", "ls", "--json"});
+  const json runs = box.Json({"runs", "ls", "--json"});
   ASSERT_EQ(runs.size(), 2u);
   EXPECT_EQ(runs[0]["params"]["text"], "two");
   EXPECT_EQ(runs[0]["status"], "ok");
   EXPECT_EQ(runs[0]["stages"]["run"], 2);
-  const json run = Json({"runs", "show", runs[1]["id"], "--json"});
+  const json run = box.Json({"runs", "show", runs[1]["id"], "--json"});
   ASSERT_EQ(run["attempts"].size(), 2u);
   EXPECT_EQ(run["attempts"][1]["inputs"][0]["source"], "a.out");
   EXPECT_EQ(run["attempts"][0]["key_components"]["params"]["text"], "one");
@@ -54,10 +49,10 @@ TEST_F(StoreCommands, RunsLsAndShow) {
 }
 
 TEST_F(StoreCommands, ArtifactsShowExport) {
-  const json list = Json({"artifacts", "ls", "--stage", "b", "--json"});
+  const json list = box.Json({"artifacts", "ls", "--stage", "b", "--json"});
   ASSERT_EQ(list.size(), 2u);
   const std::string digest = list[0]["artifact"]["digest"];
-  const json shown = Json({"artifacts", "show", digest.substr(0, 12), "--json"});
+  const json shown = box.Json({"artifacts", "show", digest.substr(0, 12), "--json"});
   EXPECT_EQ(shown["digest"], digest);
   EXPECT_EQ(shown["producers"][0]["stage"], "b");
   const auto exported = box.Genflow({"artifacts", "export", "b.out", "copy.txt"});
@@ -77,17 +72,17 @@ TEST_F(StoreCommands, ArtifactMistakesHelp) {
 }
 
 TEST_F(StoreCommands, RemovedRunsFreeTheirArtifacts) {
-  const json runs = Json({"runs", "ls", "--json"});
+  const json runs = box.Json({"runs", "ls", "--json"});
   const std::string old = runs[1]["id"];
   EXPECT_EQ(box.Genflow({"runs", "rm", old}).out,
             "removed " + old + "\n`genflow gc` frees the artifacts that no other run uses\n");
-  const json plan = Json({"gc", "--dry-run", "--json"});
+  const json plan = box.Json({"gc", "--dry-run", "--json"});
   EXPECT_EQ(plan["objects"].size(), 2u);
   EXPECT_EQ(plan["total_bytes"].get<int>() > 0, true);
   const auto gc = box.Genflow({"gc"});
   EXPECT_EQ(gc.code, 0);
   EXPECT_NE(gc.out.find("freed "), std::string::npos);
-  EXPECT_EQ(Json({"artifacts", "ls", "--json"}).size(), 2u);
+  EXPECT_EQ(box.Json({"artifacts", "ls", "--json"}).size(), 2u);
 }
 
 TEST_F(StoreCommands, ATerminalShowsHowFarTheyAre) {
@@ -95,7 +90,7 @@ TEST_F(StoreCommands, ATerminalShowsHowFarTheyAre) {
   EXPECT_EQ(fsck.Wait(), 0);
   EXPECT_NE(fsck.raw().find("checking"), std::string::npos) << fsck.raw();
   EXPECT_TRUE(fsck.Screen().starts_with("clean: ")) << "the line is gone at the end: " << fsck.Screen();
-  ASSERT_EQ(box.Genflow({"runs", "rm", Json({"runs", "ls", "--json"})[1]["id"]}).code, 0);
+  ASSERT_EQ(box.Genflow({"runs", "rm", box.Json({"runs", "ls", "--json"})[1]["id"]}).code, 0);
   TerminalSession gc(box, {"gc"}, 80, 10);
   EXPECT_EQ(gc.Wait(), 0);
   for (const char* doing : {"forgetting  0 of 2 objects", "setting aside  0 of 2 ", "deleting  0 of 2 "})
@@ -111,7 +106,7 @@ std::string WithoutDigests(std::string text) {
 
 TEST_F(StoreCommands, FsckFindsDamageAndRepairs) {
   EXPECT_EQ(box.Genflow({"fsck"}).out, "clean: 4 objects, 4 files, 20 B checked\n");
-  EXPECT_EQ(Json({"fsck", "--json"})["clean"], true);
+  EXPECT_EQ(box.Json({"fsck", "--json"})["clean"], true);
   ASSERT_EQ(
       box.Shell("f=$(dirname $(grep -l '\"stage\": \"b\"' .genflow/objects/*/*/object.json | head -n 1))"
                 "/data; chmod u+w $f; printf x >> $f")
@@ -165,7 +160,7 @@ TEST_F(StoreCommands, AForeignFileIsNamedAndLeftAlone) {
 }
 
 TEST_F(StoreCommands, FsckRebuildMakesTheDatabaseAnew) {
-  const std::string run = Json({"runs", "show", "--json"})["id"];
+  const std::string run = box.Json({"runs", "show", "--json"})["id"];
   ASSERT_EQ(box.Shell("truncate -s 6000 .genflow/store.db; rm -f .genflow/store.db-*").code, 0);
   const std::string damaged =
       "DIR/.genflow/store.db: the store's database is damaged (database disk image is malformed)";
@@ -193,7 +188,7 @@ TEST_F(StoreCommands, FsckRebuildMakesTheDatabaseAnew) {
       "notice: DIR/.genflow/store.db was not there: a new one was made from 4 objects; logs are there, the "
       "history of runs and their metrics is not\n");
   EXPECT_EQ(rebuilt.out, "clean: 4 objects, 4 files, 20 B checked\n");
-  EXPECT_EQ(Json({"runs", "show", run, "--json"})["status"], "recovered");
+  EXPECT_EQ(box.Json({"runs", "show", run, "--json"})["status"], "recovered");
   EXPECT_NE(box.Genflow({"logs", run + "/a"}).out.find("genflow ended: exit code 0"), std::string::npos);
   const auto again = box.Genflow({"run", "-p", "text=two"});
   EXPECT_EQ(again.out.find("p: nothing to do (2 stages cached, "), 0u) << again.out;
@@ -205,7 +200,7 @@ TEST_F(StoreCommands, FsckRebuildKeepsASoundDatabase) {
   EXPECT_EQ(box.Normal(kept.err),
             "notice: DIR/.genflow/store.db is sound and stays: a new one would lose the history of runs\n");
   EXPECT_EQ(json::parse(kept.out)["objects"], 4);
-  EXPECT_EQ(Json({"runs", "ls", "--json"})[0]["status"], "ok");
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"})[0]["status"], "ok");
 }
 
 TEST_F(StoreCommands, AMissingDatabaseIsRebuiltByAnyCommandWhichSaysSo) {

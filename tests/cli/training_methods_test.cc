@@ -20,7 +20,7 @@ struct Method {
 };
 
 std::string Pipeline(const Method& method) {
-  std::string text = LongTraining();
+  std::string text = TrainingPipeline(LongTraining());
   const auto replace = [&](const std::string& from, const std::string& to) {
     const size_t at = text.find(from);
     ASSERT_NE(at, std::string::npos) << from;

@@ -11,37 +11,49 @@
 
 namespace genflow {
 
-inline constexpr char kTrainingPipeline[] =
-    "name: training\n"
-    "stages:\n"
-    "  base:\n"
-    "    uses: model.import\n"
-    "    with: { path: model }\n"
-    "  chats:\n"
-    "    uses: data.read\n"
-    "    with: { files: [chats.jsonl] }\n"
-    "  tune:\n"
-    "    uses: train.lora\n"
-    "    in: { model: base.model, dataset: chats.dataset }\n"
-    "    resources: { cpus: 1 }\n"
-    "    with:\n"
-    "      lora: { r: 4, dropout: 0.1 }\n"
-    "      max_steps: 60\n"
-    "      max_length: 256\n"
-    "      per_device_train_batch_size: 1\n"
-    "      dtype: fp32\n"
-    "      device: cpu\n"
-    "      checkpoint_interval: 100ms\n";
+struct TinyTraining {
+  int max_steps = 60, max_length = 256, batch = 1;
+  int cpus = 1, processes = 1;
+  int checkpoint_ms = 100;
+  std::string settings;  // lines of the stage
+};
 
-// The same, long enough to be interrupted behind its first checkpoint.
-inline std::string LongTraining(std::string text = kTrainingPipeline) {
-  text.replace(text.find("max_steps: 60"), 13, "max_steps: 800");
-  return text;
+// Long enough to be interrupted behind its first checkpoint.
+inline TinyTraining LongTraining() { return {.max_steps = 800}; }
+
+// The stages `base`, `chats` and `tune`, as PrepareTraining() gives them what they read.
+inline std::string TrainingStages(const TinyTraining& training = {}) {
+  const auto number = [](int value) { return std::to_string(value); };
+  return "  base:\n"
+         "    uses: model.import\n"
+         "    with: { path: model }\n"
+         "  chats:\n"
+         "    uses: data.read\n"
+         "    with: { files: [chats.jsonl] }\n"
+         "  tune:\n"
+         "    uses: train.lora\n"
+         "    in: { model: base.model, dataset: chats.dataset }\n"
+         "    resources: { cpus: " +
+         number(training.cpus) +
+         (training.processes > 1 ? ", processes: " + number(training.processes) : "") + " }\n" +
+         training.settings +
+         "    with:\n"
+         "      lora: { r: 4, dropout: 0.1 }\n"
+         "      max_steps: " +
+         number(training.max_steps) + "\n      max_length: " + number(training.max_length) +
+         "\n      per_device_train_batch_size: " + number(training.batch) +
+         "\n      dtype: fp32\n"
+         "      device: cpu\n"
+         "      checkpoint_interval: " +
+         number(training.checkpoint_ms) + "ms\n";
 }
 
-// The pipeline, its model and its data in a sandbox.
-inline void PrepareTraining(const Sandbox& box, const std::string& pipeline = kTrainingPipeline) {
-  box.Write("pipeline.yaml", pipeline);
+inline std::string TrainingPipeline(const TinyTraining& training = {}) {
+  return "name: training\nstages:\n" + TrainingStages(training);
+}
+
+// The model and the data that the stages read, in a sandbox.
+inline void PrepareTrainingInputs(const Sandbox& box) {
   testing_support::WriteTinyModel(box.dir() / "model", 1);
   std::string lines;
   for (int i = 0; i < 200; ++i) {
@@ -51,6 +63,11 @@ inline void PrepareTraining(const Sandbox& box, const std::string& pipeline = kT
              R"(."}]})" + "\n";
   }
   box.Write("chats.jsonl", lines);
+}
+
+inline void PrepareTraining(const Sandbox& box, const std::string& pipeline = TrainingPipeline()) {
+  box.Write("pipeline.yaml", pipeline);
+  PrepareTrainingInputs(box);
 }
 
 // Digest of what the latest run trained.

@@ -14,7 +14,7 @@ namespace {
 
 std::string UninterruptedDigest() {
   Sandbox box;
-  PrepareTraining(box, LongTraining());
+  PrepareTraining(box, TrainingPipeline(LongTraining()));
   const auto run = box.Genflow({"run"});
   EXPECT_EQ(run.code, 0) << run.err;
   return TrainedDigest(box);
@@ -35,7 +35,7 @@ TEST(Training, AskedToStopAndTheSameCommandEndInTheSameBytes) {
   for (const int signal : {SIGINT, SIGTERM}) {
     SCOPED_TRACE(signal);
     Sandbox box;
-    PrepareTraining(box, LongTraining());
+    PrepareTraining(box, TrainingPipeline(LongTraining()));
     auto run = box.Start({"run"});
     ASSERT_TRUE(WaitForCheckpoint(box));
     run.Signal(signal);
@@ -51,7 +51,7 @@ TEST(Training, AskedToStopAndTheSameCommandEndInTheSameBytes) {
 
 TEST(Training, KillAndTheSameCommandEndInTheSameBytes) {
   Sandbox box;
-  PrepareTraining(box, LongTraining());
+  PrepareTraining(box, TrainingPipeline(LongTraining()));
   auto run = box.Start({"run"});
   ASSERT_TRUE(WaitForCheckpoint(box));
   run.Signal(SIGKILL);
@@ -128,7 +128,7 @@ TEST(Training, CountsWhatIsTooLong) {
   EXPECT_NE(run.err.find("tune: warning: 1 example dropped: more than max_length tokens\n"),
             std::string::npos)
       << run.err;
-  const auto shown = nlohmann::json::parse(box.Genflow({"runs", "show", "--json"}).out);
+  const auto shown = box.Json({"runs", "show", "--json"});
   EXPECT_EQ(shown.at("metrics").at("tune").at("dropped"), 1) << shown.dump(1);
 }
 

@@ -99,7 +99,7 @@ TEST_F(Locked, StatusTellsWhatRuns) {
             "last run  never\n"
             "\n"
             "store\n");
-  const json status = json::parse(box.Genflow({"status", "slow", "--json"}).out)["pipelines"][0];
+  const json status = box.Json({"status", "slow", "--json"})["pipelines"][0];
   EXPECT_EQ(status["running"]["pid"], running->pid());
   EXPECT_EQ(status["running"]["stages_total"], 1);
   EXPECT_EQ(status["running"]["stages"][0]["stage"], "wait");
@@ -109,19 +109,14 @@ TEST_F(Locked, StatusTellsWhatRuns) {
 TEST(Unattended, MistakesHelp) {
   Sandbox box;
   box.Write("pipeline.yaml", kQuick);
-  const auto refusal = [&](const std::vector<std::string>& args) {
-    const auto result = box.Genflow(args);
-    EXPECT_EQ(result.code, 2);
-    return result.err;
-  };
-  EXPECT_EQ(refusal({"run", "--if-locked", "sleep"}),
+  EXPECT_EQ(box.Refusal({"run", "--if-locked", "sleep"}),
             "error: --if-locked: 'sleep' is not fail, skip or wait\n"
             "  hint: `genflow run --help` shows what it takes\n");
-  EXPECT_EQ(refusal({"run", "--wait-timeout", "5m"}),
+  EXPECT_EQ(box.Refusal({"run", "--wait-timeout", "5m"}),
             "error: --wait-timeout needs --if-locked wait\n  hint: add --if-locked wait\n");
-  EXPECT_EQ(refusal({"run", "--if-locked", "wait", "--wait-timeout", "soon"}),
+  EXPECT_EQ(box.Refusal({"run", "--if-locked", "wait", "--wait-timeout", "soon"}),
             "error: --wait-timeout soon is not a duration\n  hint: write --wait-timeout 30m\n");
-  EXPECT_EQ(refusal({"run", "--prometheus", "genflow.txt"}),
+  EXPECT_EQ(box.Refusal({"run", "--prometheus", "genflow.txt"}),
             "error: --prometheus genflow.txt: node_exporter reads only files that end in .prom\n"
             "  hint: write --prometheus genflow.txt.prom\n");
   EXPECT_FALSE(box.Exists(".genflow"));
@@ -143,10 +138,10 @@ TEST(Unattended, OnlyIfChangedRecordsNoRunWhereNothingChanged) {
                                             {"pipeline", "quick"},
                                             {"file", (box.dir() / "pipeline.yaml").string()},
                                             {"message", "nothing changed (1 stage cached)"}}));
-  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 1u);
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 1u);
   const auto forced = box.Genflow({"run", "--only-if-changed", "--force", "a"});
   EXPECT_EQ(box.Normal(forced.err), "a: started (forced)\na: ran in TIME\n");
-  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 2u);
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 2u);
 }
 
 TEST(Unattended, KeepRunsCollectsAfterTheRun) {
@@ -157,9 +152,9 @@ TEST(Unattended, KeepRunsCollectsAfterTheRun) {
   EXPECT_EQ(last.code, 0);
   const std::string freed = std::regex_replace(last.err, std::regex("freed [0-9.]+ [KMi]*B"), "freed BYTES");
   EXPECT_EQ(freed, "gc: removed 2 runs, freed BYTES\n");
-  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 2u);
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 2u);
   EXPECT_EQ(box.Genflow({"run", "--keep-days", "1"}).err, "");
-  EXPECT_EQ(json::parse(box.Genflow({"runs", "ls", "--json"}).out).size(), 3u);
+  EXPECT_EQ(box.Json({"runs", "ls", "--json"}).size(), 3u);
 }
 
 class StatusOf : public testing::Test {
@@ -174,9 +169,7 @@ class StatusOf : public testing::Test {
     EXPECT_EQ(shown.code, 0) << shown.err;
     return std::regex_replace(box.Normal(shown.out), std::regex("B; .*"), "B; DISK");
   }
-  json Pipeline() {
-    return json::parse(box.Genflow({"status", "pipeline.yaml", "--json"}).out)["pipelines"][0];
-  }
+  json Pipeline() { return box.Json({"status", "pipeline.yaml", "--json"})["pipelines"][0]; }
   Sandbox box;
 };
 
@@ -236,8 +229,8 @@ TEST_F(StatusOf, PipelinesByFileAndByName) {
             "pipeline  other (DIR/other.yaml)\nlast run  never\n\nstore D");
   ASSERT_EQ(box.Genflow({"run"}).code, 0);
   ASSERT_EQ(box.Genflow({"run", "other.yaml"}).code, 0);
-  EXPECT_EQ(json::parse(box.Genflow({"status", "--json"}).out)["pipelines"].size(), 2u);
-  const json quick = json::parse(box.Genflow({"status", "quick", "--json"}).out);
+  EXPECT_EQ(box.Json({"status", "--json"})["pipelines"].size(), 2u);
+  const json quick = box.Json({"status", "quick", "--json"});
   ASSERT_EQ(quick["pipelines"].size(), 1u);
   EXPECT_EQ(quick["pipelines"][0]["file"], (box.dir() / "other.yaml").string());
   EXPECT_EQ(quick["store"]["objects"], 1);

@@ -19,7 +19,7 @@ TEST(Usage, Version) {
   EXPECT_EQ(version.code, 0);
   EXPECT_EQ(version.out.substr(0, 8), "genflow ");
   EXPECT_EQ(box.Genflow({"version"}).out, version.out);
-  EXPECT_EQ(json::parse(box.Genflow({"version", "--json"}).out)["abi_major"], 1);
+  EXPECT_EQ(box.Json({"version", "--json"})["abi_major"], 1);
 }
 
 TEST(Usage, MistakesNameWhatWasMeantAndExitWith2) {
@@ -185,7 +185,7 @@ TEST(Usage, StagesAndSchema) {
   const auto list = box.Genflow({"stages", "ls"});
   EXPECT_TRUE(std::regex_search(list.out, std::regex("(^|\n)test\\.act +1\\.0\\.0 +Behaves as told\\.\n")))
       << list.out;
-  const json shown = json::parse(box.Genflow({"stages", "show", "test.count", "--json"}).out);
+  const json shown = box.Json({"stages", "show", "test.count", "--json"});
   EXPECT_EQ(shown["outputs"][0]["name"], "steps");
   EXPECT_NE(box.Genflow({"stages", "show", "test.count"})
                 .out.find("\n  steps  int, 1..1000000, default 3\n      How far to count.\n"),
@@ -193,8 +193,8 @@ TEST(Usage, StagesAndSchema) {
   const auto exec = box.Genflow({"stages", "show", "exec"});
   EXPECT_EQ(exec.code, 0);
   EXPECT_EQ(exec.out.find("exec\nRuns a shell text with declared outputs.\n"), 0u) << exec.out;
-  EXPECT_EQ(json::parse(box.Genflow({"stages", "ls", "--json"}).out).back()["name"], "exec");
-  EXPECT_NE(json::parse(box.Genflow({"schema"}).out).dump().find("test.count"), std::string::npos);
+  EXPECT_EQ(box.Json({"stages", "ls", "--json"}).back()["name"], "exec");
+  EXPECT_NE(box.Json({"schema"}).dump().find("test.count"), std::string::npos);
 }
 
 TEST(Usage, ReferencePages) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "faults/asked.h"
 #include "faults/storm.h"
 
 namespace genflow {
@@ -14,9 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-int g_count = 25;
-unsigned g_seed = 1;
 
 constexpr char kPipeline[] = R"(name: small
 stages:
@@ -164,11 +162,13 @@ TEST_F(DamageTest, RepairWritesSidecarsAnewRegistersObjectsAndRemovesLeftovers) 
 
 // A database that somebody cut, overwrote or scrambled: it works, or says what to do, and that works.
 TEST(DamagedDatabase, WorksOrSaysWhatToDo) {
-  std::mt19937 random(g_seed);
+  const int times = WasAsked().count.value_or(25);
+  const unsigned seed = WasAsked().seed;
+  std::mt19937 random(seed);
   const auto pick = [&random](size_t high) { return std::uniform_int_distribution<size_t>(0, high)(random); };
   std::map<std::string, int> ended;
-  for (int round = 0; round < g_count; ++round) {
-    SCOPED_TRACE("round " + std::to_string(round) + " of seed " + std::to_string(g_seed));
+  for (int round = 0; round < times; ++round) {
+    SCOPED_TRACE("round " + std::to_string(round) + " of seed " + std::to_string(seed));
     Sandbox box;
     box.Write("pipeline.yaml", kPipeline);
     ASSERT_EQ(box.Genflow({"run"}).code, 0);
@@ -211,19 +211,9 @@ TEST(DamagedDatabase, WorksOrSaysWhatToDo) {
     EXPECT_EQ(state->digests, before->digests);
     EXPECT_EQ(FsckProblems(box), "");
   }
-  std::printf("damaged databases, seed %u: %d\n", g_seed, g_count);
+  std::printf("damaged databases, seed %u: %d\n", seed, times);
   for (const auto& [what, count] : ended) std::printf("  %s: %d\n", what.c_str(), count);
 }
 
 }  // namespace
 }  // namespace genflow
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    if (name == "--count") genflow::g_count = std::atoi(argv[i + 1]);
-    if (name == "--seed") genflow::g_seed = static_cast<unsigned>(std::atoi(argv[i + 1]));
-  }
-  return RUN_ALL_TESTS();
-}

@@ -9,13 +9,11 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "faults/asked.h"
 #include "faults/storm.h"
 
 namespace genflow {
 namespace {
-
-int g_count = 60;
-unsigned g_seed = 1;
 
 constexpr char kPipeline[] = R"(name: small
 stages:
@@ -89,18 +87,20 @@ const Kind kKinds[] = {{"write", {ENOSPC, EIO, EDQUOT}},  {"sync", {EIO, ENOSPC,
                        {"mkdir", {ENOSPC, EDQUOT, EIO}},  {"read", {EIO}}};
 
 TEST(InjectedFaults, AreToldInOneLineAndRecoveredFrom) {
+  const int times = WasAsked().count.value_or(60);
+  const unsigned seed = WasAsked().seed;
   const Digests calm = CalmDigests();
   std::map<std::string, int> calls;
   for (const Kind& kind : kKinds) {
     calls[kind.call] = CallsOf(kind.call);
     EXPECT_GT(calls[kind.call], 1) << kind.call;
   }
-  std::mt19937 random(g_seed);
+  std::mt19937 random(seed);
   const auto pick = [&random](int low, int high) {
     return std::uniform_int_distribution<int>(low, high)(random);
   };
   std::map<std::string, int> ended;
-  for (int i = 0; i < g_count; ++i) {
+  for (int i = 0; i < times; ++i) {
     const Kind& kind = kKinds[static_cast<size_t>(i) % std::size(kKinds)];
     const int error = kind.errors[static_cast<size_t>(pick(0, static_cast<int>(kind.errors.size()) - 1))];
     const int at = pick(1, calls[kind.call]);
@@ -129,7 +129,7 @@ TEST(InjectedFaults, AreToldInOneLineAndRecoveredFrom) {
     }
     ExpectRecovers(&box, calm);
   }
-  std::printf("injected faults, seed %u: %d\n", g_seed, g_count);
+  std::printf("injected faults, seed %u: %d\n", seed, times);
   for (const auto& [what, count] : ended) std::printf("  %s: %d\n", what.c_str(), count);
 }
 
@@ -220,13 +220,3 @@ TEST(InjectedFaults, AFileSystemWithoutInodes) {
 
 }  // namespace
 }  // namespace genflow
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    if (name == "--count") genflow::g_count = std::atoi(argv[i + 1]);
-    if (name == "--seed") genflow::g_seed = static_cast<unsigned>(std::atoi(argv[i + 1]));
-  }
-  return RUN_ALL_TESTS();
-}

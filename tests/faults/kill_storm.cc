@@ -5,33 +5,17 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
 #include <random>
 
-#include "base/process_tree.h"
+#include "faults/asked.h"
 #include "faults/storm.h"
+#include "testing/processes.h"
 
 namespace genflow {
 namespace {
 
-int g_count = 20;
-unsigned g_seed = 1;
-double g_seconds = 30;
-
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::vector<pid_t> ChildrenOf(pid_t pid) {
-  std::vector<pid_t> children;
-  const std::string id = std::to_string(pid);
-  std::ifstream list("/proc/" + id + "/task/" + id + "/children");
-  for (pid_t child = 0; list >> child;) children.push_back(child);
-  return children;
-}
+constexpr double kPatience = 30;  // seconds
 
 void AddDescendants(pid_t pid, std::vector<pid_t>* all) {
   for (const pid_t child : ChildrenOf(pid)) {
@@ -64,9 +48,7 @@ class Killer {
       for (const pid_t pid : pids) ::kill(pid, SIGKILL);
       return "all";
     }
-    for (const pid_t pid : ChildrenOf(engine)) {
-      if (!IsGuardian(pid)) pids.push_back(pid);
-    }
+    pids = WorkersOf(engine);
     if (pids.empty()) return "no worker";
     ::kill(pids[std::uniform_int_distribution<size_t>(0, pids.size() - 1)(random_)], SIGKILL);
     return "worker";
@@ -98,6 +80,9 @@ Undisturbed RunUndisturbed() {
 }
 
 TEST(KillStorm, TheNextRunEndsInTheBytesOfAnUndisturbedOne) {
+  const int times = WasAsked().count.value_or(20);
+  const unsigned seed = WasAsked().seed;
+  const double patience = WasAsked().count ? 1e9 : kPatience;
   if (!HasTraining()) std::printf("this build has no training: the pipeline has nine stages, not twelve\n");
   const Undisturbed calm = RunUndisturbed();
   ASSERT_FALSE(calm.digests.empty());
@@ -106,9 +91,9 @@ TEST(KillStorm, TheNextRunEndsInTheBytesOfAnUndisturbedOne) {
   std::map<std::string, int> found;  // status of the killed runs
   int rounds = 0, kills = 0, most_runs = 0;
   size_t kept = 0;
-  while (kills < g_count && (rounds == 0 || Seconds() - began < g_seconds)) {
-    SCOPED_TRACE("round " + std::to_string(rounds) + " of seed " + std::to_string(g_seed));
-    Killer killer(g_seed * 100'003u + static_cast<unsigned>(rounds++));
+  while (kills < times && (rounds == 0 || Seconds() - began < patience)) {
+    SCOPED_TRACE("round " + std::to_string(rounds) + " of seed " + std::to_string(seed));
+    Killer killer(seed * 100'003u + static_cast<unsigned>(rounds++));
     Sandbox box;
     WriteStorm(box);
     std::set<std::string> committed;
@@ -116,7 +101,7 @@ TEST(KillStorm, TheNextRunEndsInTheBytesOfAnUndisturbedOne) {
     // Each round ends with a run that nobody disturbs; every third round kills twice before it.
     const int planned = rounds % 3 == 0 ? 2 : 1;
     int runs = 0;
-    for (int strike = 0; strike < planned && kills < g_count; ++strike, ++kills) {
+    for (int strike = 0; strike < planned && kills < times; ++strike, ++kills) {
       auto run = box.Start({"run"});
       ++runs;
       ::usleep(static_cast<useconds_t>(killer.Uniform(0, calm.seconds) * 1e6));
@@ -166,23 +151,10 @@ TEST(KillStorm, TheNextRunEndsInTheBytesOfAnUndisturbedOne) {
   std::printf(
       "kill storm, seed %u: %d kills in %d rounds of %zu stages, %zu committed stages kept, %d runs at "
       "most\n",
-      g_seed, kills, rounds, StormStages(), kept, most_runs);
+      seed, kills, rounds, StormStages(), kept, most_runs);
   for (const auto& [target, count] : killed) std::printf("  killed %s: %d\n", target.c_str(), count);
   for (const auto& [status, count] : found) std::printf("  left a run %s: %d\n", status.c_str(), count);
 }
 
 }  // namespace
 }  // namespace genflow
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    if (name == "--count") {
-      genflow::g_count = std::atoi(argv[i + 1]);
-      genflow::g_seconds = 1e9;
-    }
-    if (name == "--seed") genflow::g_seed = static_cast<unsigned>(std::atoi(argv[i + 1]));
-  }
-  return RUN_ALL_TESTS();
-}

@@ -9,19 +9,16 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <random>
 
 #include "base/files.h"
 #include "base/strings.h"
 #include "cli/sandbox.h"
+#include "faults/asked.h"
 
 namespace genflow {
 namespace {
-
-int g_count = 4;
-unsigned g_seed = 1;
 
 // Files, folders and an output that is as large as the journal's transactions; new bytes each round.
 constexpr char kPipeline[] = R"(name: power
@@ -76,15 +73,17 @@ std::string Replaced(std::string text, const std::string& what, const std::strin
 }
 
 TEST(PowerCut, LosesNothingThatWasReportedAsDone) {
+  const int times = WasAsked().count.value_or(4);
+  const unsigned seed = WasAsked().seed;
   Sandbox box;
   box.Write("pipeline.yaml", kPipeline);
   box.Write("guest", Replaced(Replaced(kGuest, "DIR", box.dir().string()), "GENFLOW", GENFLOW_BINARY));
   box.Write("done", "");
   const auto made = box.Shell("truncate -s 600M disk && /sbin/mkfs.ext4 -q -F disk");
   ASSERT_EQ(made.code, 0) << made.err;
-  std::mt19937 random(g_seed);
-  for (int cut = 0; cut < g_count; ++cut) {
-    SCOPED_TRACE("cut " + std::to_string(cut) + " of seed " + std::to_string(g_seed));
+  std::mt19937 random(seed);
+  for (int cut = 0; cut < times; ++cut) {
+    SCOPED_TRACE("cut " + std::to_string(cut) + " of seed " + std::to_string(seed));
     box.Shell("rm -rf ready boot && mkdir boot");
     ProcessOptions options;
     options.argv = {GENFLOW_SOURCE_DIR "/tools/uml", "--disk", (box.dir() / "disk").string(), "bash",
@@ -110,18 +109,9 @@ TEST(PowerCut, LosesNothingThatWasReportedAsDone) {
     ASSERT_EQ(ended.code, 137) << box.Read("boot/said");
   }
   const std::string done = box.Read("done");
-  std::printf("%d power cuts (seed %u): %zu runs were reported as done, none was forgotten\n", g_count,
-              g_seed, Split(Trim(done), '\n').size());
+  std::printf("%d power cuts (seed %u): %zu runs were reported as done, none was forgotten\n", times, seed,
+              Split(Trim(done), '\n').size());
 }
 
 }  // namespace
 }  // namespace genflow
-
-int main(int argc, char** argv) {
-  ::testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (std::string(argv[i]) == "--count") genflow::g_count = std::atoi(argv[i + 1]);
-    if (std::string(argv[i]) == "--seed") genflow::g_seed = static_cast<unsigned>(std::atoi(argv[i + 1]));
-  }
-  return RUN_ALL_TESTS();
-}

@@ -1,79 +1,25 @@
 // A training in two processes, of which one is killed at a random instant: the run ends at once, and the next
 // one, or the retry, ends in the bytes of an undisturbed run.
 //   processes_test [--count N] [--seed S]
+#include "testing/processes.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <fstream>
 #include <random>
 
-#include "base/process_tree.h"
+#include "cli/training_sandbox.h"
+#include "faults/asked.h"
 #include "faults/storm.h"
-#include "unit/eval/tiny_model.h"
 
 namespace genflow {
 namespace {
 
-int g_count = 6;
-unsigned g_seed = 1;
-
-double Seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-std::vector<pid_t> ChildrenOf(pid_t pid) {
-  std::vector<pid_t> children;
-  const std::string id = std::to_string(pid);
-  std::ifstream list("/proc/" + id + "/task/" + id + "/children");
-  for (pid_t child = 0; list >> child;) {
-    if (!IsGuardian(child)) children.push_back(child);
-  }
-  return children;
-}
-
-std::string Pipeline(int processes, const std::string& more = {}) {
-  return "name: together\n"
-         "stages:\n"
-         "  base:\n"
-         "    uses: model.import\n"
-         "    with: { path: model }\n"
-         "  chats:\n"
-         "    uses: data.read\n"
-         "    with: { files: [chats.jsonl] }\n"
-         "  tune:\n"
-         "    uses: train.lora\n"
-         "    in: { model: base.model, dataset: chats.dataset }\n"
-         "    resources: { cpus: 2, processes: " +
-         std::to_string(processes) + " }\n" + more +
-         "    with:\n"
-         "      lora: { r: 4, dropout: 0.1 }\n"
-         "      max_steps: 400\n"
-         "      max_length: 256\n"
-         "      per_device_train_batch_size: 2\n"
-         "      dtype: fp32\n"
-         "      device: cpu\n"
-         "      checkpoint_interval: 100ms\n";
-}
-
-void Prepare(const Sandbox& box, const std::string& pipeline) {
-  box.Write("pipeline.yaml", pipeline);
-  testing_support::WriteTinyModel(box.dir() / "model", 1);
-  std::string lines;
-  for (int i = 0; i < 200; ++i) {
-    const std::string n = std::to_string(i);
-    lines += R"({"messages": [{"role": "user", "content": "And )" + n +
-             R"( then?"}, {"role": "assistant", "content": "It is )" + n + R"(, and then )" + n + R"(."}]})" +
-             "\n";
-  }
-  box.Write("chats.jsonl", lines);
-}
-
-std::string AdapterOf(const Sandbox& box) {
-  const auto state = LatestRun(box);
-  return state && state->digests.contains("tune.adapter") ? state->digests.at("tune.adapter") : "";
+// `settings`: lines of the stage that trains.
+void Prepare(const Sandbox& box, const std::string& settings = {}) {
+  PrepareTraining(
+      box, TrainingPipeline({.max_steps = 400, .batch = 2, .cpus = 2, .processes = 2, .settings = settings}));
 }
 
 struct Calm {
@@ -83,13 +29,13 @@ struct Calm {
 const Calm& Undisturbed() {
   static const Calm calm = [] {
     Sandbox box;
-    Prepare(box, Pipeline(2));
+    Prepare(box);
     Calm out;
     const double began = Seconds();
     const auto run = box.Genflow({"run"});
     EXPECT_EQ(run.code, 0) << run.err;
     out.seconds = Seconds() - began;
-    out.digest = AdapterOf(box);
+    out.digest = TrainedDigest(box);
     const auto log = box.Genflow({"logs", "tune"});
     EXPECT_NE(log.out.find("2 processes of 1 thread each"), std::string::npos) << log.out;
     return out;
@@ -99,8 +45,8 @@ const Calm& Undisturbed() {
 
 // The process that trains beside the stage's worker, and the worker; nothing while they are not both there.
 std::vector<pid_t> Pair(pid_t engine) {
-  for (const pid_t worker : ChildrenOf(engine)) {
-    const auto others = ChildrenOf(worker);
+  for (const pid_t worker : WorkersOf(engine)) {
+    const auto others = WorkersOf(worker);
     if (!others.empty()) return {others[0], worker};
   }
   return {};
@@ -109,10 +55,10 @@ std::vector<pid_t> Pair(pid_t engine) {
 TEST(Processes, AreReportedAsOneAndRepeatThemselves) {
   ASSERT_EQ(Undisturbed().digest.size(), 64u);
   Sandbox box;
-  Prepare(box, Pipeline(2));
+  Prepare(box);
   const auto run = box.Genflow({"run"});
   ASSERT_EQ(run.code, 0) << run.err;
-  EXPECT_EQ(AdapterOf(box), Undisturbed().digest);
+  EXPECT_EQ(TrainedDigest(box), Undisturbed().digest);
   const auto log = box.Genflow({"logs", "tune"});
   const std::string line = "examples, ";
   EXPECT_EQ(log.out.find(line), log.out.rfind(line)) << "said once\n" << log.out;
@@ -120,15 +66,17 @@ TEST(Processes, AreReportedAsOneAndRepeatThemselves) {
 
 TEST(Processes, OneThatIsKilledEndsTheRunAndTheNextOneContinues) {
   const Calm& calm = Undisturbed();
-  std::mt19937 random(g_seed);
+  const int times = WasAsked().count.value_or(6);
+  const unsigned seed = WasAsked().seed;
+  std::mt19937 random(seed);
   int lost = 0;
-  for (int i = 0; i < g_count; ++i) {
+  for (int i = 0; i < times; ++i) {
     const double instant = std::uniform_real_distribution<double>(0.2, 1.0)(random) * calm.seconds;
     const size_t whom = static_cast<size_t>(i) % 2;
     SCOPED_TRACE((whom == 0 ? "the other process after " : "the worker after ") + std::to_string(instant) +
-                 " s, seed " + std::to_string(g_seed));
+                 " s, seed " + std::to_string(seed));
     Sandbox box;
-    Prepare(box, Pipeline(2));
+    Prepare(box);
     const double began = Seconds();
     auto run = box.Start({"run"});
     std::vector<pid_t> pair;
@@ -152,7 +100,7 @@ TEST(Processes, OneThatIsKilledEndsTheRunAndTheNextOneContinues) {
     for (const pid_t pid : pair) EXPECT_TRUE(box.WaitForEndOf(std::to_string(pid)));
     const auto again = box.Genflow({"run"});
     ASSERT_EQ(again.code, 0) << again.err;
-    EXPECT_EQ(AdapterOf(box), calm.digest);
+    EXPECT_EQ(TrainedDigest(box), calm.digest);
     EXPECT_EQ(FsckProblems(box), "");
   }
   EXPECT_GT(lost, 0) << "none of the kills met a training";
@@ -160,36 +108,36 @@ TEST(Processes, OneThatIsKilledEndsTheRunAndTheNextOneContinues) {
 
 TEST(Processes, ARetryContinuesInTheSameRun) {
   Sandbox box;
-  Prepare(box, Pipeline(2, "    retries: { max: 1, backoff: 100ms }\n"));
+  Prepare(box, "    retries: { max: 1, backoff: 100ms }\n");
   auto run = box.Start({"run"});
-  ASSERT_TRUE(box.WaitFor("[[ -d .genflow/state && -n $(find .genflow/state -name 'step-*.safetensors') ]]"));
+  ASSERT_TRUE(WaitForCheckpoint(box));
   const auto pair = Pair(run.pid());
   ASSERT_EQ(pair.size(), 2u);
   ::kill(pair[0], SIGKILL);
   const auto ended = run.Wait();
   EXPECT_EQ(ended.code, 0) << ended.err;
-  EXPECT_EQ(AdapterOf(box), Undisturbed().digest);
+  EXPECT_EQ(TrainedDigest(box), Undisturbed().digest);
   const auto log = box.Genflow({"logs", "tune"});
   EXPECT_NE(log.out.find("continuing from the checkpoint of step "), std::string::npos) << log.out;
 }
 
 TEST(Processes, AskedToStopAllDo) {
   Sandbox box;
-  Prepare(box, Pipeline(2));
+  Prepare(box);
   auto run = box.Start({"run"});
-  ASSERT_TRUE(box.WaitFor("[[ -d .genflow/state && -n $(find .genflow/state -name 'step-*.safetensors') ]]"));
+  ASSERT_TRUE(WaitForCheckpoint(box));
   const auto pair = Pair(run.pid());
   run.Signal(SIGTERM);
   const auto ended = run.Wait();
   EXPECT_EQ(ended.code, 75) << ended.err;
   for (const pid_t pid : pair) EXPECT_TRUE(box.WaitForEndOf(std::to_string(pid)));
   EXPECT_EQ(box.Genflow({"run"}).code, 0);
-  EXPECT_EQ(AdapterOf(box), Undisturbed().digest);
+  EXPECT_EQ(TrainedDigest(box), Undisturbed().digest);
 }
 
 TEST(Processes, TheFailureOfOneIsTheStages) {
   Sandbox box;
-  Prepare(box, Pipeline(2));
+  Prepare(box);
   box.Write("chats.jsonl", R"({"messages": [{"role": "user", "content": "Anyone?"}]})"
                            "\n");
   const auto run = box.Genflow({"run"});
@@ -200,13 +148,3 @@ TEST(Processes, TheFailureOfOneIsTheStages) {
 
 }  // namespace
 }  // namespace genflow
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    if (name == "--count") genflow::g_count = std::atoi(argv[i + 1]);
-    if (name == "--seed") genflow::g_seed = static_cast<unsigned>(std::atoi(argv[i + 1]));
-  }
-  return RUN_ALL_TESTS();
-}

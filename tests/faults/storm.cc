@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #ifdef STORM_TRAINS
-#include "unit/eval/tiny_model.h"
+#include "cli/training_sandbox.h"
 #endif
 
 namespace genflow {
@@ -65,28 +65,6 @@ constexpr char kStages[] = R"(  source:
     out: { size: file }
 )";
 
-#ifdef STORM_TRAINS
-constexpr char kTraining[] = R"(  base:
-    uses: model.import
-    with: { path: model }
-  chats:
-    uses: data.read
-    with: { files: [chats.jsonl] }
-  tune:
-    uses: train.lora
-    in: { model: base.model, dataset: chats.dataset }
-    resources: { cpus: 1 }
-    with:
-      lora: { r: 4, dropout: 0.1 }
-      max_steps: 150
-      max_length: 128
-      per_device_train_batch_size: 1
-      dtype: fp32
-      device: cpu
-      checkpoint_interval: 50ms
-)";
-#endif
-
 std::string Replaced(std::string text, const std::string& what, const std::string& with) {
   const size_t at = text.find(what);
   if (at == std::string::npos) return text;
@@ -109,15 +87,8 @@ void WriteStorm(const Sandbox& box, double pause) {
   std::string text = "name: storm\nstages:\n" + Replaced(kStages, "PAUSE", std::to_string(pause));
   text = Replaced(text, "TUNED", HasTraining() ? ", adapter: tune.adapter" : "");
 #ifdef STORM_TRAINS
-  text += kTraining;
-  testing_support::WriteTinyModel(box.dir() / "model", 1);
-  std::string chats;
-  for (int i = 0; i < 60; ++i) {
-    const std::string n = std::to_string(i);
-    chats += R"({"messages": [{"role": "user", "content": "And )" + n +
-             R"(?"}, {"role": "assistant", "content": "It is )" + n + R"(."}]})" + "\n";
-  }
-  box.Write("chats.jsonl", chats);
+  text += TrainingStages({.max_steps = 150, .max_length = 128, .checkpoint_ms = 50});
+  PrepareTrainingInputs(box);
 #endif
   box.Write("words.txt", "some words\n");
   box.Write("pipeline.yaml", text);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "faults/asked.h"
 #include "formats/safetensors.h"
 #include "testing/scratch.h"
 #include "unit/train/trainees.h"
@@ -17,9 +18,6 @@ namespace {
 using nlohmann::json;
 using testing_support::RunTrainees;
 using testing_support::Trainee;
-
-int g_count = 50;
-unsigned g_seed = 1;
 
 json Settings(const ScratchFolder& scratch, int steps) {
   return {{"steps", steps},
@@ -58,15 +56,17 @@ void ExpectEndsIn(const std::string& digest, const Trainee& trainee) {
 
 TEST(TrainingKills, AtRandomUpdates) {
   const ScratchFolder scratch;
-  const int steps = 7 * g_count + 10;
+  const int times = WasAsked().count.value_or(50);
+  const unsigned seed = WasAsked().seed;
+  const int steps = 7 * times + 10;
   const json settings = Settings(scratch, steps);
   const std::string digest = UndisturbedDigest(scratch, settings);
-  std::mt19937 random(g_seed);
+  std::mt19937 random(seed);
   int kills = 0, at = -1;
-  for (; kills < g_count; ++kills) {
+  for (; kills < times; ++kills) {
     // Checkpoints are three updates apart, so that an attempt begins at one of those before its last.
     at += std::uniform_int_distribution<int>(1, 7)(random);
-    SCOPED_TRACE("killed after update " + std::to_string(at) + ", seed " + std::to_string(g_seed));
+    SCOPED_TRACE("killed after update " + std::to_string(at) + ", seed " + std::to_string(seed));
     const auto killed = RunTrainees(scratch.path(), settings, {{0, {{"kill_after_step", at}}}});
     ASSERT_EQ(killed[0].status.signal, SIGKILL) << killed[0].status.ToString();
     ExpectWholeCheckpoints(scratch);
@@ -74,9 +74,9 @@ TEST(TrainingKills, AtRandomUpdates) {
   }
   const auto last = RunTrainees(scratch.path(), settings);
   ExpectEndsIn(digest, last[0]);
-  EXPECT_EQ(kills, g_count);
-  EXPECT_GT(last[0].out.at("resumed_from"), g_count);
-  std::printf("seed %u: %d kills in %d updates\n", g_seed, kills, steps);
+  EXPECT_EQ(kills, times);
+  EXPECT_GT(last[0].out.at("resumed_from"), times);
+  std::printf("seed %u: %d kills in %d updates\n", seed, kills, steps);
 }
 
 std::map<std::string, std::string> Fault(const ScratchFolder& scratch, const std::string& call, int at) {
@@ -130,13 +130,3 @@ TEST(TrainingKills, AFullDiskEndsTheTrainingAndTheNextOneGoesOn) {
 
 }  // namespace
 }  // namespace genflow
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    if (name == "--count") genflow::g_count = std::atoi(argv[i + 1]);
-    if (name == "--seed") genflow::g_seed = static_cast<unsigned>(std::atoi(argv[i + 1]));
-  }
-  return RUN_ALL_TESTS();
-}

@@ -7,7 +7,9 @@
 #include <fstream>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "base/process_tree.h"
 #include "base/subprocess.h"
 
 namespace genflow {
@@ -32,6 +34,27 @@ inline char StateOf(pid_t pid) {
 inline bool Alive(pid_t pid) {
   const char state = StateOf(pid);
   return state != 0 && state != 'Z';
+}
+
+// The processes that a process has started and that have not ended.
+inline std::vector<pid_t> ChildrenOf(pid_t pid) {
+  std::vector<pid_t> children;
+  const std::string id = std::to_string(pid);
+  std::ifstream list("/proc/" + id + "/task/" + id + "/children");
+  for (pid_t child = 0; list >> child;) children.push_back(child);
+  return children;
+}
+
+// Those of them that do its work.
+inline std::vector<pid_t> WorkersOf(pid_t pid) {
+  std::vector<pid_t> children = ChildrenOf(pid);
+  std::erase_if(children, IsGuardian);
+  return children;
+}
+
+// Seconds since some moment.
+inline double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 // Until `done` is true, looking often; false when it is not within the seconds.

@@ -1,8 +1,8 @@
 // DoRA, PiSSA, modules to save, full fine-tuning and quantised bases against PEFT, TRL and bitsandbytes:
 // tests/parity/method_fixtures.py.
 #include <cmath>
-#include <map>
 
+#include "curves.h"
 #include "methods_testing.h"
 #include "nn/train/adapter.h"
 
@@ -43,27 +43,14 @@ TEST_P(MethodCurves, FiftyUpdatesEqualThoseOfSftTrainer) {
   const Tensors fixture(Fixtures() / "train/methods.safetensors");
   Prepared run = Prepare(name, fixture);
   const SftOptions options = OptionsOf(setting);
-  std::map<std::string, std::vector<double>> metrics;
+  Curves curves;
   SftHooks hooks;
-  hooks.metric = [&](const char* key, double value, int64_t) { metrics[key].push_back(value); };
+  hooks.metric = Record(&curves);
   const auto result = RunSft(*run.model, run.trained(),
                              ReadExamples(fixture, std::string(setting.base) + "/"), nullptr, options, hooks);
   ASSERT_TRUE(result.ok()) << result.error().ToString();
-  const auto differences = [&](const char* key) {
-    const at::Tensor ours = at::tensor(metrics[key], at::kDouble);
-    const at::Tensor theirs = fixture.Get(name + "/" + key).to(at::kDouble);
-    EXPECT_EQ(ours.sizes(), theirs.sizes());
-    const at::Tensor difference = (ours - theirs).abs();
-    return std::pair(difference.max().item<double>(), difference.mean().item<double>());
-  };
-  const auto [loss_max, loss_mean] = differences("loss");
-  EXPECT_LE(loss_max, 1e-3);
-  EXPECT_LE(loss_mean, 1e-5);
-  const auto [norm_max, norm_mean] = differences("grad_norm");
-  EXPECT_LE(norm_max, 0.1);
-  EXPECT_LE(norm_mean, 1e-3);
-  EXPECT_LE(differences("learning_rate").first, 1e-8);
-  EXPECT_LT(metrics["loss"][49], metrics["loss"][0] - 0.3) << "the fixture must really learn";
+  ExpectCurvesOfSftTrainer(curves, fixture, name + "/");
+  EXPECT_LT(curves["loss"][49], curves["loss"][0] - 0.3) << "the fixture must really learn";
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, MethodCurves,

@@ -1,4 +1,5 @@
 // LoRA gradients and a loss curve against PEFT: tests/parity/train_fixtures.py.
+#include "curves.h"
 #include "nn/train/loss.h"
 #include "nn/train/recompute.h"
 #include "nn/train/sft.h"
@@ -151,26 +152,12 @@ TEST_P(TrlParity, FiftyUpdatesEqualThoseOfSftTrainer) {
     options.learning_rate = 2e-3;
     options.optimizer.kind = OptimizerKind::kAdafactor;
   }
-  std::map<std::string, std::vector<double>> metrics;
+  Curves curves;
   SftHooks hooks;
-  hooks.metric = [&](const char* name, double value, int64_t) { metrics[name].push_back(value); };
+  hooks.metric = Record(&curves);
   const auto result = RunSft(*model, *lora, ReadExamples(fixture, ""), nullptr, options, hooks);
   ASSERT_TRUE(result.ok()) << result.error().ToString();
-
-  const auto differences = [&](const char* name) {
-    const at::Tensor ours = at::tensor(metrics[name], at::kDouble);
-    const at::Tensor theirs = fixture.Get(setting + "/" + name).to(at::kDouble);
-    EXPECT_EQ(ours.sizes(), theirs.sizes());
-    const at::Tensor difference = (ours - theirs).abs();
-    return std::pair(difference.max().item<double>(), difference.mean().item<double>());
-  };
-  const auto [loss_max, loss_mean] = differences("loss");
-  EXPECT_LE(loss_max, 1e-3);
-  EXPECT_LE(loss_mean, 1e-5);
-  const auto [norm_max, norm_mean] = differences("grad_norm");
-  EXPECT_LE(norm_max, 0.1);
-  EXPECT_LE(norm_mean, 1e-3);
-  EXPECT_LE(differences("learning_rate").first, 1e-8);
+  ExpectCurvesOfSftTrainer(curves, fixture, setting + "/");
 }
 
 INSTANTIATE_TEST_SUITE_P(Settings, TrlParity, testing::Values("adamw", "checkpointing", "adafactor"),

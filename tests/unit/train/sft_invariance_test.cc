@@ -1,9 +1,5 @@
 // However a window falls into forward passes, the training is the same: as TRL tests its trainers.
-#include <cmath>
-#include <map>
-
-#include "nn/train/sft.h"
-#include "train_testing.h"
+#include "curves.h"
 
 namespace genflow::nn::train {
 namespace {
@@ -31,7 +27,7 @@ SftOptions Options(int64_t batch, int64_t accumulation) {
 
 struct Trajectory {
   SftResult result;
-  std::map<std::string, std::vector<double>> metrics;
+  Curves curves;
 };
 
 Trajectory Train(const SftOptions& options, const SftExamples& corpus = Corpus()) {
@@ -43,32 +39,18 @@ Trajectory Train(const SftOptions& options, const SftExamples& corpus = Corpus()
   EXPECT_TRUE(lora.ok() && InitLora(*lora, 1).ok());
   Trajectory out;
   SftHooks hooks;
-  hooks.metric = [&](const char* name, double value, int64_t) { out.metrics[name].push_back(value); };
+  hooks.metric = Record(&out.curves);
   const auto result = RunSft(*model, *lora, corpus, nullptr, options, hooks);
   EXPECT_TRUE(result.ok()) << result.error().ToString();
   if (result.ok()) out.result = *result;
   return out;
 }
 
-// TRL's bounds are 1e-3 and 1e-5 for the loss, 0.1 and 1e-3 for the gradient norm.
+// Within less than TRL's bounds.
 void ExpectOneTrajectory(const Trajectory& a, const Trajectory& b) {
-  const auto differences = [&](const char* name) {
-    const auto &x = a.metrics.at(name), &y = b.metrics.at(name);
-    EXPECT_EQ(x.size(), static_cast<size_t>(kSteps));
-    EXPECT_EQ(y.size(), static_cast<size_t>(kSteps));
-    double max = 0, sum = 0;
-    for (size_t i = 0; i < x.size() && i < y.size(); ++i) {
-      max = std::max(max, std::abs(x[i] - y[i]));
-      sum += std::abs(x[i] - y[i]);
-    }
-    return std::pair(max, sum / kSteps);
-  };
-  const auto [loss_max, loss_mean] = differences("loss");
-  EXPECT_LE(loss_max, 1e-4);
-  EXPECT_LE(loss_mean, 1e-5);
-  const auto [norm_max, norm_mean] = differences("grad_norm");
-  EXPECT_LE(norm_max, 1e-3);
-  EXPECT_LE(norm_mean, 1e-4);
+  EXPECT_EQ(a.curves.at("loss").size(), static_cast<size_t>(kSteps));
+  ExpectCurve(a.curves, b.curves, "loss", {1e-4, 1e-5});
+  ExpectCurve(a.curves, b.curves, "grad_norm", {1e-3, 1e-4});
   EXPECT_EQ(a.result.tokens, b.result.tokens);
   EXPECT_EQ(a.result.labelled_tokens, b.result.labelled_tokens);
   EXPECT_LT(a.result.final_loss, a.result.first_loss - 0.5) << "it must really learn";
@@ -88,8 +70,8 @@ TEST(Invariance, GradientCheckpointing) {
   const Trajectory kept = Train(options);
   options.gradient_checkpointing = true;
   const Trajectory recomputed = Train(options);
-  EXPECT_EQ(recomputed.metrics.at("loss"), kept.metrics.at("loss"));
-  EXPECT_EQ(recomputed.metrics.at("grad_norm"), kept.metrics.at("grad_norm"));
+  EXPECT_EQ(recomputed.curves.at("loss"), kept.curves.at("loss"));
+  EXPECT_EQ(recomputed.curves.at("grad_norm"), kept.curves.at("grad_norm"));
 }
 
 TEST(Invariance, Padding) {
@@ -142,11 +124,11 @@ TEST(Invariance, GroupedByLengthAStopEndsInTheSameBytes) {
   options.state_dir = scratch / "state";
   options.checkpoint_steps = 11;
   options.fingerprint = "run";
-  EXPECT_EQ(Train(options).metrics.at("loss"), whole.metrics.at("loss"));
+  EXPECT_EQ(Train(options).curves.at("loss"), whole.curves.at("loss"));
   const Trajectory rest = Train(options);
   EXPECT_EQ(rest.result.resumed_from, 44);
-  EXPECT_EQ(rest.metrics.at("loss"),
-            std::vector<double>(whole.metrics.at("loss").begin() + 44, whole.metrics.at("loss").end()));
+  EXPECT_EQ(rest.curves.at("loss"),
+            std::vector<double>(whole.curves.at("loss").begin() + 44, whole.curves.at("loss").end()));
 }
 
 TEST(Invariance, WhatDoesNotGoTogetherIsRefused) {
