@@ -118,7 +118,7 @@ Result<Shown> Look(Store& store, const std::string& ref) {
 
 nlohmann::json ShownToJson(const Shown& shown, RunOrigins* origins) {
   nlohmann::json out = ToJson(shown.artifact);
-  origins->Add(shown.artifact.run, shown.artifact.stage, &out);
+  origins->Add(shown.artifact.maker->run, shown.artifact.maker->stage, &out);
   out["producers"] = UsesToJson(shown.producers, origins);
   out["consumers"] = UsesToJson(shown.consumers, origins);
   out["inputs"] = InputsToJson(shown.inputs);
@@ -133,7 +133,7 @@ std::string Render(const Shown& shown) {
   facts.Add("size", HumanBytes(artifact.bytes) + " in " + Counted(artifact.files, "file"));
   facts.Add("made", LocalTime(artifact.created));
   facts.Add("path",
-            artifact.lost ? "lost: its object was damaged; run its stage again" : artifact.path.string());
+            artifact.lost ? "lost: its object was damaged; run its stage again" : artifact.path().string());
   for (const auto& use : shown.producers) facts.Add("made by", NameOf(use));
   for (const auto& input : shown.inputs)
     facts.Add("made from", input.source + " (" + input.type + ", " + input.digest.substr(0, 12) + ")");

@@ -59,7 +59,7 @@ std::optional<GateReport> ReadGateReport(const StageResult& stage) {
   if (!stage.uses.starts_with("gate.")) return std::nullopt;
   for (const auto& output : stage.outputs) {
     if (output.artifact.type != "report") continue;
-    const auto text = ReadFile(output.artifact.path / "report.json", kMaxReport);
+    const auto text = ReadFile(output.artifact.path() / "report.json", kMaxReport);
     if (!text.ok()) continue;
     const json report = json::parse(*text, nullptr, false);
     if (!report.is_object()) continue;

@@ -41,17 +41,9 @@ json ToJson(const Error& error) {
 }
 
 json ToJson(const Artifact& a) {
-  return {{"digest", a.digest},
-          {"type", a.type},
-          {"bytes", a.bytes},
-          {"files", a.files},
-          {"path", a.path.string()},
-          {"created", a.created},
-          {"lost", a.lost},
-          {"key", a.key},
-          {"run", a.run},
-          {"stage", a.stage},
-          {"port", a.port}};
+  return {{"digest", a.digest},        {"type", a.type},          {"bytes", a.bytes}, {"files", a.files},
+          {"path", a.path().string()}, {"created", a.created},    {"lost", a.lost},   {"key", a.maker->key},
+          {"run", a.maker->run},       {"stage", a.maker->stage}, {"port", a.port}};
 }
 
 json ToJson(const PortArtifact& output) {
@@ -123,7 +115,7 @@ json ToJson(const StageResult& r) {
               {"seconds", r.seconds},
               {"attempts", r.attempts},
               {"key", r.key},
-              {"outputs", List(r.outputs)},
+              {"outputs", List(r.outputs.all())},
               {"log", r.log.string()},
               {"peak_rss_bytes", r.peak_rss_bytes},
               {"cpu_seconds", r.cpu_seconds},

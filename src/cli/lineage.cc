@@ -124,9 +124,10 @@ json ToJson(const std::vector<Branch>& branches, RunOrigins* origins) {
           {{branch.type == "param" ? "content_of" : "file", branch.file}, {"digest", branch.digest}});
       continue;
     }
-    json item = {{"input", branch.port},    {"stage", branch.stage}, {"uses", branch.uses},
-                 {"output", branch.output}, {"run", branch.run},     {"type", branch.type},
-                 {"digest", branch.digest}, {"runs", branch.runs},   {"below", ToJson(branch.below, origins)}};
+    json item = {
+        {"input", branch.port},    {"stage", branch.stage}, {"uses", branch.uses},
+        {"output", branch.output}, {"run", branch.run},     {"type", branch.type},
+        {"digest", branch.digest}, {"runs", branch.runs},   {"below", ToJson(branch.below, origins)}};
     origins->Add(branch.run, branch.stage, &item);
     if (branch.repeated) item["repeated"] = true;
     out.push_back(std::move(item));
@@ -204,7 +205,7 @@ Result<Lineage> LineageOf(Store& store, const std::string& ref, bool up, bool do
     self.output = maker->port;
     self.run = maker->run;
   } else {
-    self.output = artifact.stage + "." + artifact.port;
+    self.output = artifact.maker->stage + "." + artifact.port;
   }
   return out;
 }

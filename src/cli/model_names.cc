@@ -56,7 +56,7 @@ Result<std::filesystem::path> ModelPath(const std::string& ref, const std::strin
   if (found.artifact.type != type)
     return InvalidError("'" + ref + "' is a registered " + found.artifact.type + ", and a " + type +
                         " is needed");
-  return found.artifact.path;
+  return found.artifact.path();
 }
 
 }  // namespace genflow::cli

@@ -34,7 +34,7 @@ nlohmann::json ModelToJson(const ModelVersion& model) {
           {"digest", model.artifact.digest},
           {"type", model.artifact.type},
           {"bytes", model.artifact.bytes},
-          {"path", model.artifact.path.string()}};
+          {"path", model.artifact.path().string()}};
 }
 
 std::string FullName(const ModelVersion& model) { return model.name + "@" + std::to_string(model.version); }
@@ -55,7 +55,7 @@ int ShowOne(Store& store, const std::string& ref, bool json) {
   facts.Add("type", artifact.type);
   facts.Add("size", HumanBytes(artifact.bytes));
   facts.Add("digest", "sha256:" + artifact.digest);
-  facts.Add("path", artifact.lost ? "lost: its object was damaged" : artifact.path.string());
+  facts.Add("path", artifact.lost ? "lost: its object was damaged" : artifact.path().string());
   std::fputs(facts.Render().c_str(), stdout);
   return kExitOk;
 }
@@ -97,7 +97,7 @@ Result<std::string> RunOf(Store& store, const std::string& ref, const Artifact& 
     return store.ResolveRun(ref.substr(0, colon));
   }
   GF_TRY(const auto producers, store.ArtifactProducers(artifact.digest));
-  std::string latest = artifact.run;
+  std::string latest = artifact.maker->run;
   double time = -1;
   for (const auto& use : producers) {
     if (use.time < time) continue;

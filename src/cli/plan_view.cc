@@ -288,7 +288,7 @@ std::string RenderExplanation(const StageExplanation& e, const Pipeline& pipelin
       const Artifact& artifact = output.artifact;
       out += "  " + output.port + ": " + artifact.type + ", " + HumanBytes(artifact.bytes) + ", " +
              artifact.digest.substr(0, kDigestShown) + "\n    " +
-             (artifact.lost ? "lost: its object was damaged" : artifact.path.string()) + "\n";
+             (artifact.lost ? "lost: its object was damaged" : artifact.path().string()) + "\n";
     }
   }
   out += RenderList("held up", e.blocked, width, color);

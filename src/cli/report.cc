@@ -68,7 +68,7 @@ std::string RenderReport(const RunReport& report, TerminalTraits traits, size_t 
   for (const auto& stage : report.stages) {
     for (const auto& output : stage.outputs) {
       if (output.artifact.type != "package") continue;
-      out += "\npackage " + stage.stage + "." + output.port + ": " + output.artifact.path.string() + "\n" +
+      out += "\npackage " + stage.stage + "." + output.port + ": " + output.artifact.path().string() + "\n" +
              "  to take it out: genflow artifacts export " + report.run + ":" + stage.stage + "." +
              output.port + " DIR\n";
     }

@@ -47,7 +47,7 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
       return InvalidError("secret '" + placeholder.name + "' is not set");
     }
     const auto it = known.find(placeholder.stage + "." + placeholder.port);
-    if (it != known.end()) return it->second.path.string();
+    if (it != known.end()) return it->second.path().string();
     return InvalidError("'" + placeholder.stage + "' did not write its output '" + placeholder.port + "'");
   };
 
@@ -87,7 +87,7 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
       if (input.collected)
         collected[input.port].push_back({input.source_stage, input.matrix, it->second});
       else
-        request.inputs[input.port] = it->second.path.string();
+        request.inputs[input.port] = it->second.path().string();
     }
     for (const auto& [port, entries] : collected) {
       const fs::path folder = attempt.staging->scratch().parent_path() / "in" / port;
@@ -113,7 +113,7 @@ Result<Job> MakeJob(const RunFacts& facts, const StageSpec& stage, int id, const
     if (it == known.end() && input.outside) absent.push_back(input.port);
     if (it == known.end()) continue;
     request.inputs.push_back(
-        {input.port, it->second.type, it->second.path.string(), "sha256:" + it->second.digest, source});
+        {input.port, it->second.type, it->second.path().string(), "sha256:" + it->second.digest, source});
   }
   request.outputs = attempt.output_paths;
   request.state_dir = attempt.state_dir;
@@ -227,9 +227,9 @@ std::map<std::string, double> SealedMetrics(const StageSpec& stage, const Attemp
     PortArtifact sealed;
     sealed.port = output.port;
     sealed.artifact.type = output.type;
-    sealed.artifact.path = attempt.output_paths.at(output.port);
+    sealed.artifact.outside = attempt.output_paths.at(output.port);
     std::error_code ec;
-    sealed.artifact.is_tree = fs::is_directory(sealed.artifact.path, ec);
+    sealed.artifact.is_tree = fs::is_directory(sealed.artifact.outside, ec);
     out.push_back(std::move(sealed));
   }
   auto metrics = ReportedMetrics(stage.id, out);

@@ -127,7 +127,13 @@ CacheView::CacheView(const Pipeline& pipeline, Store& store)
       store_(store),
       keys_(pipeline.stages.size()),
       known_(pipeline.stages.size()),
-      outputs_(OutsideArtifacts(pipeline)) {}
+      outputs_(OutsideArtifacts(pipeline)) {
+  for (const auto& stage : pipeline.stages) {
+    for (const auto* inputs : {&stage.inputs, &stage.expression_inputs}) {
+      for (const auto& input : *inputs) read_.insert(input.Source());
+    }
+  }
+}
 
 Result<StageKey> CacheView::Key(size_t node) {
   if (!keys_[node]) {
@@ -162,7 +168,8 @@ Result<LookupResult> CacheView::Find(size_t node) {
 void CacheView::SetOutputs(size_t node, const std::vector<PortArtifact>& outputs) {
   known_[node] = true;
   for (const auto& output : outputs) {
-    outputs_.insert_or_assign(pipeline_.stages[node].id + "." + output.port, output.artifact);
+    std::string name = pipeline_.stages[node].id + "." + output.port;
+    if (read_.contains(name)) outputs_.insert_or_assign(std::move(name), output.artifact);
   }
 }
 

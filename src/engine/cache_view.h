@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "config/pipeline.h"
@@ -53,7 +54,7 @@ class CacheView {
   Result<StageKey> KeyOfNow(size_t node);
   // What the store has for the stage's key. A hit without an output that the stage always writes is none.
   Result<LookupResult> Find(size_t node);
-  // Announces what a stage has put out.
+  // Announces what a stage has put out: outputs() then has what other stages read of it.
   void SetOutputs(size_t node, const std::vector<PortArtifact>& outputs);
   const KnownOutputs& outputs() const { return outputs_; }
 
@@ -74,7 +75,8 @@ class CacheView {
   const Pipeline& pipeline_;
   Store& store_;
   std::vector<std::optional<StageKey>> keys_;
-  std::vector<bool> known_;  // its outputs were announced
+  std::vector<bool> known_;               // its outputs were announced
+  std::unordered_set<std::string> read_;  // outputs that stages read, as InputRef::Source()
   KnownOutputs outputs_;
 };
 

@@ -191,7 +191,7 @@ Result<std::map<std::string, double>> ReportedMetrics(const std::string& stage,
   std::map<std::string, double> out;
   for (const auto& output : outputs) {
     if (output.artifact.type != "report" || !output.artifact.is_tree) continue;
-    GF_TRY(const std::string text, ReadFile(output.artifact.path / "report.json", kMaxReport));
+    GF_TRY(const std::string text, ReadFile(output.artifact.path() / "report.json", kMaxReport));
     const json report = json::parse(text, nullptr, false);
     const auto metrics = report.is_object() ? report.find("metrics") : report.end();
     if (metrics == report.end() || !metrics->is_object())

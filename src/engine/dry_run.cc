@@ -30,7 +30,7 @@ Result<std::optional<std::string>> WhySkipped(const Pipeline& pipeline, Store& s
   };
   knowledge.output = [&](const std::string& id, const std::string& port) -> std::optional<std::string> {
     for (const auto& output : cached(id)->second.outputs) {
-      if (output.port == port) return output.artifact.path.string();
+      if (output.port == port) return output.artifact.path().string();
     }
     return std::nullopt;
   };

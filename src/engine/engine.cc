@@ -219,13 +219,15 @@ class Runner {
     out.cancelled = signal_ != 0;
     out.outcome = [this](const std::string& id) { return OutcomeOf(*pipeline_.IndexOf(id)); };
     out.output = [this](const std::string& id, const std::string& port) -> std::optional<std::string> {
-      const auto found = cache_.outputs().find(id + "." + port);
-      return found == cache_.outputs().end() ? std::nullopt : std::optional(found->second.path.string());
+      for (const auto& output : nodes_[*pipeline_.IndexOf(id)].result.outputs) {
+        if (output.port == port) return output.artifact.path().string();
+      }
+      return std::nullopt;
     };
     out.metrics = [this](const std::string& id) -> Result<std::map<std::string, double>> {
       Node& n = nodes_[*pipeline_.IndexOf(id)];
       if (!n.known_metrics) {
-        GF_TRY(n.known_metrics, MetricsOf(store_, n.made_by_run, n.made_by_stage, n.result.outputs));
+        GF_TRY(n.known_metrics, MetricsOf(store_, n.made_by_run, n.made_by_stage, n.result.outputs.all()));
       }
       return *n.known_metrics;
     };
@@ -609,7 +611,7 @@ class Runner {
     n.result.outputs = *std::move(committed);
     n.made_by_run = facts_.run;
     n.made_by_stage = n.result.stage;
-    cache_.SetOutputs(node, n.result.outputs);
+    cache_.SetOutputs(node, n.result.outputs.all());
     n.attempt.reset();
     n.key_lock.Release();
     if (!gated) return Complete(node, StageStatus::kRan, Finished::kSucceeded);

@@ -13,7 +13,7 @@ Status MakeFanIn(const fs::path& folder, const std::vector<FanInEntry>& entries)
     const std::string& name = entry.stage;
     GF_CHECK_OK(MakeDirectories((folder / name).parent_path()));
     std::error_code ec;
-    fs::create_symlink(entry.artifact.path, folder / name, ec);
+    fs::create_symlink(entry.artifact.path(), folder / name, ec);
     if (ec) return ErrnoError((folder / name).string(), ec.value());
     index.push_back({{"stage", entry.stage},
                      {"matrix", MatrixJson(entry.matrix)},

@@ -36,7 +36,7 @@ Result<std::string> CheckInputs(const StageSpec& stage, const StageKey& key, con
   for (const auto& input : stage.inputs) {
     const auto found = outputs.find(input.Source());
     if (!IsFile(input) || found == outputs.end()) continue;
-    const auto digest = store.DigestTree(found->second.path);
+    const auto digest = store.DigestTree(found->second.path());
     if (!digest.ok() || *digest != found->second.digest) return "input '" + input.outside->ref + "' changed";
   }
   if (stage.files.empty()) return std::string();

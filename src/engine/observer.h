@@ -34,7 +34,7 @@ struct StageResult {
   std::vector<std::string> log_tail;  // last lines of the log, when the stage failed
   std::string summary;                // Markdown
   std::string key;
-  std::vector<PortArtifact> outputs;
+  Outputs outputs;
   uint64_t peak_rss_bytes = 0;
   double cpu_seconds = 0;
 };

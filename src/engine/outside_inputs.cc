@@ -123,7 +123,7 @@ class Resolver {
     }
     input.type = artifact.type;
     source.digest = artifact.digest;
-    source.path = artifact.path;
+    source.path = artifact.path();
     return Ok();
   }
 
@@ -186,7 +186,7 @@ KnownOutputs OutsideArtifacts(const Pipeline& pipeline) {
       Artifact artifact;
       artifact.digest = input.outside->digest;
       artifact.type = input.type;
-      artifact.path = input.outside->path;
+      artifact.outside = input.outside->path;
       out.insert_or_assign(input.Source(), std::move(artifact));
     }
   }

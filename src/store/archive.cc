@@ -257,9 +257,9 @@ std::string ArchiveToJson(const RunArchive& archive) {
     out["lost"].push_back({{"digest", lost.digest},
                            {"type", lost.type},
                            {"created", lost.created},
-                           {"key", lost.key},
-                           {"run", lost.run},
-                           {"stage", lost.stage},
+                           {"key", lost.maker->key},
+                           {"run", lost.maker->run},
+                           {"stage", lost.maker->stage},
                            {"port", lost.port}});
   }
   for (const auto& key : archive.keys) {
@@ -298,9 +298,8 @@ Result<RunArchive> ArchiveFromJson(std::string_view text) {
       artifact.digest = lost.at("digest");
       artifact.type = lost.at("type");
       artifact.created = lost.at("created");
-      artifact.key = lost.at("key");
-      artifact.run = lost.at("run");
-      artifact.stage = lost.at("stage");
+      artifact.maker =
+          std::make_shared<const FirstMaker>(FirstMaker{lost.at("key"), lost.at("run"), lost.at("stage")});
       artifact.port = lost.at("port");
       artifact.lost = true;
       out.lost.push_back(std::move(artifact));

@@ -128,7 +128,7 @@ class Collector {
     if (const std::string& problem = check.problem; !problem.empty()) {
       return MakeError(Code::kCorrupt,
                        "the stored " + artifact->type + " " + digest.substr(0, 12) + " of " +
-                           artifact->stage + "." + artifact->port + " is damaged: " + problem,
+                           artifact->maker->stage + "." + artifact->port + " is damaged: " + problem,
                        "`genflow fsck` tells more; run its stage again");
     }
     auto sidecar = ReadSidecar(ObjectFolder(impl_, digest), digest);

@@ -116,8 +116,8 @@ Status CheckRegistered(Check& check, const std::string& digest) {
   if (!known || known->lost) return Ok();  // collected or set aside by another process meanwhile
   FsckProblem& problem = check.Add(
       missing ? FsckKind::kMissingObject : FsckKind::kDamagedObject, digest,
-      missing ? "the object of " + known->type + " " + known->stage + "." + known->port + " is missing"
-              : known->type + " " + known->stage + "." + known->port + ": " + damage);
+      missing ? "the object of " + known->type + " " + known->maker->stage + "." + known->port + " is missing"
+              : known->type + " " + known->maker->stage + "." + known->port + ": " + damage);
   GF_TRY(problem.dependents, Dependents(store, digest));
   if (check.Repairs() && compared.ok()) {
     GF_TRY(problem.repaired, QuarantineObject(store, digest, depth));

@@ -31,6 +31,12 @@ struct StoreImpl {
   // rows of attempts that ran at all.
   double work_at_risk = 0;
   bool attempts_at_risk = false;
+  // What artifacts refer to instead of having it each: Objects(), and who made the one that was read last.
+  std::shared_ptr<const std::filesystem::path> objects_folder;
+  mutable std::shared_ptr<const FirstMaker> last_maker;
+
+  std::shared_ptr<const FirstMaker> SharedMaker(std::string_view key, std::string_view run,
+                                                std::string_view stage) const;
 
   std::filesystem::path DbPath() const { return root / "store.db"; }
   std::filesystem::path Objects() const { return root / "objects"; }

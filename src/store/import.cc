@@ -235,7 +235,7 @@ Status SaveLost(Db& db, const Artifact& lost) {
   return db.Do(
       "INSERT INTO artifacts (digest, type, is_tree, bytes, files, created, key, run, stage, port, lost) "
       "VALUES (?,?,0,0,0,?,?,?,?,?,1) ON CONFLICT(digest) DO NOTHING",
-      lost.digest, lost.type, lost.created, lost.key, lost.run, lost.stage, lost.port);
+      lost.digest, lost.type, lost.created, lost.maker->key, lost.maker->run, lost.maker->stage, lost.port);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace genflow {
 namespace fs = std::filesystem;
 
 fs::path ObjectFolder(const StoreImpl& store, const std::string& digest) {
-  return store.Objects() / digest.substr(0, 2) / digest;
+  return ObjectFolder(store.Objects(), digest);
 }
 fs::path ObjectData(const StoreImpl& store, const std::string& digest) {
   return ObjectFolder(store, digest) / "data";
@@ -56,11 +56,9 @@ Artifact RowToArtifact(const StoreImpl& store, const Statement& row, int first_c
   artifact.files = static_cast<uint64_t>(row.Int(column++));
   artifact.created = row.Real(column++);
   artifact.lost = row.Int(column++) != 0;
-  artifact.key = row.Text(column++);
-  artifact.run = row.Text(column++);
-  artifact.stage = row.Text(column++);
-  artifact.port = row.Text(column++);
-  artifact.path = ObjectData(store, artifact.digest);
+  artifact.maker = store.SharedMaker(row.View(column), row.View(column + 1), row.View(column + 2));
+  artifact.port = row.Text(column + 3);
+  artifact.objects = store.objects_folder;
   return artifact;
 }
 
@@ -141,9 +139,9 @@ Result<Sidecar> SidecarFromRows(StoreImpl& store, const std::string& digest) {
   sidecar.digest = digest;
   sidecar.type = artifact->type;
   sidecar.created = artifact->created;
-  sidecar.key = artifact->key;
-  sidecar.run = artifact->run;
-  sidecar.stage = artifact->stage;
+  sidecar.key = artifact->maker->key;
+  sidecar.run = artifact->maker->run;
+  sidecar.stage = artifact->maker->stage;
   sidecar.port = artifact->port;
   GF_TRY(sidecar.listing, LoadListing(store, digest));
   GF_TRY(auto query,
@@ -152,15 +150,17 @@ Result<Sidecar> SidecarFromRows(StoreImpl& store, const std::string& digest) {
                            "ON o.attempt = t.id WHERE t.run = ? AND t.stage = ? AND "
                            "t.status IN ('run', 'gated') ORDER BY t.id, o.seq"));
   query.Bind(sidecar.run, sidecar.stage);
+  std::vector<OutputRow> rows;
   while (true) {
     GF_TRY(const bool row, query.Step());
     if (!row) break;
-    sidecar.outputs.push_back({query.Text(0), query.Text(1), query.Text(2)});
+    rows.push_back({query.Text(0), query.Text(1), query.Text(2)});
     sidecar.uses = query.Text(3);
     sidecar.attempt = static_cast<int>(query.Int(4));
     sidecar.cached = query.View(5) == "run";
     sidecar.pipeline = query.Text(6);
   }
+  sidecar.outputs = std::make_shared<const std::vector<OutputRow>>(std::move(rows));
   return sidecar;
 }
 
@@ -290,8 +290,8 @@ Result<int64_t> RegisterFromSidecars(StoreImpl& store, const std::vector<std::st
               sidecar.key, sidecar.created, sidecar.created, log));
     const int64_t attempt = db.LastRowId();
     attempts[id] = attempt;
-    GF_CHECK_OK(InsertOutputs(db, attempt, sidecar.outputs));
-    const bool whole = std::all_of(sidecar.outputs.begin(), sidecar.outputs.end(),
+    GF_CHECK_OK(InsertOutputs(db, attempt, *sidecar.outputs));
+    const bool whole = std::all_of(sidecar.outputs->begin(), sidecar.outputs->end(),
                                    [&](const OutputRow& row) { return known.count(row.digest) != 0; });
     if (!whole || !sidecar.cached || sidecar.key.empty()) continue;
     GF_CHECK_OK(
@@ -299,7 +299,7 @@ Result<int64_t> RegisterFromSidecars(StoreImpl& store, const std::vector<std::st
               "VALUES (?, ?, ?, ?, '', 0, ?) ON CONFLICT(key) DO NOTHING",
               sidecar.key, attempt, sidecar.run, sidecar.stage, sidecar.created));
     if (db.Changes() == 0) continue;
-    GF_CHECK_OK(InsertCachedOutputs(db, sidecar.key, sidecar.outputs));
+    GF_CHECK_OK(InsertCachedOutputs(db, sidecar.key, *sidecar.outputs));
   }
   return static_cast<int64_t>(sidecars.size());
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -23,9 +24,9 @@ struct Sidecar {
   double created = 0;
   std::string key, pipeline, run, stage, uses, port;
   int attempt = 1;
-  bool cached = true;              // the key leads to the outputs
-  std::vector<OutputRow> outputs;  // all of the attempt, in order
-  TreeListing listing;             // fingerprints unknown
+  bool cached = true;                                     // the key leads to the outputs
+  std::shared_ptr<const std::vector<OutputRow>> outputs;  // all of the attempt, in order; not null
+  TreeListing listing;                                    // fingerprints unknown
 };
 
 std::filesystem::path ObjectFolder(const StoreImpl& store, const std::string& digest);

@@ -107,7 +107,7 @@ Status Store::Export(const Artifact& artifact, const fs::path& target, ExportMod
   GF_CHECK_OK(MakeDirectories(to.parent_path()));
   // Copied beside the target, so that the target appears whole.
   const fs::path partial = to.parent_path() / ("." + to.filename().string() + ".export-" + RandomName(6));
-  Status copied = CopyTree(known.path, partial, mode == ExportMode::kHardLink);
+  Status copied = CopyTree(known.path(), partial, mode == ExportMode::kHardLink);
   if (copied.ok() && ::rename(partial.c_str(), to.c_str()) != 0) copied = ErrnoError(to.string(), errno);
   if (copied.ok()) return copied;
   (void)RemoveTree(partial);

@@ -37,6 +37,15 @@ std::optional<Enum> ValueOf(const std::pair<Enum, const char*> (&names)[N], std:
 
 }  // namespace
 
+const std::shared_ptr<const FirstMaker>& FirstMaker::Nobody() {
+  static const auto nobody = std::make_shared<const FirstMaker>();
+  return nobody;
+}
+
+std::filesystem::path ObjectFolder(const std::filesystem::path& objects, const std::string& digest) {
+  return objects / digest.substr(0, 2) / digest;
+}
+
 const char* RunStatusName(RunStatus status) { return NameOf(kRunNames, status); }
 std::optional<RunStatus> RunStatusFromName(std::string_view name) { return ValueOf(kRunNames, name); }
 const char* AttemptStatusName(AttemptStatus status) { return NameOf(kAttemptNames, status); }

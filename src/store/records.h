@@ -3,31 +3,68 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace genflow {
 
-// An immutable file or folder tree in the store.
+// Who produced an artifact first.
+struct FirstMaker {
+  std::string key, run, stage;
+  // Of artifacts that tell of none.
+  static const std::shared_ptr<const FirstMaker>& Nobody();
+};
+
+// The folder of an object in `objects`.
+std::filesystem::path ObjectFolder(const std::filesystem::path& objects, const std::string& digest);
+
+// An immutable file or folder tree, in the store or outside of it. A run holds one for each output: what
+// many have in common they share.
 struct Artifact {
   std::string digest;  // 64 hexadecimal digits
   std::string type;    // dataset, model, adapter, report, package, file
   bool is_tree = false;
-  uint64_t bytes = 0;          // of all regular files
-  uint64_t files = 0;          // regular files; 1 for a single file
-  std::filesystem::path path;  // absolute path of the file or folder; read-only
+  uint64_t bytes = 0;  // of all regular files
+  uint64_t files = 0;  // regular files; 1 for a single file
   double created = 0;
-  bool lost = false;  // its object was damaged and set aside; `path` does not exist
-  // Who produced these bytes first.
-  std::string key, run, stage, port;
+  bool lost = false;  // its object was damaged and set aside; `path()` does not exist
+  std::shared_ptr<const FirstMaker> maker = FirstMaker::Nobody();
+  std::string port;                                      // of its first maker
+  std::shared_ptr<const std::filesystem::path> objects;  // of its store
+  std::filesystem::path outside;                         // where it is in no store
+
+  // Absolute path of the file or folder; read-only.
+  std::filesystem::path path() const {
+    return objects == nullptr ? outside : ObjectFolder(*objects, digest) / "data";
+  }
 };
 
 // An artifact at a port of a stage.
 struct PortArtifact {
   std::string port;
   Artifact artifact;
+};
+
+// What a stage put out, in one place for all who keep it.
+class Outputs {
+ public:
+  Outputs() = default;
+  Outputs(std::vector<PortArtifact> all)
+      : all_(std::make_shared<const std::vector<PortArtifact>>(std::move(all))) {}
+  Outputs(std::initializer_list<PortArtifact> all) : Outputs(std::vector<PortArtifact>(all)) {}
+
+  const std::vector<PortArtifact>& all() const { return *all_; }
+  auto begin() const { return all_->begin(); }
+  auto end() const { return all_->end(); }
+  bool empty() const { return all_->empty(); }
+
+ private:
+  std::shared_ptr<const std::vector<PortArtifact>> all_ = std::make_shared<const std::vector<PortArtifact>>();
 };
 
 // kRecovered: rebuilt from the objects' sidecars after store.db was lost.

@@ -47,7 +47,7 @@ std::string SidecarToJson(const Sidecar& sidecar) {
               {"attempt", sidecar.attempt},
               {"cached", sidecar.cached}};
   json outputs = json::array();
-  for (const OutputRow& row : sidecar.outputs) {
+  for (const OutputRow& row : *sidecar.outputs) {
     outputs.push_back({{"port", row.port}, {"digest", row.digest}, {"type", row.type}});
   }
   out["outputs"] = std::move(outputs);
@@ -90,12 +90,14 @@ Result<Sidecar> ParseSidecar(std::string_view text, const fs::path& path, const 
   sidecar.attempt = static_cast<int>(NumberOf(in, "attempt"));
   sidecar.cached = BoolOf(in, "cached");
   sidecar.listing.is_tree = TextOf(in, "kind") == "tree";
+  std::vector<OutputRow> rows;
   if (const auto outputs = in.find("outputs"); outputs != in.end() && outputs->is_array()) {
     for (const json& row : *outputs) {
       if (!row.is_object()) return BadSidecar(path, "its outputs are malformed");
-      sidecar.outputs.push_back({TextOf(row, "port"), TextOf(row, "digest"), TextOf(row, "type")});
+      rows.push_back({TextOf(row, "port"), TextOf(row, "digest"), TextOf(row, "type")});
     }
   }
+  sidecar.outputs = std::make_shared<const std::vector<OutputRow>>(std::move(rows));
   const auto entries = in.find("entries");
   if (entries == in.end() || !entries->is_array() || entries->empty()) {
     return BadSidecar(path, "it lists no files");

@@ -102,6 +102,7 @@ Status StagingImpl::WriteSidecars(const Origin& from) {
   std::vector<OutputRow> rows;
   for (const SealedOutput& output : outputs)
     rows.push_back({output.spec.port, output.digest, output.spec.type});
+  const auto shared = std::make_shared<const std::vector<OutputRow>>(std::move(rows));
   const double now = Now();
   std::vector<Sidecar> written;
   for (const SealedOutput& output : outputs) {
@@ -117,7 +118,7 @@ Status StagingImpl::WriteSidecars(const Origin& from) {
     sidecar.attempt = from.attempt;
     sidecar.port = output.spec.port;
     sidecar.cached = from.cached;
-    sidecar.outputs = rows;
+    sidecar.outputs = shared;
     sidecar.listing = output.listing;
     const fs::path file = ObjectFolder(output.spec.port) / "object.json";
     (void)::unlink(file.c_str());  // one of another origin is read-only

@@ -27,6 +27,14 @@ Status StoreImpl::NeedWritable() const {
                    "make its folder writable, or use another with --store");
 }
 
+std::shared_ptr<const FirstMaker> StoreImpl::SharedMaker(std::string_view key, std::string_view run,
+                                                         std::string_view stage) const {
+  if (last_maker == nullptr || last_maker->key != key || last_maker->run != run || last_maker->stage != stage)
+    last_maker = std::make_shared<const FirstMaker>(
+        FirstMaker{std::string(key), std::string(run), std::string(stage)});
+  return last_maker;
+}
+
 Status StoreImpl::NeedHome() {
   if (home == nullptr) {
     GF_TRY(home, StagingHome::Make(Staging()));
@@ -182,6 +190,7 @@ Result<std::unique_ptr<StoreImpl>> OpenImpl(const fs::path& where, const StoreOp
   std::error_code ec;
   store->root = fs::absolute(where, ec).lexically_normal();
   if (!store->root.has_filename()) store->root = store->root.parent_path();
+  store->objects_folder = std::make_shared<const fs::path>(store->Objects());
   const bool create = options.create && !options.read_only;
   const fs::file_type found = fs::status(store->root, ec).type();
   const bool folder_exists = found == fs::file_type::directory;

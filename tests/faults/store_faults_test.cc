@@ -49,7 +49,7 @@ class StoreFaultsTest : public StoreTest {
           continue;
         }
         EXPECT_EQ(attempt.outputs.size(), 2u);
-        for (const PortArtifact& output : attempt.outputs) EXPECT_TRUE(fs::exists(output.artifact.path));
+        for (const PortArtifact& output : attempt.outputs) EXPECT_TRUE(fs::exists(output.artifact.path()));
         EXPECT_TRUE(Must(store.Lookup(attempt.key)).hit.has_value()) << attempt.key;
       }
     }
@@ -120,7 +120,7 @@ TEST_F(StoreFaultsTest, CollectionBesideCommitsTakesNothingThatIsReached) {
         auto outputs = RunStage(*store, *run, "s", key, TwoOutputs(key));
         if (!outputs.ok()) return Say(outputs.error());
         for (const PortArtifact& output : *outputs) {
-          if (!fs::exists(output.artifact.path))
+          if (!fs::exists(output.artifact.path()))
             return Say(MakeError(Code::kInternal, "a live output was taken"));
         }
         auto finished = store->FinishRun(*run, RunStatus::kOk);

@@ -55,7 +55,7 @@ inline StageResult GateStage(const std::filesystem::path& folder, StageStatus st
   PortArtifact report;
   report.port = "report";
   report.artifact.type = "report";
-  report.artifact.path = folder;
+  report.artifact.outside = folder;
   gate.outputs = {report};
   EXPECT_TRUE(
       WriteFileAtomic(folder / "report.json", R"({"format": "genflow.report", "version": 1, "tables": [

@@ -161,7 +161,7 @@ RunReport Report() {
   PortArtifact package;
   package.port = "package";
   package.artifact.type = "package";
-  package.artifact.path = "/store/objects/p/data";
+  package.artifact.outside = "/store/objects/p/data";
   b.outputs = {package};
   report.stages = {a, b};
   return report;

@@ -150,7 +150,7 @@ TEST_F(ArchiveTest, ADamagedObjectIsNotExported) {
   Store store = Open();
   const std::string run = MadeRun(store);
   const auto artifact = Must(store.ResolveArtifact("a.x"));
-  FlipByte(artifact.path / "two", 0);
+  FlipByte(artifact.path() / "two", 0);
   const Fd fd(::open("/dev/null", O_WRONLY | O_CLOEXEC));
   const auto report = store.ExportRuns({run}, fd.get());
   ASSERT_FALSE(report.ok());
@@ -185,7 +185,7 @@ TEST_F(ArchiveTest, ImportLeavesNothingInTheStagingFolder) {
   EXPECT_EQ(report.objects, 1u);
   EXPECT_EQ(Staged(), 0);
   ASSERT_TRUE(Must(other.Lookup("k1")).hit);
-  EXPECT_EQ(Slurp(Must(other.ResolveArtifact("a.x")).path / "d/one"), "1");
+  EXPECT_EQ(Slurp(Must(other.ResolveArtifact("a.x")).path() / "d/one"), "1");
 }
 
 }  // namespace

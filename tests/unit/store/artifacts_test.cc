@@ -19,20 +19,20 @@ TEST_F(ArtifactsTest, CommitMakesOutputsVisibleReadOnlyAndDescribed) {
   EXPECT_EQ(outputs[0].artifact.type, "file");
   EXPECT_FALSE(outputs[0].artifact.is_tree);
   EXPECT_EQ(outputs[0].artifact.bytes, 8u);
-  EXPECT_EQ(outputs[0].artifact.path, root_ / "objects" / outputs[0].artifact.digest.substr(0, 2) /
-                                          outputs[0].artifact.digest / "data");
-  EXPECT_EQ(Slurp(outputs[0].artifact.path), "hold-out");
+  EXPECT_EQ(outputs[0].artifact.path(), root_ / "objects" / outputs[0].artifact.digest.substr(0, 2) /
+                                            outputs[0].artifact.digest / "data");
+  EXPECT_EQ(Slurp(outputs[0].artifact.path()), "hold-out");
   const Artifact& train = outputs[1].artifact;
   EXPECT_TRUE(train.is_tree);
   EXPECT_EQ(train.files, 2u);
   EXPECT_EQ(train.bytes, 5u);
-  EXPECT_EQ(Slurp(train.path / "part-0"), "rows");
+  EXPECT_EQ(Slurp(train.path() / "part-0"), "rows");
   struct stat info {};
-  ASSERT_EQ(::stat((train.path / "m/x").c_str(), &info), 0);
+  ASSERT_EQ(::stat((train.path() / "m/x").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0444u);
-  ASSERT_EQ(::stat((train.path / "m").c_str(), &info), 0);
+  ASSERT_EQ(::stat((train.path() / "m").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0555u);
-  EXPECT_THAT(Slurp(train.path.parent_path() / "object.json"), testing::HasSubstr("\"stage\": \"clean\""));
+  EXPECT_THAT(Slurp(train.path().parent_path() / "object.json"), testing::HasSubstr("\"stage\": \"clean\""));
   EXPECT_THAT(Leftovers(), testing::IsEmpty());
   EXPECT_TRUE(Must(store.Fsck()).problems.empty());
 }
@@ -41,10 +41,10 @@ TEST_F(ArtifactsTest, SameContentIsStoredOnceAlsoWithinACommit) {
   Store store = Open();
   const std::string run = NewRun(store);
   const auto first = Must(RunStage(store, run, "a", "k1", {{"x", File("same")}, {"y", File("same")}}));
-  EXPECT_EQ(first[0].artifact.path, first[1].artifact.path);
+  EXPECT_EQ(first[0].artifact.path(), first[1].artifact.path());
   const auto second = Must(RunStage(store, run, "b", "k2", {{"z", File("same")}}));
-  EXPECT_EQ(second[0].artifact.path, first[0].artifact.path);
-  EXPECT_EQ(second[0].artifact.stage, "a");  // who made it first
+  EXPECT_EQ(second[0].artifact.path(), first[0].artifact.path());
+  EXPECT_EQ(second[0].artifact.maker->stage, "a");  // who made it first
   EXPECT_EQ(Must(store.ListArtifacts()).size(), 3u);
   EXPECT_EQ(Must(store.Fsck()).objects, 1u);
 }
@@ -53,9 +53,9 @@ TEST_F(ArtifactsTest, DamagedObjectIsReplacedByACommitOfTheSameContent) {
   Store store = Open();
   const std::string run = NewRun(store);
   const auto first = Must(RunStage(store, run, "a", "k1", {{"x", File("content")}}));
-  FlipByte(first[0].artifact.path, 2);
+  FlipByte(first[0].artifact.path(), 2);
   const auto second = Must(RunStage(store, run, "b", "k2", {{"x", File("content")}}));
-  EXPECT_EQ(Slurp(second[0].artifact.path), "content");
+  EXPECT_EQ(Slurp(second[0].artifact.path()), "content");
   EXPECT_TRUE(Must(store.Fsck()).problems.empty());
   EXPECT_EQ(std::distance(fs::directory_iterator(root_ / "quarantine"), fs::directory_iterator()), 1);
 }
@@ -67,9 +67,9 @@ TEST_F(ArtifactsTest, UnregisteredObjectIsAdoptedByACommitOfTheSameContent) {
   // As after a crash between the rename and the row.
   Must(store.FinishRun(run, RunStatus::kOk));
   Must(store.RemoveRun(run));
-  fs::rename(made[0].artifact.path.parent_path(), folder_ / "kept");
+  fs::rename(made[0].artifact.path().parent_path(), folder_ / "kept");
   ASSERT_EQ(Must(store.Gc()).objects.size(), 1u);
-  fs::rename(folder_ / "kept", made[0].artifact.path.parent_path());
+  fs::rename(folder_ / "kept", made[0].artifact.path().parent_path());
 
   const std::string again = NewRun(store);
   const auto second = Must(RunStage(store, again, "a", "k1", {{"x", {{"f", "content"}}}}));
@@ -177,7 +177,7 @@ TEST_F(ArtifactsTest, ExportCopiesAreWritableAndIndependent) {
   const auto made = Must(RunStage(store, run, "a", "k", {{"x", {{"f", "one"}, {"d/g", "two"}}}}));
   Must(store.Export(made[0].artifact, folder_ / "out/copy"));
   Spill(folder_ / "out/copy/f", "edited");
-  EXPECT_EQ(Slurp(made[0].artifact.path / "f"), "one");
+  EXPECT_EQ(Slurp(made[0].artifact.path() / "f"), "one");
   EXPECT_EQ(Slurp(folder_ / "out/copy/d/g"), "two");
   EXPECT_EQ(
       store.Export(made[0].artifact, folder_ / "out/copy").error().ToString(),
@@ -187,7 +187,7 @@ TEST_F(ArtifactsTest, ExportCopiesAreWritableAndIndependent) {
   // A link changes the ctime: verified by reading, once.
   EXPECT_TRUE(Must(store.Lookup("k")).hit.has_value());
 
-  FlipByte(made[0].artifact.path / "d/g", 0);
+  FlipByte(made[0].artifact.path() / "d/g", 0);
   EXPECT_EQ(
       store.Export(made[0].artifact, folder_ / "bad").error().ToString(),
       "artifact " + made[0].artifact.digest.substr(0, 12) +

@@ -67,12 +67,12 @@ TEST_F(CacheTest, HitThatWasCollectedMeanwhileIsNotRecorded) {
 
 TEST_F(CacheTest, FlippedBitIsFoundOnHitAndTheObjectQuarantined) {
   Store store = Filled();
-  FlipByte(outputs_[1].artifact.path / "d/b", 1);
+  FlipByte(outputs_[1].artifact.path() / "d/b", 1);
   const LookupResult found = Must(store.Lookup("k"));
   EXPECT_FALSE(found.hit.has_value());
   EXPECT_EQ(found.problem, "the stored output 'train' of stage 'clean' (" + Short(1) +
                                ") is damaged: the content of 'd/b' has changed");
-  EXPECT_FALSE(fs::exists(outputs_[1].artifact.path));
+  EXPECT_FALSE(fs::exists(outputs_[1].artifact.path()));
   EXPECT_EQ(std::distance(fs::directory_iterator(root_ / "quarantine"), fs::directory_iterator()), 1);
   EXPECT_EQ(Must(store.Lookup("k")).problem, "");  // the key is forgotten
   EXPECT_TRUE(Must(store.GetArtifact(outputs_[1].artifact.digest)).lost);
@@ -86,30 +86,30 @@ TEST_F(CacheTest, FlippedBitIsFoundOnHitAndTheObjectQuarantined) {
 
 TEST_F(CacheTest, TruncatedFileIsFoundOnHit) {
   Store store = Filled();
-  ASSERT_EQ(::chmod(outputs_[0].artifact.path.c_str(), 0644), 0);
-  ASSERT_EQ(::truncate(outputs_[0].artifact.path.c_str(), 4), 0);
+  ASSERT_EQ(::chmod(outputs_[0].artifact.path().c_str(), 0644), 0);
+  ASSERT_EQ(::truncate(outputs_[0].artifact.path().c_str(), 4), 0);
   EXPECT_EQ(Must(store.Lookup("k")).problem, "the stored output 'log' of stage 'clean' (" + Short(0) +
                                                  ") is damaged: its content is 4 bytes instead of 9");
 }
 
 TEST_F(CacheTest, DeletedObjectIsFoundOnHit) {
   Store store = Filled();
-  Must(RemoveTree(outputs_[1].artifact.path.parent_path()));
+  Must(RemoveTree(outputs_[1].artifact.path().parent_path()));
   EXPECT_EQ(Must(store.Lookup("k")).problem, "the stored output 'train' of stage 'clean' (" + Short(1) +
                                                  ") is damaged: its content is missing");
 }
 
 TEST_F(CacheTest, AddedFileIsFoundOnHit) {
   Store store = Filled();
-  ASSERT_EQ(::chmod(outputs_[1].artifact.path.c_str(), 0755), 0);
-  Spill(outputs_[1].artifact.path / "extra", "x");
+  ASSERT_EQ(::chmod(outputs_[1].artifact.path().c_str(), 0755), 0);
+  Spill(outputs_[1].artifact.path() / "extra", "x");
   EXPECT_EQ(Must(store.Lookup("k")).problem,
             "the stored output 'train' of stage 'clean' (" + Short(1) + ") is damaged: 'extra' was added");
 }
 
 TEST_F(CacheTest, TouchedFileWithTheSameContentStaysAHit) {
   Store store = Filled();
-  fs::last_write_time(outputs_[0].artifact.path, fs::file_time_type::clock::now());
+  fs::last_write_time(outputs_[0].artifact.path(), fs::file_time_type::clock::now());
   EXPECT_TRUE(Must(store.Lookup("k")).hit.has_value());
   EXPECT_TRUE(Must(store.Lookup("k")).hit.has_value());
 }
@@ -121,7 +121,7 @@ TEST_F(CacheTest, MovedStoreStillHits) {
   Store store = Open();
   const LookupResult found = Must(store.Lookup("k"));
   EXPECT_TRUE(found.hit.has_value()) << found.problem;
-  EXPECT_EQ(found.hit->outputs[0].artifact.path.string().find(root_.string()), 0u);
+  EXPECT_EQ(found.hit->outputs[0].artifact.path().string().find(root_.string()), 0u);
 }
 
 TEST_F(CacheTest, GatedAndUncachedStagesAreNoHits) {

@@ -41,7 +41,7 @@ TEST_F(FsckTest, WholeStoreIsClean) {
 
 TEST_F(FsckTest, RottenBitsBehindAnUnchangedFingerprintAreFound) {
   Store store = Filled();
-  const fs::path path = outputs_[0].artifact.path;
+  const fs::path path = outputs_[0].artifact.path();
   FlipByte(path, 3);
   // What the disk does: the database's fingerprint is that of the damaged file.
   {
@@ -69,7 +69,7 @@ TEST_F(FsckTest, RottenBitsBehindAnUnchangedFingerprintAreFound) {
 
 TEST_F(FsckTest, MissingObjectIsFound) {
   Store store = Filled();
-  Must(RemoveTree(outputs_[1].artifact.path.parent_path()));
+  Must(RemoveTree(outputs_[1].artifact.path().parent_path()));
   const FsckReport report = Must(store.Fsck());
   ASSERT_EQ(report.problems.size(), 1u);
   EXPECT_EQ(report.problems[0].kind, FsckKind::kMissingObject);
@@ -82,7 +82,7 @@ TEST_F(FsckTest, MissingObjectIsFound) {
 
 TEST_F(FsckTest, DamagedSidecarIsWrittenAnew) {
   Store store = Filled();
-  const fs::path sidecar = outputs_[1].artifact.path.parent_path() / "object.json";
+  const fs::path sidecar = outputs_[1].artifact.path().parent_path() / "object.json";
   const std::string right = Slurp(sidecar);
   Must(WriteFileAtomic(sidecar, right.substr(0, right.size() / 2)));
   const FsckReport report = Must(store.Fsck());
@@ -114,7 +114,7 @@ TEST_F(FsckTest, ForeignFilesAndLeftoversAreNamed) {
 
 TEST_F(FsckTest, UnregisteredObjectIsRegisteredByRepair) {
   Store store = Filled();
-  const fs::path object = outputs_[1].artifact.path.parent_path();
+  const fs::path object = outputs_[1].artifact.path().parent_path();
   fs::rename(object, folder_ / "kept");
   Must(store.RemoveRun(run_));
   Must(store.Gc());
@@ -127,7 +127,7 @@ TEST_F(FsckTest, UnregisteredObjectIsRegisteredByRepair) {
   FsckOptions repair;
   repair.repair = true;
   EXPECT_TRUE(Must(store.Fsck(repair)).problems[0].repaired);
-  EXPECT_EQ(Slurp(Must(store.ResolveArtifact("a.y")).path / "f"), "tree");
+  EXPECT_EQ(Slurp(Must(store.ResolveArtifact("a.y")).path() / "f"), "tree");
 }
 
 TEST_F(FsckTest, DamagedDatabaseIsReported) {

@@ -29,7 +29,7 @@ TEST_F(GcTest, KeepsWhatRunsReach) {
 TEST_F(GcTest, RemovedRunFreesItsObjectsAndCacheRows) {
   Store store = Open();
   const std::string run = FinishedRun(store, "k", "content");
-  const fs::path object = Must(store.ResolveArtifact("a.x")).path;
+  const fs::path object = Must(store.ResolveArtifact("a.x")).path();
   Must(store.RemoveRun(run));
   EXPECT_FALSE(fs::exists(root_ / "logs" / run));
 
