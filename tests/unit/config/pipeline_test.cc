@@ -335,7 +335,7 @@ TEST(ParamsFile, ReadsAMappingAndRefusesOthers) {
                 ":1:4: error: the file is not UTF-8 text\n  hint: save it with the encoding UTF-8\n\n"
                 "1 error\n");
   EXPECT_EQ(RenderDiagnostics(LoadParamsFile(scratch / "none.yaml").problems),
-            "error: -f " + scratch / "none.yaml" + ": No such file or directory\n\n1 error\n");
+            "error: -f " + (scratch / "none.yaml").string() + ": No such file or directory\n\n1 error\n");
 }
 
 }  // namespace
