@@ -145,12 +145,11 @@ void AdaptedGroup::Forward(const at::Tensor& input, uint64_t seed, const at::Ten
     for (const Part& part : parts_) {
       if (!part.a.defined()) continue;
       if (Drops(part)) DropInto(x, StreamOf(part, seed), part.linear->lora->dropout, /*add=*/false, dropped);
-      at::Tensor margin = input.narrow(1, in_ + part.column, part.rank);
-      at::mm_out(margin, Drops(part) ? dropped : x, DownOf(part, matrix).t());
+      ProductInto(Drops(part) ? dropped : x, {DownOf(part, matrix), /*turned=*/true},
+                  input.narrow(1, in_ + part.column, part.rank));
     }
   } else if (rank_ > 0) {
-    at::Tensor margin = Margin(input);
-    at::mm_out(margin, x, matrix.narrow(0, out_, rank_).narrow(1, 0, in_).t());
+    ProductInto(x, {matrix.narrow(0, out_, rank_).narrow(1, 0, in_), /*turned=*/true}, Margin(input));
   }
   options.bias = Bias();
   ProductInto(input, {matrix.narrow(0, 0, out_), /*turned=*/true}, y, options);
@@ -167,9 +166,9 @@ void AdaptedGroup::Backward(const at::Tensor& gradient, uint64_t seed, const at:
   for (const Part& part : parts_) {
     if (!part.a.defined()) continue;
     drops = drops || Drops(part);
-    at::Tensor de = gradient.narrow(1, out_ + part.column, part.rank);
-    at::mm_out(de, gradient.narrow(1, part.row, part.out),
-               matrix.narrow(0, part.row, part.out).narrow(1, in_ + part.column, part.rank));
+    ProductInto(gradient.narrow(1, part.row, part.out),
+                {matrix.narrow(0, part.row, part.out).narrow(1, in_ + part.column, part.rank)},
+                gradient.narrow(1, out_ + part.column, part.rank));
   }
   if (!dx.defined()) return;
   if (!drops) return ProductInto(gradient, {matrix.narrow(1, 0, in_)}, dx, options);

@@ -106,6 +106,9 @@ class BlockedProduct {
   }
 
  private:
+  // Depth that is multiplied at a time: of fp32, what the first cache holds of a panel.
+  static constexpr int64_t kPiece = std::is_same_v<T, float> ? 192 : kDepth;
+
   // Panels of one half, and of both where there are two.
   int64_t Sides() const { return options_.halves ? 2 : 1; }
 
@@ -163,8 +166,11 @@ class BlockedProduct {
         sum = sums_.mutable_data_ptr<float>() + range.row * sums_.stride(0) + column;
         stride = sums_.stride(0);
       }
-      MultiplyBlock(range.rows, range.columns, depth, x_ + range.row * x_stride_ + begin, x_stride_, panel,
-                    kPanel, sum, stride, /*add=*/begin > 0);
+      for (int64_t done = 0; done < depth; done += kPiece) {
+        MultiplyBlock(range.rows, range.columns, std::min(kPiece, depth - done),
+                      x_ + range.row * x_stride_ + begin + done, x_stride_, panel + done * kPanel, kPanel, sum,
+                      stride, /*add=*/begin + done > 0);
+      }
       if (!ends) continue;
       kernels::StoreBlock(sum, stride, range.rows, range.columns, bias_ == nullptr ? nullptr : bias_ + column,
                           residual_ == nullptr ? nullptr : residual_ + range.row * residual_stride_ + column,
