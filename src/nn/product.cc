@@ -168,8 +168,8 @@ class BlockedProduct {
       }
       for (int64_t done = 0; done < depth; done += kPiece) {
         MultiplyBlock(range.rows, range.columns, std::min(kPiece, depth - done),
-                      x_ + range.row * x_stride_ + begin + done, x_stride_, panel + done * kPanel, kPanel, sum,
-                      stride, /*add=*/begin + done > 0);
+                      x_ + range.row * x_stride_ + begin + done, x_stride_, panel + done * kPanel, kPanel,
+                      sum, stride, /*add=*/begin + done > 0);
       }
       if (!ends) continue;
       kernels::StoreBlock(sum, stride, range.rows, range.columns, bias_ == nullptr ? nullptr : bias_ + column,
