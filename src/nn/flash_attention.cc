@@ -12,6 +12,7 @@
 #include "nn/attention_kernels.h"
 #include "nn/brgemm.h"
 #include "nn/device.h"
+#include "nn/scratch.h"
 
 namespace genflow::nn {
 namespace {
@@ -37,19 +38,6 @@ Rows<T> HeadOf(const at::Tensor& x, int64_t head) {
 int64_t Blocks(int64_t length) { return (length + kBlock - 1) / kBlock; }
 int64_t RowsIn(int64_t length, int64_t block) { return std::min(kBlock, length - block * kBlock); }
 int64_t Padded(int64_t rows) { return (rows + 15) / 16 * 16; }
-
-// Memory of one thread, kept from one head to the next.
-template <class T>
-class Buffer {
- public:
-  T* At(size_t size) {
-    if (values_.size() < size) values_.resize(size);
-    return values_.data();
-  }
-
- private:
-  std::vector<T> values_;
-};
 
 // S is what tensors hold, C what is multiplied.
 template <class S, class C>
@@ -95,7 +83,7 @@ class Worker {
   }
 
   // The tokens that a segment sees, its own at the end, one behind the other.
-  Rows<const S> Gather(Rows<const S> x, const PrefixSegment& segment, Buffer<S>& buffer) {
+  Rows<const S> Gather(Rows<const S> x, const PrefixSegment& segment, Scratch<S>& buffer) {
     const int64_t own = segment.tokens.end - segment.tokens.begin;
     S* const all = buffer.At(static_cast<size_t>((segment.position + own) * dim_));
     S* to = all;
@@ -107,7 +95,7 @@ class Worker {
     return {all, dim_};
   }
 
-  Buffer<S> gathered_keys, gathered_values;
+  Scratch<S> gathered_keys, gathered_values;
 
   // dk and dv [length, dim] of this head alone, in fp32.
   void Backward(Rows<const S> q, Rows<const S> k, Rows<const S> v, Rows<const S> out, const float* lse,
@@ -186,8 +174,8 @@ class Worker {
 
   int64_t dim_;
   float scale_;
-  Buffer<C> a_, b_, c_, d_, k_, v_, kt_, p_, ds_, pairs_;
-  Buffer<float> f_, s_, dp_, dk_, dv_, delta_, lse_;
+  Scratch<C> a_, b_, c_, d_, k_, v_, kt_, p_, ds_, pairs_;
+  Scratch<float> f_, s_, dp_, dk_, dv_, delta_, lse_;
 };
 
 // One head of one sequence.

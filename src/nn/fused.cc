@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "nn/kernels.h"
+#include "nn/scratch.h"
 
 namespace genflow::nn {
 namespace {
@@ -190,11 +191,11 @@ double CrossEntropyInto(const at::Tensor& logits, const at::Tensor& targets, boo
     using T = decltype(type);
     const RowsOf<T> all(logits);
     at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
-      std::vector<float> scratch(static_cast<size_t>(n));
+      Scratch<float> scratch;
       for (int64_t i = begin; i < end; ++i) {
         losses[static_cast<size_t>(i)] =
             kernels::CrossEntropyRow(all[i], n, target[i], static_cast<float>(scale),
-                                     differentiate ? all[i] : nullptr, scratch.data());
+                                     differentiate ? all[i] : nullptr, scratch.At(static_cast<size_t>(n)));
       }
     });
   });

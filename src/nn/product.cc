@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -13,6 +12,7 @@
 #include "nn/brgemm.h"
 #include "nn/device.h"
 #include "nn/product_kernels.h"
+#include "nn/scratch.h"
 
 namespace genflow::nn {
 namespace {
@@ -61,19 +61,6 @@ class TaskQueues {
   std::vector<std::atomic<uint64_t>> ranges_;
 };
 
-// Memory of a thread, kept from one product to the next, that begins on a cache line.
-template <class T>
-T* Scratch(std::unique_ptr<std::byte[]>& memory, size_t& held, int64_t count) {
-  constexpr size_t kLine = 64;
-  const size_t bytes = static_cast<size_t>(count) * sizeof(T) + kLine;
-  if (bytes > held) {
-    memory.reset(new std::byte[bytes]);
-    held = bytes;
-  }
-  const auto address = reinterpret_cast<uintptr_t>(memory.get());
-  return reinterpret_cast<T*>((address + kLine - 1) / kLine * kLine);
-}
-
 template <class T>
 class BlockedProduct {
  public:
@@ -121,10 +108,10 @@ class BlockedProduct {
     TaskQueues queues(groups * parts, threads);
     at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
       for (int64_t thread = first; thread < last; ++thread) {
-        thread_local std::unique_ptr<std::byte[]> panel_memory, block_memory;
-        thread_local size_t panel_held = 0, block_held = 0;
-        T* const packed = Scratch<T>(panel_memory, panel_held, group * Sides() * depth * kPanel);
-        float* const block = Scratch<float>(block_memory, block_held, kRows * kPanel);
+        thread_local Scratch<T> panel_memory;
+        thread_local Scratch<float> block_memory;
+        T* const packed = panel_memory.At(static_cast<size_t>(group * Sides() * depth * kPanel));
+        float* const block = block_memory.At(static_cast<size_t>(kRows * kPanel));
         int64_t held = -1;
         for (int64_t task; (task = queues.Take(static_cast<int>(thread))) >= 0;) {
           const int64_t of = task / parts, from = of * group, to = std::min(panels, from + group);

@@ -15,6 +15,7 @@
 #include "nn/kernels.h"
 #include "nn/kv_cache.h"
 #include "nn/model.h"
+#include "nn/scratch.h"
 #include "nn/vector_math.h"
 
 namespace genflow::nn {
@@ -142,8 +143,8 @@ class Decoder::Impl {
     if (packs_) {
       for (Input* in : {&normed_, &attended_, &activated_}) in->packed.Resize(n_, in->x.width());
     }
-    scores_.resize(static_cast<size_t>(at::get_num_threads() * (longest + 16)));
-    scores_stride_ = longest + 16;
+    scores_stride_ = (longest + 31) / 16 * 16;
+    scores_.At(static_cast<size_t>(at::get_num_threads() * scores_stride_));
   }
 
   void Embed() {
@@ -274,7 +275,7 @@ class Decoder::Impl {
     const int64_t dim = config_.head_dim, heads = config_.num_heads, kv_heads = config_.num_kv_heads,
                   group = heads / kv_heads;
     const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(dim)));
-    float* const scores = scores_.data() + omp_get_thread_num() * scores_stride_;
+    float* const scores = scores_.At(0) + omp_get_thread_num() * scores_stride_;
     Spread(n_ * heads, 1, [&](Range range) {
       const int64_t t = range.begin / heads, h = range.begin % heads;
       const int64_t slot = (places_[t].row * kv_heads + h / group) * capacity * dim;
@@ -311,7 +312,7 @@ class Decoder::Impl {
   Activations x_, q_, k_, v_, gate_;
   std::vector<float> low_;  // what the A of one half layer's updates make, [n, ranks]
   Input normed_, attended_, activated_;
-  std::vector<float> scores_;  // one row a thread
+  Scratch<float> scores_;  // one row a thread
   int64_t scores_stride_ = 0;
 };
 

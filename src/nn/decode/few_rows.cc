@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
-#include <vector>
 
+#include "nn/scratch.h"
 #include "nn/vector_math.h"
 
 namespace genflow::nn::kernels {
@@ -257,9 +257,8 @@ GENFLOW_CLONES void Attend(const float* q, const BFloat16* k, const BFloat16* v,
 
 // Memory of this thread for so many numbers.
 float* Scratch(int64_t count) {
-  thread_local std::vector<float> scratch;
-  if (scratch.size() < static_cast<size_t>(count)) scratch.resize(static_cast<size_t>(count));
-  return scratch.data();
+  thread_local nn::Scratch<float> scratch;
+  return scratch.At(static_cast<size_t>(count));
 }
 
 }  // namespace
