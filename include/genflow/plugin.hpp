@@ -140,11 +140,11 @@ class Spec {
  public:
   void Param(const char* name, bool* to, bool value, const char* doc, ParamOptions o = {}) {
     Add(name, GF_BOOL, value ? "true" : "false", doc, o);
-    Set(name, [to](const json::Value& v) { *to = v.AsBool(); });
+    Set([to](const json::Value& v) { *to = v.AsBool(); });
   }
   void Param(const char* name, int64_t* to, int64_t value, const char* doc, ParamOptions o = {}) {
     Add(name, GF_INT, std::to_string(value), doc, o);
-    Set(name, [to](const json::Value& v) { *to = v.AsInt(); });
+    Set([to](const json::Value& v) { *to = v.AsInt(); });
   }
   void Param(const char* name, double* to, double value, const char* doc, ParamOptions o = {}) {
     char text[40];
@@ -152,56 +152,56 @@ class Spec {
     char brief[40];
     std::snprintf(brief, sizeof brief, "%g", value);
     Add(name, GF_FLOAT, std::stod(brief) == value ? brief : text, doc, o);
-    Set(name, [to](const json::Value& v) { *to = v.AsDouble(); });
+    Set([to](const json::Value& v) { *to = v.AsDouble(); });
   }
   void Param(const char* name, std::string* to, const char* value, const char* doc, ParamOptions o = {}) {
     Add(name, o.choices.empty() ? GF_STRING : GF_ENUM, json::Quote(value), doc, o);
-    Set(name, [to](const json::Value& v) { *to = v.AsString(); });
+    Set([to](const json::Value& v) { *to = v.AsString(); });
   }
   // A list of strings; `value` is JSON, such as "[]".
   void Param(const char* name, std::vector<std::string>* to, const char* value, const char* doc,
              ParamOptions o = {}) {
     Add(name, GF_STRING_LIST, value, doc, o);
-    Set(name, [to](const json::Value& v) { *to = v.AsStrings(); });
+    Set([to](const json::Value& v) { *to = v.AsStrings(); });
   }
   // An optional parameter without a default: absent stays std::nullopt.
   void Param(const char* name, std::optional<int64_t>* to, const char* doc, ParamOptions o = {}) {
     AddAbsent(name, GF_INT, doc, o);
-    Set(name, [to](const json::Value& v) { *to = v.AsInt(); });
+    Set([to](const json::Value& v) { *to = v.AsInt(); });
   }
   void Param(const char* name, std::optional<double>* to, const char* doc, ParamOptions o = {}) {
     AddAbsent(name, GF_FLOAT, doc, o);
-    Set(name, [to](const json::Value& v) { *to = v.AsDouble(); });
+    Set([to](const json::Value& v) { *to = v.AsDouble(); });
   }
   void Param(const char* name, std::optional<std::string>* to, const char* doc, ParamOptions o = {}) {
     AddAbsent(name, o.choices.empty() ? GF_STRING : GF_ENUM, doc, o);
-    Set(name, [to](const json::Value& v) { *to = v.AsString(); });
+    Set([to](const json::Value& v) { *to = v.AsString(); });
   }
   // Required string.
   void Required(const char* name, std::string* to, const char* doc, ParamOptions o = {}) {
     o.required = true;
     AddAbsent(name, o.choices.empty() ? GF_STRING : GF_ENUM, doc, o);
-    Set(name, [to](const json::Value& v) { *to = v.AsString(); });
+    Set([to](const json::Value& v) { *to = v.AsString(); });
   }
   // A file or folder of the workspace whose content counts in the cache key.
   void Path(const char* name, std::string* to, const char* doc, ParamOptions o = {}) {
     AddAbsent(name, GF_PATH, doc, o);
-    Set(name, [to](const json::Value& v) { *to = v.AsString(); });
+    Set([to](const json::Value& v) { *to = v.AsString(); });
   }
   // Glob(s) of files whose names and contents count in the cache key.
   void Files(const char* name, std::vector<std::string>* to, const char* doc, ParamOptions o = {}) {
     AddAbsent(name, GF_FILES, doc, o);
-    Set(name, [to](const json::Value& v) { *to = v.AsStrings(); });
+    Set([to](const json::Value& v) { *to = v.AsStrings(); });
   }
   void Size(const char* name, int64_t* to, int64_t value, const char* doc, ParamOptions o = {}) {
     Add(name, GF_SIZE, std::to_string(value), doc, o);
-    Set(name, [to](const json::Value& v) { *to = v.AsInt(); });
+    Set([to](const json::Value& v) { *to = v.AsInt(); });
   }
   void Duration(const char* name, double* seconds, double value, const char* doc, ParamOptions o = {}) {
     char text[40];
     std::snprintf(text, sizeof text, "%.17g", value);
     Add(name, GF_DURATION, text, doc, o);
-    Set(name, [seconds](const json::Value& v) { *seconds = v.AsDouble(); });
+    Set([seconds](const json::Value& v) { *seconds = v.AsDouble(); });
   }
   // Any JSON; `value` is the default's JSON text, or nullptr for none.
   void Json(const char* name, json::Value* to, const char* value, const char* doc, ParamOptions o = {}) {
@@ -209,7 +209,7 @@ class Spec {
       Add(name, GF_JSON, value, doc, o);
     else
       AddAbsent(name, GF_JSON, doc, o);
-    Set(name, [to](const json::Value& v) { *to = v; });
+    Set([to](const json::Value& v) { *to = v; });
   }
 
   void Input(const char* name, const char* type, const char* doc, uint32_t flags = 0) {
@@ -220,17 +220,25 @@ class Spec {
   }
   void Doc(const char* markdown) { doc_ = markdown; }
 
-  // Fills the declared members from the resolved parameters.
+  // Fills the declared members from the resolved parameters: one that is not among them with its default.
+  // Throws std::invalid_argument where a required one is missing.
   void Fill(const json::Value& params) const {
-    for (const auto& [name, setter] : setters_) {
+    for (size_t i = 0; i < setters_.size(); ++i) {
+      const gf_param& param = params_[i];
       const json::Value* at = &params;
-      std::string_view rest = name;
+      std::string_view rest = param.name;
       while (at != nullptr && !rest.empty()) {
         const size_t dot = rest.find('.');
         at = at->Find(rest.substr(0, dot));
         rest = dot == std::string_view::npos ? std::string_view{} : rest.substr(dot + 1);
       }
-      if (at != nullptr && !at->IsNull()) setter(*at);
+      if (at != nullptr) {
+        if (!at->IsNull()) setters_[i](*at);
+      } else if (param.default_json != nullptr) {
+        setters_[i](json::Parse(param.default_json));
+      } else if ((param.flags & GF_PARAM_REQUIRED) != 0) {
+        throw std::invalid_argument(std::string("parameter ") + param.name + " is missing");
+      }
     }
   }
 
@@ -265,15 +273,14 @@ class Spec {
     }
     params_.push_back(p);
   }
-  void Set(const char* name, std::function<void(const json::Value&)> setter) {
-    setters_.emplace_back(name, std::move(setter));
-  }
+  // Of the parameter that was added last.
+  void Set(std::function<void(const json::Value&)> setter) { setters_.push_back(std::move(setter)); }
 
   std::deque<gf_param> params_;
   std::deque<gf_port> inputs_, outputs_;
   std::deque<std::string> texts_;
   std::deque<std::vector<const char*>> choice_lists_;
-  std::vector<std::pair<std::string, std::function<void(const json::Value&)>>> setters_;
+  std::vector<std::function<void(const json::Value&)>> setters_;  // one a parameter
   const char* doc_ = nullptr;
 };
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "nn/device.h"
+#include "nn/brgemm.h"
 #include "nn/fused.h"
 
 namespace genflow::nn {
@@ -20,10 +20,7 @@ at::Tensor EmptyRows(int64_t rows, int64_t columns, const at::TensorOptions& opt
 
 }  // namespace
 
-bool AdaptedGroup::Pays(const at::Tensor& x) {
-  return x.is_cpu() &&
-         (x.scalar_type() == at::kFloat || (x.scalar_type() == at::kBFloat16 && MultipliesBf16()));
-}
+bool AdaptedGroup::Pays(const at::Tensor& x) { return x.is_cpu() && MultipliesBlocksOf(x.scalar_type()); }
 
 AdaptedGroup::AdaptedGroup(std::vector<Linear*> linears, at::ScalarType dtype, uint64_t stream)
     : stream_(stream) {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <type_traits>
 
+#include "nn/product_kernels.h"
 #include "nn/vector_math.h"
 
 namespace genflow::nn::kernels {
@@ -24,6 +24,8 @@ GENFLOW_INLINE To Convert(From x) {
 
 // Below any score; its exponential is 0.
 constexpr float kHidden = -1e30f;
+
+static_assert(kBlock == kPanel, "a right side that is turned over is a panel");
 
 template <class T>
 GENFLOW_INLINE void SoftmaxBlockOf(float* scores, int64_t rows, int64_t columns, int64_t offset, float scale,
@@ -170,15 +172,15 @@ GENFLOW_INLINE void PackRightOf(const From* x, int64_t stride, int64_t rows, int
 template <class From, class To>
 GENFLOW_INLINE void PackRightTransposedOf(const From* x, int64_t stride, int64_t rows, int64_t padded,
                                           int64_t dim, To* out) {
-  if constexpr (std::is_same_v<To, float>) {
-    PackTransposedOf(x, stride, rows, padded, dim, out);
-  } else {
-    // Two neighbours of a row stay neighbours: a transposition of units of 32 bits.
-    for (int64_t i = 0; i < dim; i += 2) {
+  if constexpr (std::is_same_v<To, From>) {
+    PackTurned(x, stride, rows, dim, out);
+    constexpr int64_t kTogether = 4 / sizeof(To);  // rows of X^T that are interleaved
+    for (int64_t i = 0; i < dim; i += kTogether) {
       To* const to = out + i * kBlock;
-      for (int64_t r = 0; r < rows; ++r) std::memcpy(to + 2 * r, x + r * stride + i, 2 * sizeof(To));
-      std::fill(to + 2 * rows, to + 2 * padded, To(0.0f));
+      std::fill(to + kTogether * rows, to + kTogether * padded, To(0.0f));
     }
+  } else {
+    PackTransposedOf(x, stride, rows, padded, dim, out);
   }
 }
 

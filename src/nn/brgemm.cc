@@ -4,6 +4,8 @@
 
 #include <exception>
 
+#include "nn/device.h"
+
 namespace genflow::nn {
 
 using c10::BFloat16;
@@ -26,6 +28,8 @@ template <>
 void ReleaseBlocks<BFloat16>() {
   at::native::cpublas::brgemm_release(/*is_vnni=*/true);
 }
+
+namespace {
 
 // Asked by a product: what the library says of itself (could_pack) is of another one of its kernels, and
 // where ONEDNN_MAX_CPU_ISA forbids this one it throws.
@@ -52,6 +56,12 @@ bool MultipliesPairs() {
     return true;
   }();
   return multiplies;
+}
+
+}  // namespace
+
+bool MultipliesBlocksOf(at::ScalarType type) {
+  return type == at::kFloat || (type == at::kBFloat16 && MultipliesBf16() && MultipliesPairs());
 }
 
 }  // namespace genflow::nn

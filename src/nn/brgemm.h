@@ -2,6 +2,7 @@
 // on.
 #pragma once
 
+#include <c10/core/ScalarType.h>
 #include <c10/util/BFloat16.h>
 
 #include <cstdint>
@@ -20,7 +21,8 @@ void MultiplyBlock(int64_t m, int64_t n, int64_t k, const c10::BFloat16* a, int6
 template <class T>
 void ReleaseBlocks();
 
-// Whether the library multiplies blocks of bf16 here.
-bool MultipliesPairs();
+// Whether blocks of this type are multiplied here: of fp32, and of bf16 where the processor and the library
+// do.
+bool MultipliesBlocksOf(at::ScalarType type);
 
 }  // namespace genflow::nn

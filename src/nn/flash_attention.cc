@@ -11,7 +11,6 @@
 
 #include "nn/attention_kernels.h"
 #include "nn/brgemm.h"
-#include "nn/device.h"
 #include "nn/scratch.h"
 
 namespace genflow::nn {
@@ -211,7 +210,7 @@ template <class Work>
 void ForTypes(const at::Tensor& x, const Work& work) {
   if (x.scalar_type() == at::kFloat) {
     work(float{}, float{});
-  } else if (MultipliesBf16() && MultipliesPairs()) {
+  } else if (MultipliesBlocksOf(at::kBFloat16)) {
     work(BFloat16{}, BFloat16{});
   } else {
     work(BFloat16{}, float{});

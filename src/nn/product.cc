@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "nn/brgemm.h"
-#include "nn/device.h"
 #include "nn/product_kernels.h"
 #include "nn/scratch.h"
 
@@ -194,9 +193,7 @@ void FinishProduct(const at::Tensor& y, const ProductOptions& options) {
 }
 
 bool HasBlockedProducts(const at::Tensor& x) {
-  if (!x.is_cpu() || x.size(0) < kFewRows) return false;
-  return x.scalar_type() == at::kFloat ||
-         (x.scalar_type() == at::kBFloat16 && MultipliesBf16() && MultipliesPairs());
+  return x.is_cpu() && x.size(0) >= kFewRows && MultipliesBlocksOf(x.scalar_type());
 }
 
 void ProductInto(const at::Tensor& x, const RightSide& right, const at::Tensor& y,

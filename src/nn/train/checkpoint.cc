@@ -52,13 +52,11 @@ std::vector<std::pair<int64_t, fs::path>> List(const fs::path& folder) {
   return out;
 }
 
-// Leaves the checkpoint of `step` and the newest before it; half-written files go too.
-Status RemoveOthers(const fs::path& folder, int64_t step) {
-  bool has_older = false;
+// Leaves the checkpoint of `step` and the newest `older` before it; half-written files go too.
+Status RemoveOthers(const fs::path& folder, int64_t step, int older) {
   for (const auto& [other, path] : List(folder)) {
-    const bool keep = other == step || (other < step && !has_older);
-    has_older = has_older || other < step;
-    if (!keep) GF_CHECK_OK(RemoveTree(path));
+    if (other == step || (other < step && older-- > 0)) continue;
+    GF_CHECK_OK(RemoveTree(path));
   }
   std::error_code error;
   std::vector<fs::path> halves;
@@ -104,6 +102,8 @@ Result<Checkpoint> Load(const fs::path& path) {
 
 Status Write(const fs::path& folder, const Checkpoint& checkpoint) {
   GF_CHECK_OK(MakeDirectories(folder));
+  // What a run left that was killed below, before it removed them: else each such kill would leave one more.
+  GF_CHECK_OK(RemoveOthers(folder, checkpoint.step, 2));
   std::vector<formats::TensorView> views;
   std::map<std::string, Part> parts;
   for (const auto& [name, tensor] : checkpoint.tensors) {
@@ -120,7 +120,7 @@ Status Write(const fs::path& folder, const Checkpoint& checkpoint) {
   GF_CHECK_OK(formats::WriteSafetensors(temporary, views, {{kMetaKey, meta.dump()}}));
   if (std::rename(temporary.c_str(), path.c_str()) != 0) return ErrnoError(path.string(), errno);
   GF_CHECK_OK(SyncPath(folder));
-  return RemoveOthers(folder, checkpoint.step);
+  return RemoveOthers(folder, checkpoint.step, 1);
 }
 
 }  // namespace

@@ -129,6 +129,18 @@ TEST(Stage, RunsAndReports) {
   EXPECT_EQ(recorder.lines.back(), json({{"t", "done"}, {"outcome", 0}}));
 }
 
+TEST(Stage, TakesTheDefaultOfWhatIsNotGiven) {
+  const ScratchFolder scratch;
+  Recorder recorder;
+  StageRequest request = UpperRequest(scratch.path(), "copy");
+  request.params = {{"mood", "fine"}};
+  EXPECT_EQ(RunStage(request, recorder), GF_OK);
+  EXPECT_EQ(*ReadFile(scratch / "out.txt"), "HELLO !1fine-1");
+  request.params = {{"suffix", "?"}};
+  EXPECT_EQ(RunStage(request, recorder), GF_FAILED);
+  EXPECT_EQ(recorder.Of("fail").back()["message"], "parameter mood is missing");
+}
+
 TEST(Stage, OutcomesAndReasonsArrive) {
   const ScratchFolder scratch;
   const fs::path folder = scratch.path();

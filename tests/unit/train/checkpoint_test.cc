@@ -88,6 +88,23 @@ TEST(CheckpointStore, LeavesNothingOfARunThatIsNotContinued) {
   EXPECT_EQ(files, std::vector<std::string>{"step-10.safetensors"});
 }
 
+// As many as there may be after kills between the renaming of one and the removal of others, and no more.
+TEST(CheckpointStore, RemovesWhatKillsLeftBeforeItWrites) {
+  const ScratchFolder scratch;
+  const fs::path folder = scratch / "state";
+  CheckpointStore store(folder);
+  ASSERT_TRUE(Saved(store, Make(9)));
+  for (const std::string step : {"3", "6"})
+    fs::copy_file(folder / "step-9.safetensors", folder / ("step-" + step + ".safetensors"));
+  // A folder under its name: the next one is written and cannot get there.
+  fs::create_directories(folder / "step-12.safetensors" / "taken");
+  ASSERT_TRUE(store.Save(Make(12)).ok());
+  EXPECT_FALSE(store.Finish().ok());
+  EXPECT_FALSE(fs::exists(folder / "step-3.safetensors"));
+  EXPECT_TRUE(fs::exists(folder / "step-6.safetensors"));
+  EXPECT_TRUE(fs::exists(folder / "step-9.safetensors"));
+}
+
 TEST(CheckpointStore, PassesOverDamageAndSaysSo) {
   const ScratchFolder scratch;
   const fs::path folder = scratch / "state";
