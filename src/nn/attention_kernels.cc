@@ -25,6 +25,9 @@ GENFLOW_INLINE To Convert(From x) {
 // Below any score; its exponential is 0.
 constexpr float kHidden = -1e30f;
 
+// fp32 in a vector of any of the instruction sets.
+constexpr int64_t kVector = 16;
+
 static_assert(kBlock == kPanel, "a right side that is turned over is a panel");
 
 template <class T>
@@ -32,20 +35,24 @@ GENFLOW_INLINE void SoftmaxBlockOf(float* scores, int64_t rows, int64_t columns,
                                    float* max, float* sum, float* out, int64_t dim, T* p) {
   for (int64_t r = 0; r < rows; ++r) {
     float* const s = scores + r * kBlock;
-    for (int64_t c = std::max<int64_t>(0, offset + r + 1); c < columns; ++c) s[c] = kHidden;
+    // Behind the last column that is seen, only its vector is looked at.
+    const int64_t seen = std::clamp<int64_t>(offset + r + 1, 0, columns);
+    const int64_t read = std::min(columns, (seen + kVector - 1) / kVector * kVector);
+    std::fill(s + seen, s + read, kHidden);
     float peak = kHidden;
 #pragma omp simd reduction(max : peak)
-    for (int64_t c = 0; c < columns; ++c) peak = s[c] > peak ? s[c] : peak;
+    for (int64_t c = 0; c < read; ++c) peak = s[c] > peak ? s[c] : peak;
     const float new_max = std::max(max[r], peak * scale);
     const float shrink = max[r] <= kHidden ? 0.0f : std::exp(max[r] - new_max);
     float total = 0;
     T* const to = p + r * kBlock;
 #pragma omp simd reduction(+ : total)
-    for (int64_t c = 0; c < columns; ++c) {
-      const float e = s[c] <= kHidden ? 0.0f : Exp(s[c] * scale - new_max);
+    for (int64_t c = 0; c < read; ++c) {
+      const float e = s[c] <= kHidden ? 0.0f : ExpFor<T>(s[c] * scale - new_max);
       total += e;
       to[c] = Narrow<T>(e);
     }
+    std::fill(to + read, to + columns, T(0.0f));
     sum[r] = sum[r] * shrink + total;
     max[r] = new_max;
     if (shrink == 1.0f) continue;
@@ -69,7 +76,7 @@ GENFLOW_INLINE void GradientBlockOf(const float* scores, const float* dp, int64_
 #pragma omp simd
     for (int32_t r = 0; r < count; ++r) {
       const float exponent = s[r] * scale - lse[r];
-      const float weight = r < first || exponent <= -80.0f ? 0.0f : Exp(exponent);
+      const float weight = r < first || exponent <= -80.0f ? 0.0f : ExpFor<T>(exponent);
       to_ds[r] = Narrow<T>(scale * weight * (d[r] - delta[r]));
       to_p[r] = Narrow<T>(weight);
     }

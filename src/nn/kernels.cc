@@ -10,7 +10,11 @@ namespace {
 
 using c10::BFloat16;
 
-GENFLOW_INLINE float Sigmoid(float x) { return 1.0f / (1.0f + Exp(-x)); }
+// For a result that is rounded to T.
+template <class T>
+GENFLOW_INLINE float Sigmoid(float x) {
+  return 1.0f / (1.0f + ExpFor<T>(-x));
+}
 
 template <class T>
 GENFLOW_INLINE float NormRowOf(const T* x, const T* w, T* y, int64_t n, float eps) {
@@ -53,7 +57,7 @@ GENFLOW_INLINE void SwiGluOf(const T* gate, const T* up, T* y, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const auto g = Wide(gate[i]);
-    const T silu = Narrow<T>(g * Sigmoid(g));
+    const T silu = Narrow<T>(g * Sigmoid<T>(g));
     y[i] = Narrow<T>(Wide(silu) * Wide(up[i]));
   }
 }
@@ -64,7 +68,7 @@ GENFLOW_INLINE void SwiGluBackwardOf(const T* gate, const T* up, T* dy, T* dgate
   for (int64_t i = 0; i < n; ++i) {
     const auto g = Wide(gate[i]);
     const auto d = Wide(dy[i]);
-    const float sigmoid = Sigmoid(g);
+    const float sigmoid = Sigmoid<T>(g);
     dgate[i] = Narrow<T>(d * Wide(up[i]) * sigmoid * (1.0f + g * (1.0f - sigmoid)));
     const T silu = Narrow<T>(g * sigmoid);
     dup[i] = Narrow<T>(d * g * sigmoid);

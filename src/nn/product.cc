@@ -175,11 +175,6 @@ class BlockedProduct {
   at::Tensor sums_;  // [rows, columns] fp32, where not all is summed at a time
 };
 
-// Whether a block can be read in pairs.
-bool StandsInPairs(const at::Tensor& x, const RightSide& right) {
-  return x.size(1) % 2 == 0 && (!right.turned || right.w.stride(0) % 2 == 0);
-}
-
 }  // namespace
 
 void FinishProduct(const at::Tensor& y, const ProductOptions& options) {
@@ -204,7 +199,7 @@ void ProductInto(const at::Tensor& x, const RightSide& right, const at::Tensor& 
   if (x.size(0) == 0) return;
   if (HasBlockedProducts(x)) {
     if (x.scalar_type() == at::kFloat) return BlockedProduct<float>(x, right, y, options).Run();
-    if (StandsInPairs(x, right)) return BlockedProduct<BFloat16>(x, right, y, options).Run();
+    if (x.size(1) % 2 == 0) return BlockedProduct<BFloat16>(x, right, y, options).Run();
   }
   at::Tensor out = y;
   at::mm_out(out, x, right.turned ? right.w.t() : right.w);

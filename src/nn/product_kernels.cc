@@ -19,10 +19,10 @@ using c10::BFloat16;
 // Numbers of 32 bits: one fp32, or two bf16 that stay neighbours.
 constexpr int64_t kTile = 16;
 
-// to [depth, kPanel] = from^T, from [columns, depth].
+// to [depth, kPanel] = from^T, from [columns, depth], whose rows stand `stride` bytes apart.
 void Turn(const char* from, int64_t stride, int64_t columns, int64_t depth, uint32_t* to) {
   for (int64_t c = 0; c < columns; ++c) {
-    for (int64_t d = 0; d < depth; ++d) std::memcpy(to + d * kPanel + c, from + (c * stride + d) * 4, 4);
+    for (int64_t d = 0; d < depth; ++d) std::memcpy(to + d * kPanel + c, from + c * stride + d * 4, 4);
   }
 }
 
@@ -48,7 +48,7 @@ bool HasAvx512() {
 // 16 x 16 numbers of 32 bits, turned over in registers: within pairs of rows, pairs of those, and lanes.
 GENFLOW_TARGET_AVX512 void TurnTile(const char* from, int64_t stride, uint32_t* to) {
   __m512i r[16], t[16];
-  for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(from + i * stride * 4);
+  for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(from + i * stride);
   for (int i = 0; i < 16; i += 2) {
     t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
     t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
@@ -96,17 +96,17 @@ void TurnTile(const char*, int64_t, uint32_t*) {}
 void InterleaveWide(const uint16_t*, int64_t, int64_t, int64_t, uint16_t*) {}
 #endif
 
-// stride and depth count numbers of 32 bits.
+// stride counts bytes, depth numbers of 32 bits.
 void TurnPanel(const char* w, int64_t stride, int64_t columns, int64_t depth, uint32_t* panel) {
   if (!HasAvx512()) return Turn(w, stride, columns, depth, panel);
   const int64_t whole_columns = columns / kTile * kTile, whole_depth = depth / kTile * kTile;
   for (int64_t d = 0; d < whole_depth; d += kTile) {
     for (int64_t c = 0; c < whole_columns; c += kTile) {
-      TurnTile(w + (c * stride + d) * 4, stride, panel + d * kPanel + c);
+      TurnTile(w + c * stride + d * 4, stride, panel + d * kPanel + c);
     }
   }
   Turn(w + whole_depth * 4, stride, whole_columns, depth - whole_depth, panel + whole_depth * kPanel);
-  Turn(w + whole_columns * stride * 4, stride, columns - whole_columns, depth, panel + whole_columns);
+  Turn(w + whole_columns * stride, stride, columns - whole_columns, depth, panel + whole_columns);
 }
 
 template <class T>
@@ -133,10 +133,11 @@ GENFLOW_INLINE void StoreBlockOf(const float* block, int64_t block_stride, int64
 }  // namespace
 
 void PackTurned(const float* w, int64_t stride, int64_t columns, int64_t depth, float* panel) {
-  TurnPanel(reinterpret_cast<const char*>(w), stride, columns, depth, reinterpret_cast<uint32_t*>(panel));
+  TurnPanel(reinterpret_cast<const char*>(w), stride * static_cast<int64_t>(sizeof *w), columns, depth,
+            reinterpret_cast<uint32_t*>(panel));
 }
 void PackTurned(const BFloat16* w, int64_t stride, int64_t columns, int64_t depth, BFloat16* panel) {
-  TurnPanel(reinterpret_cast<const char*>(w), stride / 2, columns, depth / 2,
+  TurnPanel(reinterpret_cast<const char*>(w), stride * static_cast<int64_t>(sizeof *w), columns, depth / 2,
             reinterpret_cast<uint32_t*>(panel));
 }
 

@@ -63,4 +63,26 @@ GENFLOW_INLINE float Exp(float x) {
   return p * std::bit_cast<float>(exponent);
 }
 
+// exp(x) for a result that is rounded to T: Exp for fp32; to 1e-5 for bf16, a hundredth of what its rounding
+// costs, in half the instructions.
+template <class T>
+GENFLOW_INLINE float ExpFor(float x) {
+  if constexpr (std::is_same_v<T, float>) {
+    return Exp(x);
+  } else {
+    x = x < kExpLowest ? kExpLowest : x;
+    x = x > kExpHighest ? kExpHighest : x;
+    constexpr float kRound = 12582912.0f, kLog2E = 1.44269504088896341f;
+    const float shifted = x * kLog2E + kRound;
+    const float r = x * kLog2E - (shifted - kRound);
+    float p = 0.00957009092f;  // 2^r on [-1/2, 1/2]: the polynomial with the smallest relative error, 2.6e-6
+    p = p * r + 0.0559178636f;
+    p = p * r + 0.240247451f;
+    p = p * r + 0.693121814f;
+    p = p * r + 0.999999261f;
+    const auto exponent = static_cast<uint32_t>(std::bit_cast<int32_t>(shifted) + 127) << 23;
+    return p * std::bit_cast<float>(exponent);
+  }
+}
+
 }  // namespace genflow::nn::kernels

@@ -58,7 +58,7 @@ TEST(DataStages, FormatNamesTheParameter) {
 }
 
 TEST(DataStages, ReadNamesTheParameter) {
-  EXPECT_EQ(Problems("data.read", {{"delimiter", "::"}}),
+  EXPECT_EQ(Problems("data.read", {{"files", {"a.csv"}}, {"delimiter", "::"}}),
             Strings{"delimiter: delimiter must be one character, or auto, and not '::'"});
 }
 
