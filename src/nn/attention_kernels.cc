@@ -39,21 +39,37 @@ GENFLOW_INLINE void SoftmaxBlockOf(float* scores, int64_t rows, int64_t columns,
     const int64_t seen = std::clamp<int64_t>(offset + r + 1, 0, columns);
     const int64_t read = std::min(columns, (seen + kVector - 1) / kVector * kVector);
     std::fill(s + seen, s + read, kHidden);
-    float peak = kHidden;
-#pragma omp simd reduction(max : peak)
-    for (int64_t c = 0; c < read; ++c) peak = s[c] > peak ? s[c] : peak;
-    const float new_max = std::max(max[r], peak * scale);
-    const float shrink = max[r] <= kHidden ? 0.0f : std::exp(max[r] - new_max);
-    float total = 0;
-    T* const to = p + r * kBlock;
-#pragma omp simd reduction(+ : total)
-    for (int64_t c = 0; c < read; ++c) {
-      const float e = s[c] <= kHidden ? 0.0f : ExpFor<T>(s[c] * scale - new_max);
-      total += e;
-      to[c] = Narrow<T>(e);
+    float peaks[kVector];  // by lane
+    std::fill(peaks, peaks + kVector, kHidden);
+    for (int64_t c = 0; c < read; c += kVector) {
+#pragma omp simd
+      for (int64_t l = 0; l < kVector; ++l) peaks[l] = s[c + l] > peaks[l] ? s[c + l] : peaks[l];
     }
+    for (int64_t half = kVector / 2; half > 0; half /= 2) {
+#pragma omp simd
+      for (int64_t l = 0; l < half; ++l) peaks[l] = peaks[l] > peaks[l + half] ? peaks[l] : peaks[l + half];
+    }
+    const float peak = peaks[0];
+    const float new_max = std::max(max[r], peak * scale);
+    const float shrink = max[r] <= kHidden ? 0.0f : Exp(max[r] - new_max);
+    float totals[kVector] = {};  // by lane
+    T* const to = p + r * kBlock;
+    for (int64_t c = 0; c < read; c += kVector) {
+#pragma omp simd
+      for (int64_t l = 0; l < kVector; ++l) {
+        const float e = s[c + l] <= kHidden ? 0.0f : ExpFor<T>(s[c + l] * scale - new_max);
+        totals[l] += e;
+        s[c + l] = e;
+      }
+    }
+#pragma omp simd
+    for (int64_t c = 0; c < read; ++c) to[c] = Narrow<T>(s[c]);
     std::fill(to + read, to + columns, T(0.0f));
-    sum[r] = sum[r] * shrink + total;
+    for (int64_t half = kVector / 2; half > 0; half /= 2) {
+#pragma omp simd
+      for (int64_t l = 0; l < half; ++l) totals[l] += totals[l + half];
+    }
+    sum[r] = sum[r] * shrink + totals[0];
     max[r] = new_max;
     if (shrink == 1.0f) continue;
     float* const o = out + r * dim;
@@ -73,13 +89,18 @@ GENFLOW_INLINE void GradientBlockOf(const float* scores, const float* dp, int64_
     T* const to_ds = ds + c * kBlock;
     const auto first = static_cast<int32_t>(c - offset);  // the first query that sees this key
     const auto count = static_cast<int32_t>(queries);
+    float weights[kBlock], gradients[kBlock];
 #pragma omp simd
     for (int32_t r = 0; r < count; ++r) {
       const float exponent = s[r] * scale - lse[r];
       const float weight = r < first || exponent <= -80.0f ? 0.0f : ExpFor<T>(exponent);
-      to_ds[r] = Narrow<T>(scale * weight * (d[r] - delta[r]));
-      to_p[r] = Narrow<T>(weight);
+      gradients[r] = scale * weight * (d[r] - delta[r]);
+      weights[r] = weight;
     }
+#pragma omp simd
+    for (int32_t r = 0; r < count; ++r) to_ds[r] = Narrow<T>(gradients[r]);
+#pragma omp simd
+    for (int32_t r = 0; r < count; ++r) to_p[r] = Narrow<T>(weights[r]);
   }
   if (ds_pairs == nullptr) return;
   for (int64_t c = 0; c < keys; c += 2) {

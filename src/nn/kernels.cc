@@ -52,44 +52,69 @@ GENFLOW_INLINE void NormBackwardRowOf(const T* x, const T* w, const T* dy, float
   }
 }
 
+// How many elements are widened, computed with and narrowed at a time, each in a loop of its own: a loop over
+// numbers of two sizes is made of shorter vectors.
+constexpr int64_t kPart = 256;
+
+template <class T>
+GENFLOW_INLINE void WidenPart(const T* from, float* to, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) to[i] = Wide(from[i]);
+}
+template <class T>
+GENFLOW_INLINE void NarrowPart(const float* from, T* to, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) to[i] = Narrow<T>(from[i]);
+}
+
 template <class T>
 GENFLOW_INLINE void SwiGluOf(const T* gate, const T* up, T* y, int64_t n) {
+  float g[kPart], u[kPart];
+  for (int64_t begin = 0; begin < n; begin += kPart) {
+    const int64_t count = std::min(kPart, n - begin);
+    WidenPart(gate + begin, g, count);
+    WidenPart(up + begin, u, count);
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    const auto g = Wide(gate[i]);
-    const T silu = Narrow<T>(g * Sigmoid<T>(g));
-    y[i] = Narrow<T>(Wide(silu) * Wide(up[i]));
+    for (int64_t i = 0; i < count; ++i) g[i] = Rounded<T>(g[i] * Sigmoid<T>(g[i])) * u[i];
+    NarrowPart(g, y + begin, count);
   }
 }
 
 template <class T>
 GENFLOW_INLINE void SwiGluBackwardOf(const T* gate, const T* up, T* dy, T* dgate, T* dup, int64_t n) {
+  float gs[kPart], us[kPart], ds[kPart];
+  for (int64_t begin = 0; begin < n; begin += kPart) {
+    const int64_t count = std::min(kPart, n - begin);
+    WidenPart(gate + begin, gs, count);
+    WidenPart(up + begin, us, count);
+    WidenPart(dy + begin, ds, count);
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    const auto g = Wide(gate[i]);
-    const auto d = Wide(dy[i]);
-    const float sigmoid = Sigmoid<T>(g);
-    dgate[i] = Narrow<T>(d * Wide(up[i]) * sigmoid * (1.0f + g * (1.0f - sigmoid)));
-    const T silu = Narrow<T>(g * sigmoid);
-    dup[i] = Narrow<T>(d * g * sigmoid);
-    dy[i] = Narrow<T>(Wide(silu) * Wide(up[i]));
+    for (int64_t i = 0; i < count; ++i) {
+      const float g = gs[i], u = us[i], d = ds[i];
+      const float sigmoid = Sigmoid<T>(g);
+      gs[i] = d * u * sigmoid * (1.0f + g * (1.0f - sigmoid));
+      us[i] = d * g * sigmoid;
+      ds[i] = Rounded<T>(g * sigmoid) * u;
+    }
+    NarrowPart(gs, dgate + begin, count);
+    NarrowPart(us, dup + begin, count);
+    NarrowPart(ds, dy + begin, count);
   }
 }
 
 template <class T>
 GENFLOW_INLINE void RotateHeadOf(const T* x, const float* cos, const float* sin, float sign, T* y,
                                  int64_t half) {
-  const auto product = [](T a, float b) { return Wide(Narrow<T>(Wide(a) * b)); };
+  const auto product = [](T a, float b) { return Rounded<T>(Wide(a) * b); };
   // y may be x: a part of the head is turned beside it.
-  constexpr int64_t kPart = 64;
   float first[kPart], second[kPart];
   for (int64_t begin = 0; begin < half; begin += kPart) {
     const int64_t count = std::min(kPart, half - begin);
     const T* const a = x + begin;
     const T* const b = a + half;
     for (int64_t i = 0; i < count; ++i) {
-      const float c = Wide(Narrow<T>(cos[begin + i]));
-      const float s = Wide(Narrow<T>(sin[begin + i])) * sign;
+      const float c = Rounded<T>(cos[begin + i]);
+      const float s = Rounded<T>(sin[begin + i]) * sign;
       first[i] = product(a[i], c) - product(b[i], s);
       second[i] = product(b[i], c) + product(a[i], s);
     }

@@ -27,15 +27,26 @@ GENFLOW_INLINE float Wide(T x) {
     return std::bit_cast<float>(static_cast<uint32_t>(x.x) << 16);
   }
 }
+// In the upper half.
+GENFLOW_INLINE uint32_t RoundedBits(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  return x == x ? bits + 0x7fffu + ((bits >> 16) & 1u) : 0x7fc00000u;
+}
 template <class T>
 GENFLOW_INLINE T Narrow(float x) {
   if constexpr (std::is_same_v<T, float>) {
     return x;
   } else {
-    const auto bits = std::bit_cast<uint32_t>(x);
-    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-    const uint32_t value = (bits & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : rounded;
-    return c10::BFloat16(static_cast<uint16_t>(value), c10::BFloat16::from_bits());
+    return c10::BFloat16(static_cast<uint16_t>(RoundedBits(x) >> 16), c10::BFloat16::from_bits());
+  }
+}
+// What Narrow<T> makes of x, still in fp32: loops over numbers of two sizes are made of shorter vectors.
+template <class T>
+GENFLOW_INLINE float Rounded(float x) {
+  if constexpr (std::is_same_v<T, float>) {
+    return x;
+  } else {
+    return std::bit_cast<float>(RoundedBits(x) & 0xffff0000u);
   }
 }
 
