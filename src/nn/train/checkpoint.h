@@ -30,9 +30,8 @@ class CheckpointStore {
 
   // Writes step-N.safetensors beside the others through a temporary file, synced and renamed. Then removes
   // all but this one and the one before it: later steps are of a run that is not continued. There are never
-  // more than three, however often a process is killed here. The tensors are
-  // copied at once, and the file is written by a thread of its own, one at a time: waits for the one before
-  // it, whose error is returned.
+  // more than three, however often a process is killed here. The tensors are copied at once, and the file is
+  // written by a thread of its own, one at a time: waits for the one before it, whose error is returned.
   Status Save(const Checkpoint& checkpoint);
   // Until the last one is on the disk; its error.
   Status Finish();
