@@ -62,8 +62,7 @@ GENFLOW_INLINE void SoftmaxBlockOf(float* scores, int64_t rows, int64_t columns,
         s[c + l] = e;
       }
     }
-#pragma omp simd
-    for (int64_t c = 0; c < read; ++c) to[c] = Narrow<T>(s[c]);
+    NarrowAll(s, to, read);
     std::fill(to + read, to + columns, T(0.0f));
     for (int64_t half = kVector / 2; half > 0; half /= 2) {
 #pragma omp simd
@@ -97,10 +96,8 @@ GENFLOW_INLINE void GradientBlockOf(const float* scores, const float* dp, int64_
       gradients[r] = scale * weight * (d[r] - delta[r]);
       weights[r] = weight;
     }
-#pragma omp simd
-    for (int32_t r = 0; r < count; ++r) to_ds[r] = Narrow<T>(gradients[r]);
-#pragma omp simd
-    for (int32_t r = 0; r < count; ++r) to_p[r] = Narrow<T>(weights[r]);
+    NarrowAll(gradients, to_ds, count);
+    NarrowAll(weights, to_p, count);
   }
   if (ds_pairs == nullptr) return;
   for (int64_t c = 0; c < keys; c += 2) {

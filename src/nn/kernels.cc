@@ -52,31 +52,19 @@ GENFLOW_INLINE void NormBackwardRowOf(const T* x, const T* w, const T* dy, float
   }
 }
 
-// How many elements are widened, computed with and narrowed at a time, each in a loop of its own: a loop over
-// numbers of two sizes is made of shorter vectors.
+// How many elements are widened, computed with and narrowed at a time.
 constexpr int64_t kPart = 256;
-
-template <class T>
-GENFLOW_INLINE void WidenPart(const T* from, float* to, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) to[i] = Wide(from[i]);
-}
-template <class T>
-GENFLOW_INLINE void NarrowPart(const float* from, T* to, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) to[i] = Narrow<T>(from[i]);
-}
 
 template <class T>
 GENFLOW_INLINE void SwiGluOf(const T* gate, const T* up, T* y, int64_t n) {
   float g[kPart], u[kPart];
   for (int64_t begin = 0; begin < n; begin += kPart) {
     const int64_t count = std::min(kPart, n - begin);
-    WidenPart(gate + begin, g, count);
-    WidenPart(up + begin, u, count);
+    WidenAll(gate + begin, g, count);
+    WidenAll(up + begin, u, count);
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) g[i] = Rounded<T>(g[i] * Sigmoid<T>(g[i])) * u[i];
-    NarrowPart(g, y + begin, count);
+    NarrowAll(g, y + begin, count);
   }
 }
 
@@ -85,9 +73,9 @@ GENFLOW_INLINE void SwiGluBackwardOf(const T* gate, const T* up, T* dy, T* dgate
   float gs[kPart], us[kPart], ds[kPart];
   for (int64_t begin = 0; begin < n; begin += kPart) {
     const int64_t count = std::min(kPart, n - begin);
-    WidenPart(gate + begin, gs, count);
-    WidenPart(up + begin, us, count);
-    WidenPart(dy + begin, ds, count);
+    WidenAll(gate + begin, gs, count);
+    WidenAll(up + begin, us, count);
+    WidenAll(dy + begin, ds, count);
 #pragma omp simd
     for (int64_t i = 0; i < count; ++i) {
       const float g = gs[i], u = us[i], d = ds[i];
@@ -96,9 +84,9 @@ GENFLOW_INLINE void SwiGluBackwardOf(const T* gate, const T* up, T* dy, T* dgate
       us[i] = d * g * sigmoid;
       ds[i] = Rounded<T>(g * sigmoid) * u;
     }
-    NarrowPart(gs, dgate + begin, count);
-    NarrowPart(us, dup + begin, count);
-    NarrowPart(ds, dy + begin, count);
+    NarrowAll(gs, dgate + begin, count);
+    NarrowAll(us, dup + begin, count);
+    NarrowAll(ds, dy + begin, count);
   }
 }
 
@@ -118,10 +106,8 @@ GENFLOW_INLINE void RotateHeadOf(const T* x, const float* cos, const float* sin,
       first[i] = product(a[i], c) - product(b[i], s);
       second[i] = product(b[i], c) + product(a[i], s);
     }
-#pragma omp simd
-    for (int64_t i = 0; i < count; ++i) y[begin + i] = Narrow<T>(first[i]);
-#pragma omp simd
-    for (int64_t i = 0; i < count; ++i) y[half + begin + i] = Narrow<T>(second[i]);
+    NarrowAll(first, y + begin, count);
+    NarrowAll(second, y + half + begin, count);
   }
 }
 
@@ -132,10 +118,10 @@ GENFLOW_INLINE float CrossEntropyRowOf(const T* logits, int64_t n, int64_t targe
 #pragma omp simd reduction(max : peak)
   for (int64_t i = 0; i < n; ++i) peak = Wide(logits[i]) > peak ? Wide(logits[i]) : peak;
   // Of so many terms, in parts, so that none is lost beside their sum.
-  constexpr int64_t kPart = 4096;
+  constexpr int64_t kTerms = 4096;
   double sum = 0;
-  for (int64_t begin = 0; begin < n; begin += kPart) {
-    const int64_t end = std::min(n, begin + kPart);
+  for (int64_t begin = 0; begin < n; begin += kTerms) {
+    const int64_t end = std::min(n, begin + kTerms);
     float part = 0;
 #pragma omp simd reduction(+ : part)
     for (int64_t i = begin; i < end; ++i) {

@@ -40,7 +40,7 @@ GENFLOW_INLINE T Narrow(float x) {
     return c10::BFloat16(static_cast<uint16_t>(RoundedBits(x) >> 16), c10::BFloat16::from_bits());
   }
 }
-// What Narrow<T> makes of x, still in fp32: loops over numbers of two sizes are made of shorter vectors.
+// What Narrow<T> makes of x, still in fp32.
 template <class T>
 GENFLOW_INLINE float Rounded(float x) {
   if constexpr (std::is_same_v<T, float>) {
@@ -50,17 +50,40 @@ GENFLOW_INLINE float Rounded(float x) {
   }
 }
 
+// Of n elements, in loops of their own: one over numbers of two sizes is made of shorter vectors.
+template <class T>
+GENFLOW_INLINE void WidenAll(const T* from, float* to, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) to[i] = Wide(from[i]);
+}
+template <class T>
+GENFLOW_INLINE void NarrowAll(const float* from, T* to, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) to[i] = Narrow<T>(from[i]);
+}
+
 // Between which Exp has its argument, -87 and 88. They stand in another file, because a compiler that knows
 // them prepares what comes of either bound for every element, and multiplies it to numbers below the smallest
 // normal one: some processors take hundreds of cycles for each.
 extern const float kExpLowest, kExpHighest;
 
+GENFLOW_INLINE float InExpRange(float x) {
+  x = x < kExpLowest ? kExpLowest : x;
+  return x > kExpHighest ? kExpHighest : x;
+}
+
+constexpr float kLog2E = 1.44269504088896341f;
+constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+
+// 2^n, of n + kRound.
+GENFLOW_INLINE float PowerOfTwo(float shifted) {
+  return std::bit_cast<float>(static_cast<uint32_t>(std::bit_cast<int32_t>(shifted) + 127) << 23);
+}
+
 // exp(x) to about two units in the last place, branch-free so that it vectorises (Cephes' expf).
 GENFLOW_INLINE float Exp(float x) {
-  x = x < kExpLowest ? kExpLowest : x;
-  x = x > kExpHighest ? kExpHighest : x;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  const float shifted = x * 1.44269504088896341f + kRound;
+  x = InExpRange(x);
+  const float shifted = x * kLog2E + kRound;
   const float n = shifted - kRound;
   const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
   float p = 1.9875691500e-4f;
@@ -70,8 +93,7 @@ GENFLOW_INLINE float Exp(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * r * r + r + 1.0f;
-  const auto exponent = static_cast<uint32_t>(std::bit_cast<int32_t>(shifted) + 127) << 23;
-  return p * std::bit_cast<float>(exponent);
+  return p * PowerOfTwo(shifted);
 }
 
 // exp(x) for a result that is rounded to T: Exp for fp32; to 1e-5 for bf16, a hundredth of what its rounding
@@ -81,9 +103,7 @@ GENFLOW_INLINE float ExpFor(float x) {
   if constexpr (std::is_same_v<T, float>) {
     return Exp(x);
   } else {
-    x = x < kExpLowest ? kExpLowest : x;
-    x = x > kExpHighest ? kExpHighest : x;
-    constexpr float kRound = 12582912.0f, kLog2E = 1.44269504088896341f;
+    x = InExpRange(x);
     const float shifted = x * kLog2E + kRound;
     const float r = x * kLog2E - (shifted - kRound);
     float p = 0.00957009092f;  // 2^r on [-1/2, 1/2]: the polynomial with the smallest relative error, 2.6e-6
@@ -91,8 +111,7 @@ GENFLOW_INLINE float ExpFor(float x) {
     p = p * r + 0.240247451f;
     p = p * r + 0.693121814f;
     p = p * r + 0.999999261f;
-    const auto exponent = static_cast<uint32_t>(std::bit_cast<int32_t>(shifted) + 127) << 23;
-    return p * std::bit_cast<float>(exponent);
+    return p * PowerOfTwo(shifted);
   }
 }
 

@@ -205,7 +205,6 @@ GENFLOW_INLINE void RoundRowOf(const float* x, int64_t columns, int8_t* q, float
       int32_t sum = 0;
 #pragma omp simd reduction(+ : sum)
       for (int64_t i = 0; i < 16; ++i) {
-        constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
         const float value = x[b + half * 16 + i] * inverse + kRound;
         const int32_t rounded = std::bit_cast<int32_t>(value) - std::bit_cast<int32_t>(kRound);
         q[b + half * 16 + i] = static_cast<int8_t>(rounded);
