@@ -1,6 +1,7 @@
 // GGUF's names and conventions against Hugging Face's. Used inside this library.
 #pragma once
 
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -36,7 +37,8 @@ inline int64_t GgufRow(int64_t row, int64_t head_rows) {
   return head * head_rows + (inside % half) * 2 + inside / half;
 }
 
-Result<TokenizerFiles> TokenizerFromGguf(const GgufFile& file);
+// The pieces of what is returned look into the file.
+Result<TokenizerFiles> TokenizerFromGguf(const std::shared_ptr<const GgufFile>& file);
 // Sets the tokenizer.ggml.* keys and tokenizer.chat_template. `rows` is the number of embedding rows, which
 // the vocabulary is padded to.
 Status TokenizerToGguf(const TokenizerFiles& files, const nlohmann::json& config, int64_t rows,

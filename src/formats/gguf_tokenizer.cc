@@ -85,7 +85,8 @@ std::optional<std::string> GgufPreTokenizer(const json& pre_tokenizer, bool igno
   return std::nullopt;
 }
 
-Result<TokenizerFiles> TokenizerFromGguf(const GgufFile& file) {
+Result<TokenizerFiles> TokenizerFromGguf(const std::shared_ptr<const GgufFile>& shared) {
+  const GgufFile& file = *shared;
   const std::string where = file.path().string() + ": ";
   const auto model = file.String("tokenizer.ggml.model");
   if (!model)
@@ -114,15 +115,14 @@ Result<TokenizerFiles> TokenizerFromGguf(const GgufFile& file) {
                                          std::to_string(tokens->size()) + " tokens");
   }
   TokenizerFiles out;
-  json vocab = json::object(), added = json::array(), decoder = json::object();
+  BpePieces& pieces = out.pieces.emplace();
+  pieces.owner = shared;
+  json added = json::array(), decoder = json::object();
   constexpr int64_t kControl = 3, kUserDefined = 4;
   for (size_t i = 0; i < tokens->size(); ++i) {
-    const std::string token((*tokens)[i]);
+    const std::string_view token = (*tokens)[i];
     const auto id = static_cast<int64_t>(i);
-    if (!vocab.emplace(token, id).second) {
-      return MakeError(Code::kCorrupt,
-                       where + "token " + std::to_string(i) + " has the text of an earlier one");
-    }
+    pieces.vocab.emplace_back(token, id);
     const int64_t type = types == nullptr ? 1 : (*types)[i];
     if (type != kControl && type != kUserDefined) continue;
     json entry = {{"content", token}, {"single_word", false}, {"lstrip", false},
@@ -131,13 +131,12 @@ Result<TokenizerFiles> TokenizerFromGguf(const GgufFile& file) {
     entry["id"] = id;
     added.push_back(std::move(entry));
   }
-  json pairs = json::array();
   for (const auto merge : *merges) {
     const size_t space = merge.find(' ', 1);
     if (space == std::string_view::npos || space + 1 == merge.size()) {
       return MakeError(Code::kCorrupt, where + "merge '" + std::string(merge) + "' is not two pieces");
     }
-    pairs.push_back({merge.substr(0, space), merge.substr(space + 1)});
+    pieces.merges.emplace_back(merge.substr(0, space), merge.substr(space + 1));
   }
 
   const auto token_of = [&](const char* key) -> json {
@@ -184,9 +183,7 @@ Result<TokenizerFiles> TokenizerFromGguf(const GgufFile& file) {
         {"end_of_word_suffix", nullptr},
         {"fuse_unk", false},
         {"byte_fallback", false},
-        {"ignore_merges", pre_tokenizer->ignore_merges},
-        {"vocab", std::move(vocab)},
-        {"merges", std::move(pairs)}}}};
+        {"ignore_merges", pre_tokenizer->ignore_merges}}}};
 
   out.chat_template = std::string(file.String("tokenizer.chat_template").value_or(""));
   const std::string arch(file.String("general.architecture").value_or("llama"));

@@ -355,7 +355,8 @@ void ModelSource::GiveBack(std::string_view name) const {
 }
 
 Result<TokenizerFiles> ModelSource::ReadTokenizerFiles() const {
-  return impl_->gguf ? TokenizerFromGguf(*impl_->gguf) : TokenizerFromFolder(impl_->path);
+  if (!impl_->gguf) return TokenizerFromFolder(impl_->path);
+  return TokenizerFromGguf(std::shared_ptr<const GgufFile>(impl_, &*impl_->gguf));
 }
 
 Result<TokenizerFiles> ReadTokenizerFiles(const fs::path& path) {
@@ -363,8 +364,8 @@ Result<TokenizerFiles> ReadTokenizerFiles(const fs::path& path) {
   if (fs::is_directory(path, ec) && fs::exists(path / "tokenizer.json", ec)) return TokenizerFromFolder(path);
   GF_TRY(const Location location, Locate(path));
   if (location.format == ModelSource::Format::kHuggingFace) return TokenizerFromFolder(location.path);
-  GF_TRY(const GgufFile file, GgufFile::Open(location.path));
-  return TokenizerFromGguf(file);
+  GF_TRY(GgufFile file, GgufFile::Open(location.path));
+  return TokenizerFromGguf(std::make_shared<const GgufFile>(std::move(file)));
 }
 
 }  // namespace genflow::formats

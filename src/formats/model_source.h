@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -40,11 +41,22 @@ struct GgmlMatrix {
   uint64_t FileRow(uint64_t row) const;
 };
 
+// Vocabulary and merges of a BPE: views into what `owner` holds.
+struct BpePieces {
+  std::vector<std::pair<std::string_view, int64_t>> vocab;
+  std::vector<std::pair<std::string_view, std::string_view>> merges;
+  std::shared_ptr<const void> owner;
+};
+
 // The tokenizer as Hugging Face's files. From a GGUF they are rebuilt from its vocabulary.
 struct TokenizerFiles {
-  nlohmann::json tokenizer;         // tokenizer.json
+  nlohmann::json tokenizer;  // tokenizer.json; without model.vocab and model.merges where there are pieces
+  std::optional<BpePieces> pieces;  // of a GGUF: as JSON they take ten times as long to build
   nlohmann::json tokenizer_config;  // tokenizer_config.json, with bos_token, eos_token, pad_token as strings
   std::string chat_template;        // "" when the model has none
+
+  // All of tokenizer.json, which holds each token once.
+  Result<nlohmann::json> WholeTokenizer() const;
 };
 
 // Text of the token that tokenizer_config.json has under `key`: "<s>" or {"content": "<s>", ...}; "" without

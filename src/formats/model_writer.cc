@@ -74,7 +74,8 @@ Status WriteTokenizer(const fs::path& folder, const ModelSource& base) {
     return Ok();
   }
   GF_TRY(const TokenizerFiles files, base.ReadTokenizerFiles());
-  GF_CHECK_OK(WriteFileAtomic(folder / "tokenizer.json", PrettyJson(files.tokenizer)));
+  GF_TRY(const nlohmann::json whole, files.WholeTokenizer());
+  GF_CHECK_OK(WriteFileAtomic(folder / "tokenizer.json", PrettyJson(whole)));
   GF_CHECK_OK(WriteFileAtomic(folder / "tokenizer_config.json", PrettyJson(files.tokenizer_config)));
   ordered_json special = ordered_json::object();
   for (const char* key : {"bos_token", "eos_token", "pad_token", "unk_token"}) {

@@ -41,6 +41,20 @@ Result<TokenizerFiles> TokenizerFromFolder(const fs::path& folder) {
   return out;
 }
 
+Result<json> TokenizerFiles::WholeTokenizer() const {
+  if (!pieces) return tokenizer;
+  json whole = tokenizer;
+  json& vocab = whole["model"]["vocab"] = json::object();
+  for (const auto& [token, id] : pieces->vocab) {
+    if (!vocab.emplace(token, id).second) {
+      return MakeError(Code::kCorrupt, "token " + std::to_string(id) + " has the text of an earlier one");
+    }
+  }
+  json& merges = whole["model"]["merges"] = json::array();
+  for (const auto& [left, right] : pieces->merges) merges.push_back({left, right});
+  return whole;
+}
+
 std::string TokenText(const json& tokenizer_config, const char* key) {
   const auto it = tokenizer_config.find(key);
   if (it == tokenizer_config.end()) return "";

@@ -21,7 +21,7 @@ bool AddsSpecial(const json& post, bool front) {
 }
 
 Status Convert(const TokenizerFiles& files, const json& config, int64_t rows, GgufWriter* writer) {
-  const json& tokenizer = files.tokenizer;
+  GF_TRY(const json tokenizer, files.WholeTokenizer());
   const json& model = tokenizer.at("model");
   const bool ignore_merges = model.value("ignore_merges", false);
   const auto pre = GgufPreTokenizer(tokenizer.value("pre_tokenizer", json(nullptr)), ignore_merges);

@@ -1,8 +1,5 @@
 #include "text/bpe.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <algorithm>
 #include <bit>
 #include <queue>
@@ -30,11 +27,33 @@ bool IsEmptyText(const json& model, const char* key) {
 
 }  // namespace
 
-Result<BpeModel> BpeModel::FromJson(const json& model, size_t added) {
+Result<formats::BpePieces> PiecesOf(const json& model) {
   if (!model.is_object() || !model.contains("vocab") || !model["vocab"].is_object() ||
       !model.contains("merges") || !model["merges"].is_array()) {
     return Corrupt("'model' lacks the vocabulary or the merges of a BPE");
   }
+  formats::BpePieces out;
+  for (auto it = model["vocab"].begin(); it != model["vocab"].end(); ++it) {
+    if (!it->is_number_integer()) return Corrupt("token '" + it.key() + "' has id " + it->dump());
+    out.vocab.emplace_back(it.key(), it->get<int64_t>());
+  }
+  for (const json& merge : model["merges"]) {
+    if (merge.is_string()) {  // "left right", the older spelling
+      const std::string_view text = merge.get_ref<const std::string&>();
+      const size_t space = text.find(' ');
+      if (space == std::string_view::npos)
+        return Corrupt("merge '" + std::string(text) + "' is not two pieces");
+      out.merges.emplace_back(text.substr(0, space), text.substr(space + 1));
+    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+      out.merges.emplace_back(merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>());
+    } else {
+      return Corrupt("a merge is not two pieces");
+    }
+  }
+  return out;
+}
+
+Result<BpeModel> BpeModel::Make(const json& model, const formats::BpePieces& pieces, size_t added) {
   if (const auto type = model.find("type"); type != model.end() && *type != "BPE") {
     return MakeError(Code::kUnsupported, "tokenizer.json: model type " + type->dump() + " is not supported",
                      "byte-level BPE tokenizers are");
@@ -49,71 +68,65 @@ Result<BpeModel> BpeModel::FromJson(const json& model, size_t added) {
                      "this is a SentencePiece-style vocabulary; byte-level BPE tokenizers are supported");
   }
   BpeModel out;
-  const int64_t limit = IdLimit(model["vocab"].size() + added);
+  const int64_t limit = IdLimit(pieces.vocab.size() + added);
   int64_t size = 0;
-  for (const auto& [token, id] : model["vocab"].items()) {
-    if (!id.is_number_integer() || id < 0 || id >= limit)
-      return Corrupt("token '" + token + "' has id " + id.dump());
-    out.vocab_.emplace(token, id.get<int32_t>());
-    size = std::max(size, id.get<int64_t>() + 1);
+  for (const auto& [token, id] : pieces.vocab) {
+    if (id < 0 || id >= limit)
+      return Corrupt("token '" + std::string(token) + "' has id " + std::to_string(id));
+    size = std::max(size, id + 1);
   }
   std::fill(std::begin(out.byte_ids_), std::end(out.byte_ids_), -1);
   out.bytes_.resize(static_cast<size_t>(size));
   out.whole_ = std::make_unique<std::atomic<uint8_t>[]>(static_cast<size_t>(size));
+  out.pieces_ = StringIndex(pieces.vocab.size());
+  StringIndex tokens(pieces.vocab.size());  // numbers in pieces.vocab
+  const auto token_at = [&](int32_t i) { return pieces.vocab[static_cast<size_t>(i)].first; };
+  const auto bytes_at = [&](int32_t id) { return std::string_view(out.bytes_[static_cast<size_t>(id)]); };
   std::string bytes;
-  for (const auto& [token, id] : out.vocab_) {
+  for (size_t i = 0; i < pieces.vocab.size(); ++i) {
+    const auto& [token, wide_id] = pieces.vocab[i];
+    const auto id = static_cast<int32_t>(wide_id);
+    if (const int32_t earlier = tokens.Insert(static_cast<int32_t>(i), token_at); earlier >= 0) {
+      return Corrupt("tokens " + std::to_string(pieces.vocab[static_cast<size_t>(earlier)].second) + " and " +
+                     std::to_string(id) + " are both '" + std::string(token) + "'");
+    }
     if (!BytesOfToken(token, &bytes) || bytes.empty()) continue;
     if (bytes.size() == 1) out.byte_ids_[static_cast<unsigned char>(bytes[0])] = id;
     out.bytes_[static_cast<size_t>(id)] = bytes;
+    out.pieces_.Insert(id, bytes_at);
   }
+  const auto find = [&](std::string_view token) -> int32_t {
+    const int32_t i = tokens.Find(token, token_at);
+    return i < 0 ? -1 : static_cast<int32_t>(pieces.vocab[static_cast<size_t>(i)].second);
+  };
   if (!IsEmptyText(model, "unk_token")) {
-    const auto it = out.vocab_.find(model["unk_token"].get<std::string>());
-    if (it == out.vocab_.end())
+    out.unknown_ = find(model["unk_token"].get<std::string>());
+    if (*out.unknown_ < 0)
       return Corrupt("'unk_token' " + model["unk_token"].dump() + " is not in the vocabulary");
-    out.unknown_ = it->second;
   }
   out.fuse_unknown_ = model.value("fuse_unk", false);
   out.ignore_merges_ = model.value("ignore_merges", false);
-  out.BuildPieceTable();
-  GF_CHECK_OK(out.AddMerges(model["merges"]));
+  GF_CHECK_OK(out.AddMerges(pieces, find));
   return out;
 }
 
-void BpeModel::BuildPieceTable() {
-  pieces_.assign(std::bit_ceil(bytes_.size() * 2 + 2), -1);
-  const size_t mask = pieces_.size() - 1;
-  for (size_t id = 0; id < bytes_.size(); ++id) {
-    if (bytes_[id].empty()) continue;
-    size_t at = XXH3_64bits(bytes_[id].data(), bytes_[id].size()) & mask;
-    while (pieces_[at] >= 0) at = (at + 1) & mask;
-    pieces_[at] = static_cast<int32_t>(id);
-  }
-}
-
-Status BpeModel::AddMerges(const json& merges) {
-  merges_.assign(std::bit_ceil(merges.size() * 2 + 2), {});
+template <class Find>
+Status BpeModel::AddMerges(const formats::BpePieces& pieces, const Find& find) {
+  merges_.assign(std::bit_ceil(pieces.merges.size() * 2 + 2), {});
   const size_t mask = merges_.size() - 1;
   uint32_t rank = 0;
-  for (const auto& merge : merges) {
-    std::string left, right;
-    if (merge.is_string()) {  // "left right", the older spelling
-      const auto& text = merge.get_ref<const std::string&>();
-      const size_t space = text.find(' ');
-      if (space == std::string::npos) return Corrupt("merge '" + text + "' is not two pieces");
-      left = text.substr(0, space), right = text.substr(space + 1);
-    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
-      left = merge[0], right = merge[1];
-    } else {
-      return Corrupt("a merge is not two pieces");
+  std::string whole;
+  for (const auto& [left, right] : pieces.merges) {
+    whole.assign(left).append(right);
+    const int32_t a = find(left), b = find(right), both = find(whole);
+    if (a < 0 || b < 0 || both < 0) {
+      return Corrupt("merge '" + std::string(left) + " " + std::string(right) +
+                     "' names a token that is not in the vocabulary");
     }
-    const auto a = vocab_.find(left), b = vocab_.find(right), both = vocab_.find(left + right);
-    if (a == vocab_.end() || b == vocab_.end() || both == vocab_.end()) {
-      return Corrupt("merge '" + left + " " + right + "' names a token that is not in the vocabulary");
-    }
-    const uint64_t pair = Pair(a->second, b->second);
+    const uint64_t pair = Pair(a, b);
     size_t at = HashPair(pair) & mask;
     while (merges_[at].pair != kNoPair && merges_[at].pair != pair) at = (at + 1) & mask;
-    merges_[at] = {pair, rank++, both->second};
+    merges_[at] = {pair, rank++, both};
   }
   return Ok();
 }
@@ -128,11 +141,7 @@ const BpeModel::Merge* BpeModel::FindMerge(int32_t left, int32_t right) const {
 }
 
 int32_t BpeModel::FindPiece(std::string_view piece) const {
-  const size_t mask = pieces_.size() - 1;
-  for (size_t at = XXH3_64bits(piece.data(), piece.size()) & mask;; at = (at + 1) & mask) {
-    const int32_t id = pieces_[at];
-    if (id < 0 || bytes_[static_cast<size_t>(id)] == piece) return id;
-  }
+  return pieces_.Find(piece, [&](int32_t id) { return std::string_view(bytes_[static_cast<size_t>(id)]); });
 }
 
 void BpeModel::Spell(std::string_view piece, std::vector<int32_t>* ids) const {

@@ -8,18 +8,23 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
+#include "formats/model_source.h"
+#include "text/string_index.h"
 
 namespace genflow::text {
 
-// Immutable after FromJson but for a cache of atomics: Encode is thread-safe.
+// The vocabulary and the merges in the "model" object of a tokenizer.json, into which they look.
+Result<formats::BpePieces> PiecesOf(const nlohmann::json& model);
+
+// Immutable after Make but for a cache of atomics: Encode is thread-safe.
 class BpeModel {
  public:
   // `model`: the "model" object of a tokenizer.json, byte-level, beside which the file lists `added` tokens.
-  static Result<BpeModel> FromJson(const nlohmann::json& model, size_t added);
+  // Its vocabulary and merges are not asked for, but those of `pieces` taken.
+  static Result<BpeModel> Make(const nlohmann::json& model, const formats::BpePieces& pieces, size_t added);
 
   // Ids of a tokenizer with so many tokens are smaller: some have gaps, but tables are as long as the largest
   // id.
@@ -27,8 +32,6 @@ class BpeModel {
 
   // Appends the ids of `piece`, a run of bytes that merges do not cross the ends of.
   void Encode(std::string_view piece, std::vector<int32_t>* ids) const;
-
-  const std::unordered_map<std::string, int32_t>& vocab() const { return vocab_; }
 
  private:
   struct Merge {
@@ -45,8 +48,9 @@ class BpeModel {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }
 
-  void BuildPieceTable();
-  Status AddMerges(const nlohmann::json& merges);
+  // `find(token)`: its id, or -1.
+  template <class Find>
+  Status AddMerges(const formats::BpePieces& pieces, const Find& find);
   const Merge* FindMerge(int32_t left, int32_t right) const;
   int32_t FindPiece(std::string_view piece) const;  // -1 when it is no token
   // Bytes to ids, before any merge.
@@ -55,11 +59,10 @@ class BpeModel {
   void MergeLong(std::vector<int32_t>* ids) const;
   void EncodeByMerges(std::string_view piece, std::vector<int32_t>* ids) const;
 
-  std::unordered_map<std::string, int32_t> vocab_;
   std::vector<std::string> bytes_;  // by id; "" where the id has no byte spelling
   int32_t byte_ids_[256];
-  std::vector<Merge> merges_;    // open addressing
-  std::vector<int32_t> pieces_;  // open addressing: ids, -1 empty
+  std::vector<Merge> merges_;  // open addressing
+  StringIndex pieces_;         // ids of bytes_
   std::optional<int32_t> unknown_;
   bool fuse_unknown_ = false, ignore_merges_ = false;
   // By id: whether merging a token's own bytes gives just that token. 0 not yet known, 1 yes, 2 no.

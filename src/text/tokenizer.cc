@@ -10,6 +10,7 @@
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/pre_tokenizer.h"
+#include "text/string_index.h"
 #include "text/unicode.h"
 
 namespace genflow::text {
@@ -103,11 +104,15 @@ struct Tokenizer::Impl {
   std::vector<std::string> tokens;  // by id, as written in tokenizer.json
   std::vector<std::string> bytes;   // by id, as decoded
   std::vector<bool> special;
-  std::unordered_map<std::string_view, int32_t> ids;  // views into `tokens`
+  StringIndex ids;  // of `tokens`
   std::string bos_token, eos_token, chat_template;
   std::optional<int32_t> bos, eos, pad;
 
-  Status AddTokens(const json& added);
+  Status AddTokens(const json& added, const formats::BpePieces& pieces);
+  std::string_view TokenAt(int32_t id) const { return tokens[static_cast<size_t>(id)]; }
+  int32_t IdOf(std::string_view token) const {  // or -1
+    return ids.Find(token, [this](int32_t id) { return TokenAt(id); });
+  }
   // `edits`, where given, gets one entry a normalizer.
   std::string Normalize(std::string_view text, std::vector<icu::Edits>* edits = nullptr) const;
   // Valid UTF-8. `is_text(begin, end)`: special tokens there are ordinary text. `ends`: see EncodeRendered,
@@ -121,10 +126,10 @@ struct Tokenizer::Impl {
   void EncodePlain(std::string_view text, std::vector<int32_t>* out, std::vector<size_t>* ends) const;
 };
 
-Status Tokenizer::Impl::AddTokens(const json& added) {
-  const int64_t limit = BpeModel::IdLimit(bpe->vocab().size() + added.size());
+Status Tokenizer::Impl::AddTokens(const json& added, const formats::BpePieces& pieces) {
+  const int64_t limit = BpeModel::IdLimit(pieces.vocab.size() + added.size());
   int64_t size = 0;
-  for (const auto& [token, id] : bpe->vocab()) size = std::max<int64_t>(size, id + int64_t{1});
+  for (const auto& [token, id] : pieces.vocab) size = std::max(size, id + 1);
   std::vector<AddedToken> raw, normalized;
   for (const auto& entry : added) {
     AddedToken token;
@@ -144,7 +149,7 @@ Status Tokenizer::Impl::AddTokens(const json& added) {
   tokens.resize(static_cast<size_t>(size));
   bytes.resize(tokens.size());
   special.resize(tokens.size());
-  for (const auto& [token, id] : bpe->vocab()) tokens[static_cast<size_t>(id)] = token;
+  for (const auto& [token, id] : pieces.vocab) tokens[static_cast<size_t>(id)] = token;
   for (auto* list : {&raw, &normalized}) {
     for (auto& token : *list) {
       tokens[static_cast<size_t>(token.id)] = token.content;
@@ -152,9 +157,10 @@ Status Tokenizer::Impl::AddTokens(const json& added) {
       if (token.normalized) token.content = Normalize(token.content);
     }
   }
+  ids = StringIndex(tokens.size());
   for (size_t id = 0; id < tokens.size(); ++id) {
     if (!BytesOfToken(tokens[id], &bytes[id])) bytes[id] = tokens[id];
-    if (!tokens[id].empty()) ids.emplace(tokens[id], static_cast<int32_t>(id));
+    if (!tokens[id].empty()) ids.Insert(static_cast<int32_t>(id), [this](int32_t i) { return TokenAt(i); });
   }
   raw_tokens = AddedTokenMatcher(std::move(raw));
   normalized_tokens = AddedTokenMatcher(std::move(normalized));
@@ -230,7 +236,8 @@ void Tokenizer::Impl::EncodeAll(std::string_view text, IsText&& is_text, std::ve
 }
 
 Result<Tokenizer> Tokenizer::FromJson(const json& tokenizer) {
-  return FromFiles({.tokenizer = tokenizer, .tokenizer_config = json::object(), .chat_template = ""});
+  return FromFiles(
+      {.tokenizer = tokenizer, .pieces = {}, .tokenizer_config = json::object(), .chat_template = ""});
 }
 
 Result<Tokenizer> Tokenizer::FromFiles(const formats::TokenizerFiles& files) {
@@ -240,18 +247,23 @@ Result<Tokenizer> Tokenizer::FromFiles(const formats::TokenizerFiles& files) {
   try {
     const json added = top.value("added_tokens", json::array());
     if (!added.is_array()) return Corrupt("'added_tokens' is not a list");
-    GF_TRY(impl->bpe, BpeModel::FromJson(top["model"], added.size()));
+    formats::BpePieces own;
+    if (!files.pieces) {
+      GF_TRY(own, PiecesOf(top["model"]));
+    }
+    const formats::BpePieces& pieces = files.pieces ? *files.pieces : own;
+    GF_TRY(impl->bpe, BpeModel::Make(top["model"], pieces, added.size()));
     GF_TRY(impl->pre_tokenizer, PreTokenizer::FromJson(top.value("pre_tokenizer", json(nullptr))));
     GF_CHECK_OK(ReadNormalizers(top.value("normalizer", json(nullptr)), &impl->normalizers));
-    GF_CHECK_OK(impl->AddTokens(added));
+    GF_CHECK_OK(impl->AddTokens(added, pieces));
     GF_CHECK_OK(ReadPostProcessor(top.value("post_processor", json(nullptr)), impl->tokens.size(),
                                   &impl->before, &impl->after));
   } catch (const json::exception& e) {
     return Corrupt(e.what());
   }
   const auto id_of = [&](const std::string& token) -> std::optional<int32_t> {
-    const auto it = impl->ids.find(token);
-    return token.empty() || it == impl->ids.end() ? std::nullopt : std::optional(it->second);
+    const int32_t id = impl->IdOf(token);
+    return id < 0 ? std::nullopt : std::optional(id);
   };
   impl->bos_token = formats::TokenText(files.tokenizer_config, "bos_token");
   impl->eos_token = formats::TokenText(files.tokenizer_config, "eos_token");
@@ -342,8 +354,8 @@ std::string_view Tokenizer::TokenBytes(int32_t id) const {
 }
 
 std::optional<int32_t> Tokenizer::IdOf(std::string_view token) const {
-  const auto it = impl_->ids.find(token);
-  return it == impl_->ids.end() ? std::nullopt : std::optional(it->second);
+  const int32_t id = impl_->IdOf(token);
+  return id < 0 ? std::nullopt : std::optional(id);
 }
 
 std::string_view Tokenizer::TokenOf(int32_t id) const {

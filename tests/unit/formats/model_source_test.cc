@@ -165,9 +165,12 @@ TEST(ModelSource, TokenizerOfAGgufIsTheOneItWasMadeFrom) {
   ASSERT_TRUE(made.ok()) << made.error().ToString();
   const auto original = ReadTokenizerFiles(kFixtures + "tiny_llama");
   ASSERT_TRUE(original.ok()) << original.error().ToString();
-  EXPECT_EQ(made->tokenizer["model"]["merges"], original->tokenizer["model"]["merges"]);
+  auto all = made->WholeTokenizer();
+  ASSERT_TRUE(all.ok()) << all.error().ToString();
+  nlohmann::json& whole = *all;
+  EXPECT_EQ(whole["model"]["merges"], original->tokenizer["model"]["merges"]);
   for (const auto& [token, id] : original->tokenizer["model"]["vocab"].items()) {
-    EXPECT_EQ(made->tokenizer["model"]["vocab"][token], id);
+    EXPECT_EQ(whole["model"]["vocab"][token], id);
   }
   EXPECT_EQ(made->tokenizer["pre_tokenizer"], original->tokenizer["pre_tokenizer"]);
   EXPECT_EQ(made->tokenizer["added_tokens"], original->tokenizer["added_tokens"]);

@@ -148,6 +148,15 @@ TEST(ModelWriter, TokenizerOfSmolLm2) {
   EXPECT_EQ(compared, 12);
 }
 
+TEST(ModelWriter, RefusesAVocabularyThatHoldsATokenTwice) {
+  TokenizerFiles files;
+  files.tokenizer = {{"model", {{"type", "BPE"}}}};
+  files.pieces = BpePieces{.vocab = {{"a", 0}, {"b", 1}, {"a", 2}}, .merges = {}, .owner = nullptr};
+  GgufWriter writer;
+  EXPECT_EQ(TokenizerToGguf(files, json::object(), 3, &writer).error().message,
+            "token 2 has the text of an earlier one");
+}
+
 TEST(ModelWriter, RefusesATokenizerThatLlamaCppLacks) {
   const auto base = ModelSource::Open(kFixtures + "tiny_llama");
   auto files = base->ReadTokenizerFiles();

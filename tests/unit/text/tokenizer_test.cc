@@ -194,6 +194,20 @@ TEST(Tokenizer, MalformedFilesAreErrors) {
             "character class\n    ([\n      ^");
 }
 
+TEST(Tokenizer, TakesVocabularyAndMergesAsPieces) {
+  formats::TokenizerFiles files;
+  files.tokenizer = {{"model", {{"type", "BPE"}}}, {"pre_tokenizer", {{"type", "ByteLevel"}}}};
+  files.tokenizer_config = json::object();
+  files.pieces = formats::BpePieces{
+      .vocab = {{"a", 0}, {"b", 1}, {"ab", 2}, {"\u0120", 3}}, .merges = {{"a", "b"}}, .owner = nullptr};
+  const auto tokenizer = Tokenizer::FromFiles(files);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().ToString();
+  EXPECT_EQ(tokenizer->Encode("aba", {}), (std::vector<int32_t>{3, 2, 0}));
+  EXPECT_EQ(tokenizer->IdOf("ab"), 2);
+  files.pieces->vocab.emplace_back("b", 4);
+  EXPECT_EQ(Tokenizer::FromFiles(files).error().message, "tokenizer.json: tokens 1 and 4 are both 'b'");
+}
+
 // A file cut anywhere, or with a byte changed, is an error or a tokenizer, never a crash.
 TEST(Tokenizer, DamagedFilesNeverCrash) {
   const ScratchFolder scratch;
