@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "nn/brgemm.h"
+#include "nn/decode/packed_weight.h"
 #include "nn/device.h"
 #include "nn/dora_linear.h"
 #include "nn/lora_linear.h"
@@ -39,11 +41,21 @@ bool WidensProducts(const at::Tensor& x) {
   return x.scalar_type() == at::kBFloat16 && x.is_cpu() && !MultipliesBf16();
 }
 
+at::Tensor TimesQuantized(const at::Tensor& x, const QuantizedWeight& weight) {
+  const PackedWeight* const packed = weight.PackedIfMade();
+  if (packed == nullptr || x.dim() != 2 || !x.is_cpu() || !MultipliesBlocksOf(x.scalar_type())) {
+    return Project(x, weight.Dequantize(x.scalar_type()));
+  }
+  const at::Tensor y = at::empty({x.size(0), packed->rows()}, x.options());
+  ProductInto(WithDenseRows(x), {.w = {}, .turned = true, .packed = packed}, y);
+  return y;
+}
+
 struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
                             const std::shared_ptr<const QuantizedWeight>& weight) {
     context->saved_data["weight"] = c10::IValue::make_capsule(c10::make_intrusive<Kept>(weight));
-    return Project(x, weight->Dequantize(x.scalar_type()));
+    return TimesQuantized(x, *weight);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list grads) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "nn/brgemm.h"
+#include "nn/decode/packed_weight.h"
 #include "nn/product_kernels.h"
 #include "nn/scratch.h"
 
@@ -68,12 +69,12 @@ class BlockedProduct {
       : right_(right),
         options_(options),
         x_(x.const_data_ptr<T>()),
-        w_(right.w.const_data_ptr<T>()),
+        w_(right.packed != nullptr ? nullptr : right.w.const_data_ptr<T>()),
         bias_(options.bias.defined() ? options.bias.const_data_ptr<T>() : nullptr),
         residual_(options.residual.defined() ? options.residual.const_data_ptr<T>() : nullptr),
         y_(y.mutable_data_ptr<T>()),
         x_stride_(x.stride(0)),
-        w_stride_(right.w.stride(0)),
+        w_stride_(right.packed != nullptr ? 0 : right.w.stride(0)),
         residual_stride_(options.residual.defined() ? options.residual.stride(0) : 0),
         y_stride_(y.stride(0)),
         rows_(x.size(0)),
@@ -133,7 +134,13 @@ class BlockedProduct {
     for (int64_t p = from; p < to; ++p) {
       for (int64_t side = 0; side < Sides(); ++side, packed += depth * kPanel) {
         const int64_t column = side * width_ + p * kPanel, columns = std::min(kPanel, width_ - p * kPanel);
-        if (right_.turned) {
+        if (right_.packed != nullptr) {
+          constexpr int64_t kRows16 = PackedWeight::kPanel;
+          for (int64_t c = 0; c < columns; c += kRows16) {
+            right_.packed->Unpack((column + c) / kRows16, begin, depth,
+                                  packed + c * (std::is_same_v<T, float> ? 1 : 2));
+          }
+        } else if (right_.turned) {
           kernels::PackTurned(w_ + column * w_stride_ + begin, w_stride_, columns, depth, packed);
         } else {
           kernels::PackStraight(w_ + begin * w_stride_ + column, w_stride_, columns, depth, packed);
@@ -187,6 +194,9 @@ void FinishProduct(const at::Tensor& y, const ProductOptions& options) {
   });
 }
 
+int64_t RightSide::depth() const { return packed != nullptr ? packed->columns() : w.size(turned ? 1 : 0); }
+int64_t RightSide::columns() const { return packed != nullptr ? packed->rows() : w.size(turned ? 0 : 1); }
+
 bool HasBlockedProducts(const at::Tensor& x) {
   return x.is_cpu() && x.size(0) >= kFewRows && MultipliesBlocksOf(x.scalar_type());
 }
@@ -194,10 +204,10 @@ bool HasBlockedProducts(const at::Tensor& x) {
 void ProductInto(const at::Tensor& x, const RightSide& right, const at::Tensor& y,
                  const ProductOptions& options) {
   TORCH_CHECK(x.size(1) == right.depth() && y.size(0) == x.size(0) && y.size(1) == right.columns() &&
-                  x.stride(1) == 1 && right.w.stride(1) == 1 && y.stride(1) == 1,
+                  x.stride(1) == 1 && (right.packed != nullptr || right.w.stride(1) == 1) && y.stride(1) == 1,
               "a product needs rows that are dense and fit");
   if (x.size(0) == 0) return;
-  if (HasBlockedProducts(x)) {
+  if (right.packed != nullptr || HasBlockedProducts(x)) {
     if (x.scalar_type() == at::kFloat) return BlockedProduct<float>(x, right, y, options).Run();
     if (x.size(1) % 2 == 0) return BlockedProduct<BFloat16>(x, right, y, options).Run();
   }

@@ -9,13 +9,16 @@
 
 namespace genflow::nn {
 
+class PackedWeight;
+
 // [depth, columns]: w [columns, depth] turned over, or w [depth, columns] as it is. Its rows may stand apart.
 struct RightSide {
   at::Tensor w;
   bool turned = false;
+  const PackedWeight* packed = nullptr;  // [columns, depth], in place of w
 
-  int64_t depth() const { return w.size(turned ? 1 : 0); }
-  int64_t columns() const { return w.size(turned ? 0 : 1); }
+  int64_t depth() const;
+  int64_t columns() const;
 };
 
 // Rows and columns of a result.
@@ -37,7 +40,8 @@ struct ProductOptions {
 // where it is multiplied. Others are libtorch's.
 bool HasBlockedProducts(const at::Tensor& x);
 
-// y [N, columns] = x [N, depth] times the right side, all of one type and with dense rows. Sums are fp32 and
+// y [N, columns] = x [N, depth] times the right side, all of one type and with dense rows; a packed one only
+// where blocks of the type are multiplied (brgemm.h). Sums are fp32 and
 // rounded once. Equal bytes on every number of threads. Nothing is recorded.
 void ProductInto(const at::Tensor& x, const RightSide& right, const at::Tensor& y,
                  const ProductOptions& options = {});

@@ -222,6 +222,7 @@ const PackedWeight* QuantizedWeight::Packed() const {
       }
     });
     packed_ = std::move(packed);
+    made_.store(packed_.get(), std::memory_order_release);
   });
   return packed_.get();
 }

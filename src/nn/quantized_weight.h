@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -58,6 +59,8 @@ class QuantizedWeight {
   // Laid out for products with few activations: made by the first call and kept, beside what it is made of.
   // Null where there is no such layout.
   const PackedWeight* Packed() const;
+  // The same where it has been made, else null.
+  const PackedWeight* PackedIfMade() const { return made_.load(std::memory_order_acquire); }
 
  protected:
   QuantizedWeight(int64_t rows, int64_t columns, at::Device device)
@@ -68,6 +71,7 @@ class QuantizedWeight {
   at::Device device_;
   mutable std::once_flag packing_;
   mutable std::unique_ptr<const PackedWeight> packed_;
+  mutable std::atomic<const PackedWeight*> made_{nullptr};
 };
 
 // A frozen matrix [rows, columns]: a tensor, or quantised.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "nn/decode/packed_kernels.h"
+#include "nn/decode/unpack_kernels.h"
 
 namespace genflow::nn {
 namespace {
@@ -59,6 +60,12 @@ void SubScales(const uint8_t* packed, int64_t j, int* scale, int* minimum) {
   }
 }
 
+// Bit i of `bits` in byte i.
+uint64_t SpreadBits(uint8_t bits) {
+  const uint64_t each = bits * 0x0101010101010101u & 0x8040201008040201u;
+  return (each + 0x7f7f7f7f7f7f7f7fu) >> 7 & 0x0101010101010101u;
+}
+
 // Block `b` of the layout in a row of GGML blocks (ggml-common.h describes those).
 void Decode(PackedType type, const uint8_t* row, int64_t b, Block* block) {
   const auto nibbles = [block](const uint8_t* from) {
@@ -68,9 +75,12 @@ void Decode(PackedType type, const uint8_t* row, int64_t b, Block* block) {
     }
   };
   const auto fifth_bits = [block](const uint8_t* from) {
-    uint32_t bits;
-    std::memcpy(&bits, from, sizeof bits);
-    for (int i = 0; i < 32; ++i) block->u[i] |= static_cast<uint8_t>(((bits >> i) & 1) << 4);
+    for (int i = 0; i < 32; i += 8) {
+      uint64_t eight;
+      std::memcpy(&eight, block->u + i, sizeof eight);
+      eight |= SpreadBits(from[i / 8]) << 4;
+      std::memcpy(block->u + i, &eight, sizeof eight);
+    }
   };
   switch (type) {
     case PackedType::kQ4_0:  // d, 16 bytes of nibbles
@@ -134,13 +144,16 @@ void Decode(PackedType type, const uint8_t* row, int64_t b, Block* block) {
 
 template <class Layout>
 void Store(const Block& block, int64_t lane, uint8_t* to) {
-  for (int c = 0; c < Layout::kColumns; ++c) {
-    if constexpr (Layout::kBits == 8) {
-      to[c / 4 * 64 + lane * 4 + c % 4] = block.u[c];
-    } else {
-      uint8_t& both = to[c / 8 * 64 + lane * 4 + c % 4];
-      both |= static_cast<uint8_t>(c % 8 < 4 ? block.u[c] : block.u[c] << 4);
-    }
+  const auto four_at = [&](int c) {
+    uint32_t four;
+    std::memcpy(&four, block.u + c, sizeof four);
+    return four;
+  };
+  constexpr int kGroup = Layout::kBits == 8 ? 4 : 8;
+  for (int c = 0; c < Layout::kColumns; c += kGroup) {
+    uint32_t word = four_at(c);
+    if constexpr (Layout::kBits == 4) word |= four_at(c + 4) << 4;
+    std::memcpy(to + c / kGroup * 64 + lane * 4, &word, sizeof word);
   }
   const auto store_scale = [&](uint8_t* scales, uint16_t half, float wide) {
     if constexpr (Layout::kWideScales) {
@@ -206,20 +219,35 @@ PackedWeight::PackedWeight(PackedType type, int64_t rows, int64_t columns, std::
 
 void PackedWeight::PackPanel(int64_t panel, const std::function<const std::byte*(int64_t)>& row) {
   uint8_t* const to = data_.get() + static_cast<size_t>(panel) * panel_bytes_;
-  std::memset(to, 0, panel_bytes_);
   ForLayout(type_, [&](auto layout) {
     using Layout = decltype(layout);
     const int64_t lanes = std::min(kPanel, rows_ - panel * kPanel);
+    if (lanes < kPanel) std::memset(to, 0, panel_bytes_);
+    const uint8_t* from[kPanel];
     for (int64_t lane = 0; lane < lanes; ++lane) {
-      const auto* const from = reinterpret_cast<const uint8_t*>(row(panel * kPanel + lane));
-      for (int64_t b = 0; b < columns_ / Layout::kColumns; ++b) {
+      from[lane] = reinterpret_cast<const uint8_t*>(row(panel * kPanel + lane));
+    }
+    for (int64_t b = 0; b < columns_ / Layout::kColumns; ++b) {
+      for (int64_t lane = 0; lane < lanes; ++lane) {
         Block block;
-        Decode(type_, from, b, &block);
+        Decode(type_, from[lane], b, &block);
         Store<Layout>(block, lane, to + static_cast<size_t>(b) * Layout::kBytes);
       }
     }
   });
 }
+
+template <class T>
+void PackedWeight::Unpack(int64_t panel, int64_t begin, int64_t columns, T* to) const {
+  ForLayout(type_, [&](auto layout) {
+    using Layout = decltype(layout);
+    kernels::UnpackBlocks<Layout>(
+        Panel(panel) + static_cast<size_t>(begin / Layout::kColumns) * Layout::kBytes,
+        columns / Layout::kColumns, to);
+  });
+}
+template void PackedWeight::Unpack(int64_t, int64_t, int64_t, float*) const;
+template void PackedWeight::Unpack(int64_t, int64_t, int64_t, c10::BFloat16*) const;
 
 void PackedWeight::Multiply(int64_t begin, int64_t end, const PackedInput& input, int64_t n, float* y,
                             int64_t y_stride) const {

@@ -63,6 +63,11 @@ class PackedWeight {
   void MultiplyExact(int64_t begin, int64_t end, const float* x, const float* sums, int64_t n, float* y,
                      int64_t y_stride) const;
 
+  // Columns begin <= c < begin + columns, both multiples of 32, of the rows of a panel, as numbers in the
+  // layout of a product's panel: kernels::UnpackBlocks. T is float or c10::BFloat16.
+  template <class T>
+  void Unpack(int64_t panel, int64_t begin, int64_t columns, T* to) const;
+
  private:
   const uint8_t* Panel(int64_t panel) const {
     return data_.get() + static_cast<size_t>(panel) * panel_bytes_;

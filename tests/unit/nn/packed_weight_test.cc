@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "nn/decode/packed_kernels.h"
+#include "nn/product_kernels.h"
 
 namespace genflow::nn {
 namespace {
@@ -100,6 +101,28 @@ TEST_P(Packed, ProductWithoutRounding) {
     kernels::SumRow(x.data() + t * kColumns, kColumns, sums.data() + t * kColumns / 16);
   packed_->MultiplyExact(0, packed_->panels(), x.data(), sums.data(), n, y.data(), kRows);
   ExpectProduct(y, x, n);
+}
+
+// Any part of a panel, to the bit what dequantising makes of it, in the layout of a product.
+TEST_P(Packed, UnpacksToTheDequantisedWeight) {
+  constexpr int64_t kApart = kernels::kPanel, kBegin = 256, kCount = 320;
+  std::vector<float> wide(kCount * kApart, 7);
+  std::vector<c10::BFloat16> narrow(kCount * kApart, 7);
+  for (int64_t panel = 0; panel < packed_->panels(); ++panel) {
+    packed_->Unpack(panel, kBegin, kCount, wide.data());
+    packed_->Unpack(panel, kBegin, kCount, narrow.data());
+    for (int64_t lane = 0; lane < PackedWeight::kPanel; ++lane) {
+      const int64_t row = panel * PackedWeight::kPanel + lane;
+      if (row >= kRows) break;
+      for (int64_t d = 0; d < kCount; ++d) {
+        const float expected = exact_[row * kColumns + kBegin + d];
+        ASSERT_EQ(wide[d * kApart + lane], expected) << "row " << row << ", column " << kBegin + d;
+        ASSERT_EQ(narrow[d / 2 * 2 * kApart + 2 * lane + d % 2], c10::BFloat16(expected));
+      }
+    }
+  }
+  EXPECT_EQ(wide[PackedWeight::kPanel], 7) << "no other column is written";
+  EXPECT_EQ(static_cast<float>(narrow[2 * PackedWeight::kPanel]), 7);
 }
 
 TEST(PackedTypeOf, KnowsWholeBlocksOfItsTypesAlone) {

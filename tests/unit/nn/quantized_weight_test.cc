@@ -127,6 +127,25 @@ TEST_F(Gguf, AModelComputesAsIfItWereRead) {
   EXPECT_LE(MaxDifference((*kept)->Logits(hidden), (*read)->Logits(hidden)), 1e-4);
 }
 
+// Once a matrix is laid out for decoding, products of many rows are taken from that.
+TEST_F(Gguf, ProductsAreTheSameWithAndWithoutThePackedLayout) {
+  at::manual_seed(5);
+  const at::NoGradGuard no_grad;
+  for (const std::string name : {"model.layers.3.self_attn.q_proj", "model.layers.0.mlp.down_proj"}) {
+    const auto weight = GgmlWeight(*source_, name + ".weight", at::kCPU);
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+      const auto fresh = GgmlWeight(*source_, name + ".weight", at::kCPU);
+      const at::Tensor many = at::randn({133, weight->columns()}).to(dtype), few = many.narrow(0, 0, 40);
+      const at::Tensor y = Project(many, {at::Tensor(), fresh}), y_few = Project(few, {at::Tensor(), fresh});
+      EXPECT_EQ(fresh->PackedIfMade(), nullptr) << "a product alone does not take that memory";
+      ASSERT_NE(weight->Packed(), nullptr);
+      EXPECT_TRUE(at::equal(Project(many, {at::Tensor(), weight}), y)) << name << " " << dtype;
+      EXPECT_LE(MaxDifference(Project(few, {at::Tensor(), weight}), y_few),
+                (dtype == at::kFloat ? 1e-5 : 1e-2) * y.abs().max().item<double>());
+    }
+  }
+}
+
 TEST(Quantized, ProductsAndTheirGradientsAreThoseOfTheDequantised) {
   at::manual_seed(4);
   const at::Tensor weight = at::randn({24, 40});
