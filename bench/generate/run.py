@@ -6,7 +6,8 @@ Prompts of random tokens; reading one of --prompt tokens, and decoding one strea
 limits: the products of the model's projections alone, as fast as libtorch multiplies them here in bf16 (fp32 for a
 file in F32), and reading all weights once a token at the bandwidth that all threads together reach. Both programs run
 one after the other, --rounds times over; the best of each counts. Prints tokens/s and the ratios (above 1: genflow is
-faster).
+faster). Then the seconds from starting a process to the first token of an answer, the median of nine: of `genflow models
+chat`, and of a Python program that imports the wheel and asks the same.
 
 Needs xllamacpp (peers.txt), and genflow built with -DGENFLOW_BENCH=ON. Other types are made of one file by
 `genflow models convert MODEL --to gguf --type bf16|q8_0|q4_k_m -o FILE`.
@@ -24,6 +25,23 @@ import threading
 import time
 
 STREAMS = (1, 8)
+
+
+QUESTION = "What is the capital of France?"
+
+
+def first_token(command):
+    """Seconds until the process has written something."""
+    seconds = []
+    for _ in range(9):
+        begin = time.perf_counter()
+        with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+            wrote = running.stdout.read(1)
+            seconds.append(time.perf_counter() - begin)
+            running.stdout.read()
+        if not wrote or running.returncode != 0:
+            raise SystemExit(f"{command[0]} ended with {running.returncode}")
+    return sorted(seconds)[len(seconds) // 2]
 
 
 def peer(arguments):
@@ -53,6 +71,12 @@ def peer(arguments):
             thread.join()
         return time.perf_counter() - begin
 
+    if arguments.part == "first":
+        def show(answer):
+            print(answer["choices"][0]["message"]["content"], flush=True)
+            os._exit(0)
+        server(1).handle_chat_completions({"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 1,
+                                           "temperature": 0}, show)
     random.seed(1)
     prompt = lambda length: [random.randrange(300, 40000) for _ in range(length)]
     result = {}
@@ -97,15 +121,17 @@ def main():
                               check=True, text=True, timeout=900)
         return json.loads(done.stdout.strip().splitlines()[-1])
 
+    genflow = pathlib.Path(arguments.binary).with_name("genflow")
     rows = ["prefill_tok_s"] + [f"decode_{streams}_tok_s" for streams in STREAMS]
     for model in arguments.models:
         ours, theirs = {}, {}
+        other = [sys.executable, __file__, arguments.binary, model, "--prompt", arguments.prompt, "--tokens",
+                 arguments.tokens, "--threads", arguments.threads, "--part"]
         for _ in range(arguments.rounds):
             run = measure([arguments.binary, model, stored_type(model), arguments.threads, arguments.prompt,
                            arguments.tokens])
             ours = {key: max(value, ours.get(key, 0)) for key, value in run.items()}
-            run = measure([sys.executable, __file__, arguments.binary, model, "--prompt", arguments.prompt, "--tokens",
-                           arguments.tokens, "--threads", arguments.threads, "--part", "peer"])
+            run = measure([*other, "peer"])
             theirs = {key: max(value, theirs.get(key, 0)) for key, value in run.items()}
         print(f"{pathlib.Path(model).name}, prompt of {arguments.prompt}, {arguments.threads} threads, "
               f"{ours['bandwidth_gb_s']:.0f} GB/s")
@@ -115,6 +141,9 @@ def main():
             bound = limits.get(row)
             share = f"{bound:9.0f}{100 * ours[row] / bound:6.0f}%" if bound else ""
             print(f"{row[:-6]:16}{ours[row]:10.1f}{theirs[row]:11.1f}{ours[row] / theirs[row]:8.2f}{share}", flush=True)
+        seconds = [first_token([genflow, "models", "chat", model, "--threads", arguments.threads, "--max-tokens", 1,
+                                "--prompt", QUESTION]), first_token([*other, "first"])]
+        print(f"{'first token, s':16}{seconds[0]:10.2f}{seconds[1]:11.2f}{seconds[1] / seconds[0]:8.2f}", flush=True)
 
 
 if __name__ == "__main__":
