@@ -12,10 +12,18 @@
 namespace genflow::nn {
 namespace {
 
-// [rows, columns] whose rows begin on cache lines.
-at::Tensor EmptyRows(int64_t rows, int64_t columns, const at::TensorOptions& options) {
+// The depth of products with so many columns.
+int64_t Whole(int64_t columns, const at::TensorOptions& options) {
+  if (options.dtype() != at::kBFloat16) return columns;
+  return (columns + kTileDepth - 1) / kTileDepth * kTileDepth;
+}
+
+// [rows, columns] whose rows begin on cache lines, with zeros behind the first `filled` columns.
+at::Tensor EmptyRows(int64_t rows, int64_t filled, int64_t columns, const at::TensorOptions& options) {
   const int64_t line = 64 / static_cast<int64_t>(options.dtype().itemsize());
-  return at::empty({rows, (columns + line - 1) / line * line}, options).narrow(1, 0, columns);
+  const at::Tensor all = at::empty({rows, (columns + line - 1) / line * line}, options);
+  if (filled < columns) all.narrow(1, filled, columns - filled).zero_();
+  return all.narrow(1, 0, columns);
 }
 
 }  // namespace
@@ -42,15 +50,22 @@ AdaptedGroup::AdaptedGroup(std::vector<Linear*> linears, at::ScalarType dtype, u
     rank_ += part.rank;
     parts_.push_back(std::move(part));
   }
+  height_ = Whole(out_ + rank_, options_);
+  width_ = Whole(in_ + rank_, options_);
   if (quantized) return;
-  matrix_ = at::empty({out_ + rank_, in_ + rank_}, options_);
-  matrix_.narrow(1, in_, rank_)
-      .zero_();  // the corner too: it is multiplied, and its products are not looked at
+  matrix_ = EmptyMatrix();
   for (const Part& part : parts_) {
     const at::Tensor place = matrix_.narrow(0, part.row, part.out).narrow(1, 0, in_);
     place.copy_(part.linear->weight);
     part.linear->weight = place;
   }
+}
+
+at::Tensor AdaptedGroup::EmptyMatrix() const {
+  const at::Tensor matrix = at::empty({height_, width_}, options_);
+  matrix.narrow(1, in_, width_ - in_).zero_();
+  matrix.narrow(0, out_ + rank_, height_ - out_ - rank_).zero_();
+  return matrix;
 }
 
 bool AdaptedGroup::Holds() const {
@@ -78,8 +93,7 @@ void AdaptedGroup::CopyUpdate(const Part& part, const at::Tensor& matrix) const 
 at::Tensor AdaptedGroup::Assemble(bool margins_alone) {
   const c10::NoGradGuard no_grad;
   if (!matrix_.defined()) {
-    const at::Tensor matrix = at::empty({out_ + rank_, in_ + rank_}, options_);
-    matrix.narrow(1, in_, rank_).zero_();
+    const at::Tensor matrix = EmptyMatrix();
     for (Part& part : parts_) {
       if (part.a.defined()) {
         part.scaling = part.linear->lora->scaling;
@@ -108,7 +122,9 @@ at::Tensor AdaptedGroup::Assemble(bool margins_alone) {
   return matrix_;
 }
 
-at::Tensor AdaptedGroup::MakeInput(int64_t tokens) const { return EmptyRows(tokens, in_ + rank_, options_); }
+at::Tensor AdaptedGroup::MakeInput(int64_t tokens) const {
+  return EmptyRows(tokens, in_ + rank_, width_, options_);
+}
 
 bool AdaptedGroup::Drops(const Part& part) {
   return part.a.defined() && part.linear->lora->training && part.linear->lora->dropout > 0;
@@ -153,7 +169,7 @@ void AdaptedGroup::Forward(const at::Tensor& input, uint64_t seed, const at::Ten
 }
 
 at::Tensor AdaptedGroup::MakeGradient(int64_t tokens) const {
-  return EmptyRows(tokens, out_ + rank_, options_);
+  return EmptyRows(tokens, out_ + rank_, height_, options_);
 }
 
 void AdaptedGroup::Backward(const at::Tensor& gradient, uint64_t seed, const at::Tensor& dx,

@@ -4,6 +4,7 @@
 //        [    W       s B   ]  out     W: the weights, one below the other
 //        [    A        0    ]  rank    A: those of the updates likewise; s B: block by block on the diagonal
 //
+// with zeros around it where a product's depth would leave a remainder (brgemm.h),
 // so that a forward pass is one product, [x | x A^T] times the upper rows transposed, and the gradient of the
 // input is another, [dy | dy s B] times the columns on the left: no update is added in a pass of its own.
 // Both accumulate in fp32. A and B stand in it in the type of W, rounded from the fp32 tensors that are
@@ -35,7 +36,7 @@ class AdaptedGroup {
   // Whether the projections are what this was made for: nothing merged or taken off.
   bool Holds() const;
 
-  // For `tokens` rows: [N, in + rank], whose first columns are to be filled with x.
+  // For `tokens` rows: [N, at least in + rank], whose first columns are to be filled with x.
   at::Tensor MakeInput(int64_t tokens) const;
   // Fills the columns on the right, and writes the projections side by side, with their biases, into `y`
   // [N, out]. Each update whose slot says so sees an input with a dropout of its own, which `seed` decides.
@@ -44,7 +45,7 @@ class AdaptedGroup {
   // x A^T of an input after Forward, [N, rank]: what Backward needs of it besides x.
   at::Tensor Margin(const at::Tensor& input) const { return input.narrow(1, in_, rank_); }
 
-  // For `tokens` rows: [N, out + rank], whose first columns are to be filled with dy.
+  // For `tokens` rows: [N, at least out + rank], whose first columns are to be filled with dy.
   at::Tensor MakeGradient(int64_t tokens) const;
   // Fills the columns on the right, and writes the gradient of x into `dx` [N, in], unless that is undefined.
   // `seed` as in the forward pass; `options` are about dx.
@@ -69,6 +70,7 @@ class AdaptedGroup {
     uint32_t a_version, b_version;  // what the matrix holds of them
     std::shared_ptr<const QuantizedWeight> quantized;
   };
+  at::Tensor EmptyMatrix() const;  // of which W, A and B are to be filled
   // The biases side by side, or an undefined tensor where there is none.
   at::Tensor Bias() const;
   // The matrix, with A and B up to date; without W if `margins_alone` and it is not kept.
@@ -83,8 +85,9 @@ class AdaptedGroup {
   std::vector<Part> parts_;
   uint64_t stream_;
   int64_t in_ = 0, out_ = 0, rank_ = 0;
+  int64_t height_ = 0, width_ = 0;  // of the matrix
   at::TensorOptions options_;
-  at::Tensor matrix_;  // [out + rank, in + rank], the corner is 0; undefined where a weight is quantised
+  at::Tensor matrix_;  // undefined where a weight is quantised
 };
 
 }  // namespace genflow::nn

@@ -28,8 +28,6 @@ constexpr float kHidden = -1e30f;
 // fp32 in a vector of any of the instruction sets.
 constexpr int64_t kVector = 16;
 
-static_assert(kBlock == kPanel, "a right side that is turned over is a panel");
-
 template <class T>
 GENFLOW_INLINE void SoftmaxBlockOf(float* scores, int64_t rows, int64_t columns, int64_t offset, float scale,
                                    float* max, float* sum, float* out, int64_t dim, T* p) {
@@ -139,6 +137,18 @@ GENFLOW_INLINE void RowProductsOf(const T* a, int64_t a_stride, const T* b, int6
 }
 
 template <class T>
+GENFLOW_INLINE void SumHeadsOf(float* x, int64_t kv_heads, int64_t group, int64_t dim, T* y) {
+  for (int64_t h = 0; h < kv_heads; ++h, x += group * dim, y += dim) {
+    for (int64_t g = 1; g < group; ++g) {
+      const float* const other = x + g * dim;
+#pragma omp simd
+      for (int64_t i = 0; i < dim; ++i) x[i] += other[i];
+    }
+    NarrowAll(x, y, dim);
+  }
+}
+
+template <class T>
 GENFLOW_INLINE void UnpackTransposedOf(const float* x, int64_t rows, int64_t dim, T* y, int64_t stride) {
   for (int64_t r = 0; r < rows; ++r) {
     T* const to = y + r * stride;
@@ -198,7 +208,7 @@ template <class From, class To>
 GENFLOW_INLINE void PackRightTransposedOf(const From* x, int64_t stride, int64_t rows, int64_t padded,
                                           int64_t dim, To* out) {
   if constexpr (std::is_same_v<To, From>) {
-    PackTurned(x, stride, rows, dim, out);
+    PackTurned(x, stride, rows, dim, out, kBlock);
     constexpr int64_t kTogether = 4 / sizeof(To);  // rows of X^T that are interleaved
     for (int64_t i = 0; i < dim; i += kTogether) {
       To* const to = out + i * kBlock;
@@ -232,6 +242,10 @@ GENFLOW_INLINE void PackRightTransposedOf(const From* x, int64_t stride, int64_t
   GENFLOW_CLONES void RowProducts<T>(const T* a, int64_t a_stride, const T* b, int64_t b_stride,             \
                                      int64_t rows, int64_t dim, float* delta) {                              \
     RowProductsOf(a, a_stride, b, b_stride, rows, dim, delta);                                               \
+  }                                                                                                          \
+  template <>                                                                                                \
+  GENFLOW_CLONES void SumHeads<T>(float* x, int64_t kv_heads, int64_t group, int64_t dim, T* y) {            \
+    SumHeadsOf(x, kv_heads, group, dim, y);                                                                  \
   }                                                                                                          \
   template <>                                                                                                \
   GENFLOW_CLONES void UnpackTransposed<T>(const float* x, int64_t rows, int64_t dim, T* y, int64_t stride) { \

@@ -41,6 +41,10 @@ void RowProducts(const T* a, int64_t a_stride, const T* b, int64_t b_stride, int
 template <class T>
 void UnpackTransposed(const float* x, int64_t rows, int64_t dim, T* y, int64_t stride);
 
+// y [kv_heads, dim] dense = T of the sums of each `group` heads of x [kv_heads * group, dim]; x is not kept.
+template <class T>
+void SumHeads(float* x, int64_t kv_heads, int64_t group, int64_t dim, T* y);
+
 // What multiplies: X [rows, dim], read with a stride between its rows and zeros after `rows`, as
 //   PackRows         itself [padded, dim]: a left side
 //   PackTransposed   X^T [dim, kBlock]: a left side

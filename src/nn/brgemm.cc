@@ -21,6 +21,16 @@ void MultiplyBlock(int64_t m, int64_t n, int64_t k, const BFloat16* a, int64_t l
 }
 
 template <>
+int64_t BlockRows<float>() {
+  return 64;
+}
+template <>
+int64_t BlockRows<BFloat16>() {
+  static const bool tiles = __builtin_cpu_supports("amx-bf16") != 0;
+  return tiles ? 32 : 64;
+}
+
+template <>
 void ReleaseBlocks<float>() {
   at::native::cpublas::brgemm_release(/*is_vnni=*/false);
 }

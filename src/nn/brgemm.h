@@ -16,6 +16,14 @@ void MultiplyBlock(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda,
 void MultiplyBlock(int64_t m, int64_t n, int64_t k, const c10::BFloat16* a, int64_t lda,
                    const c10::BFloat16* b, int64_t ldb, float* c, int64_t ldc, bool add);
 
+// Rows that are multiplied fastest at a time: of bf16 with tiles (AMX), those of two.
+template <class T>
+int64_t BlockRows();
+
+// Of a depth that is no multiple of this, bf16 leaves a remainder that tiles are set up anew for, twice a
+// block.
+inline constexpr int64_t kTileDepth = 32;
+
 // What a thread that has multiplied blocks of T must call before it does anything else: the processor's tiles
 // are set up for them.
 template <class T>

@@ -217,24 +217,15 @@ void ForTypes(const at::Tensor& x, const Work& work) {
   }
 }
 
-// Sums [N, heads, dim] fp32 over the heads that share one of `to` [N, kv_heads, dim].
+// Sums [N, heads, dim] fp32, which is not kept, over the heads that share one of `to` [N, kv_heads, dim].
 template <class S>
 void SumGroups(const at::Tensor& from, const at::Tensor& to) {
-  const int64_t heads = from.size(1), kv_heads = to.size(1), dim = to.size(2), group = heads / kv_heads;
-  const auto* const source = from.const_data_ptr<float>();
+  const int64_t heads = from.size(1), kv_heads = to.size(1), dim = to.size(2), stride = to.stride(0);
+  auto* const source = from.mutable_data_ptr<float>();
   auto* const target = to.mutable_data_ptr<S>();
-  const int64_t stride = to.stride(0);
   at::parallel_for(0, to.size(0), 64, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      for (int64_t h = 0; h < kv_heads; ++h) {
-        const float* const x = source + (t * heads + h * group) * dim;
-        S* const y = target + t * stride + h * dim;
-        for (int64_t e = 0; e < dim; ++e) {
-          float sum = x[e];
-          for (int64_t g = 1; g < group; ++g) sum += x[g * dim + e];
-          y[e] = static_cast<S>(sum);
-        }
-      }
+      kernels::SumHeads(source + t * heads * dim, kv_heads, heads / kv_heads, dim, target + t * stride);
     }
   });
 }

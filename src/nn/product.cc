@@ -18,9 +18,7 @@ namespace genflow::nn {
 namespace {
 
 using c10::BFloat16;
-using kernels::kPanel;
 
-constexpr int64_t kRows = 64;              // of a block
 constexpr int64_t kTaskRows = 256;         // that a thread takes at a time
 constexpr int64_t kGroupBytes = 1000'000;  // of the panels that a thread holds: half of a second cache
 constexpr int64_t kDepth = 4096;           // at most, of what is summed at a time
@@ -80,7 +78,8 @@ class BlockedProduct {
         rows_(x.size(0)),
         depth_(x.size(1)),
         width_(options.halves ? y.size(1) / 2 : y.size(1)) {
-    if (depth_ > kDepth) sums_ = at::empty({rows_, y.size(1)}, x.options().dtype(at::kFloat));
+    if (depth_ > kDepth && !std::is_same_v<T, float>)
+      sums_ = at::empty({rows_, y.size(1)}, x.options().dtype(at::kFloat));
   }
 
   void Run() {
@@ -93,8 +92,11 @@ class BlockedProduct {
   }
 
  private:
-  // Depth that is multiplied at a time: of fp32, what the first cache holds of a panel.
-  static constexpr int64_t kPiece = std::is_same_v<T, float> ? 192 : kDepth;
+  static constexpr int64_t kPanel = kernels::kPanel<T>;
+  // Depth that is multiplied at a time: of fp32, what leaves the second cache room for a block's rows.
+  static constexpr int64_t kPiece = std::is_same_v<T, float> ? 640 : kDepth;
+  // Columns of less than a panel that are multiplied at a time.
+  static constexpr int64_t kColumns = 48;
 
   // Panels of one half, and of both where there are two.
   int64_t Sides() const { return options_.halves ? 2 : 1; }
@@ -111,18 +113,21 @@ class BlockedProduct {
         thread_local Scratch<T> panel_memory;
         thread_local Scratch<float> block_memory;
         T* const packed = panel_memory.At(static_cast<size_t>(group * Sides() * depth * kPanel));
-        float* const block = block_memory.At(static_cast<size_t>(kRows * kPanel));
+        float* const block = block_memory.At(static_cast<size_t>(block_rows_ * kPanel));
         int64_t held = -1;
         for (int64_t task; (task = queues.Take(static_cast<int>(thread))) >= 0;) {
           const int64_t of = task / parts, from = of * group, to = std::min(panels, from + group);
           if (of != held) Pack(from, to, begin, depth, packed);
           held = of;
           const int64_t end = std::min(rows_, (task % parts + 1) * kTaskRows);
-          for (int64_t row = task % parts * kTaskRows; row < end; row += kRows) {
+          for (int64_t row = task % parts * kTaskRows; row < end; row += block_rows_) {
+            const int64_t count = std::min(block_rows_, end - row);
             for (int64_t p = from; p < to; ++p) {
-              Block({row, std::min(kRows, end - row), p * kPanel, std::min(kPanel, width_ - p * kPanel)},
-                    begin, depth, packed + (p - from) * Sides() * depth * kPanel, block);
+              Block({row, count, p * kPanel, std::min(kPanel, width_ - p * kPanel)}, begin, depth,
+                    packed + (p - from) * Sides() * depth * kPanel, block);
             }
+            if (begin + depth < depth_ || !options_.finish) continue;
+            options_.finish({row, count, from * kPanel, std::min(width_, to * kPanel) - from * kPanel});
           }
         }
         ReleaseBlocks<T>();
@@ -135,15 +140,13 @@ class BlockedProduct {
       for (int64_t side = 0; side < Sides(); ++side, packed += depth * kPanel) {
         const int64_t column = side * width_ + p * kPanel, columns = std::min(kPanel, width_ - p * kPanel);
         if (right_.packed != nullptr) {
-          constexpr int64_t kRows16 = PackedWeight::kPanel;
-          for (int64_t c = 0; c < columns; c += kRows16) {
-            right_.packed->Unpack((column + c) / kRows16, begin, depth,
-                                  packed + c * (std::is_same_v<T, float> ? 1 : 2));
+          for (int64_t c = 0; c < columns; c += PackedWeight::kPanel) {
+            right_.packed->Unpack((column + c) / PackedWeight::kPanel, begin, depth, packed + c * kTogether);
           }
         } else if (right_.turned) {
-          kernels::PackTurned(w_ + column * w_stride_ + begin, w_stride_, columns, depth, packed);
+          kernels::PackTurned(w_ + column * w_stride_ + begin, w_stride_, columns, depth, packed, kPanel);
         } else {
-          kernels::PackStraight(w_ + begin * w_stride_ + column, w_stride_, columns, depth, packed);
+          kernels::PackStraight(w_ + begin * w_stride_ + column, w_stride_, columns, depth, packed, kPanel);
         }
       }
     }
@@ -155,25 +158,35 @@ class BlockedProduct {
       const int64_t column = side * width_ + range.column;
       float* sum = block;
       int64_t stride = kPanel;
-      if (sums_.defined()) {
+      if constexpr (std::is_same_v<T, float>) {
+        sum = y_ + range.row * y_stride_ + column;
+        stride = y_stride_;
+      } else if (sums_.defined()) {
         sum = sums_.mutable_data_ptr<float>() + range.row * sums_.stride(0) + column;
         stride = sums_.stride(0);
       }
+      const int64_t step = range.columns == kPanel ? kPanel : kColumns;
       for (int64_t done = 0; done < depth; done += kPiece) {
-        MultiplyBlock(range.rows, range.columns, std::min(kPiece, depth - done),
-                      x_ + range.row * x_stride_ + begin + done, x_stride_, panel + done * kPanel, kPanel,
-                      sum, stride, /*add=*/begin + done > 0);
+        for (int64_t c = 0; c < range.columns; c += step) {
+          MultiplyBlock(range.rows, std::min(step, range.columns - c), std::min(kPiece, depth - done),
+                        x_ + range.row * x_stride_ + begin + done, x_stride_,
+                        panel + done * kPanel + c * kTogether, kPanel, sum + c, stride,
+                        /*add=*/begin + done > 0);
+        }
       }
-      if (!ends) continue;
+      const bool stays = std::is_same_v<T, float> && bias_ == nullptr && residual_ == nullptr;
+      if (!ends || stays) continue;
       kernels::StoreBlock(sum, stride, range.rows, range.columns, bias_ == nullptr ? nullptr : bias_ + column,
                           residual_ == nullptr ? nullptr : residual_ + range.row * residual_stride_ + column,
                           residual_stride_, y_ + range.row * y_stride_ + column, y_stride_);
     }
-    if (ends && options_.finish) options_.finish(range);
   }
+
+  static constexpr int64_t kTogether = 4 / sizeof(T);  // rows of a panel that are interleaved
 
   const RightSide& right_;
   const ProductOptions& options_;
+  const int64_t block_rows_ = BlockRows<T>();
   const T *x_, *w_, *bias_, *residual_;
   T* y_;
   int64_t x_stride_, w_stride_, residual_stride_, y_stride_;

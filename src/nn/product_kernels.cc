@@ -19,19 +19,21 @@ using c10::BFloat16;
 // Numbers of 32 bits: one fp32, or two bf16 that stay neighbours.
 constexpr int64_t kTile = 16;
 
-// to [depth, kPanel] = from^T, from [columns, depth], whose rows stand `stride` bytes apart.
-void Turn(const char* from, int64_t stride, int64_t columns, int64_t depth, uint32_t* to) {
+// to [depth, columns] = from^T, from [columns, depth]. Rows of `from` stand `stride` bytes apart, those of
+// `to` `apart` numbers of 32 bits.
+void Turn(const char* from, int64_t stride, int64_t columns, int64_t depth, uint32_t* to, int64_t apart) {
   for (int64_t c = 0; c < columns; ++c) {
-    for (int64_t d = 0; d < depth; ++d) std::memcpy(to + d * kPanel + c, from + c * stride + d * 4, 4);
+    for (int64_t d = 0; d < depth; ++d) std::memcpy(to + d * apart + c, from + c * stride + d * 4, 4);
   }
 }
 
 // to: each two rows of from [depth, columns] interleaved.
-void Interleave(const uint16_t* from, int64_t stride, int64_t columns, int64_t depth, uint16_t* to) {
+void Interleave(const uint16_t* from, int64_t stride, int64_t columns, int64_t depth, uint16_t* to,
+                int64_t apart) {
   for (int64_t d = 0; d < depth; d += 2) {
     const uint16_t* const a = from + d * stride;
     const uint16_t* const b = a + stride;
-    uint16_t* const out = to + d * kPanel;
+    uint16_t* const out = to + d * apart;
     for (int64_t c = 0; c < columns; ++c) {
       out[2 * c] = a[c];
       out[2 * c + 1] = b[c];
@@ -46,7 +48,7 @@ bool HasAvx512() {
 }
 
 // 16 x 16 numbers of 32 bits, turned over in registers: within pairs of rows, pairs of those, and lanes.
-GENFLOW_TARGET_AVX512 void TurnTile(const char* from, int64_t stride, uint32_t* to) {
+GENFLOW_TARGET_AVX512 void TurnTile(const char* from, int64_t stride, uint32_t* to, int64_t apart) {
   __m512i r[16], t[16];
   for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(from + i * stride);
   for (int i = 0; i < 16; i += 2) {
@@ -71,16 +73,16 @@ GENFLOW_TARGET_AVX512 void TurnTile(const char* from, int64_t stride, uint32_t* 
     r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
     r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
   }
-  for (int i = 0; i < 16; ++i) _mm512_storeu_si512(to + i * kPanel, r[i]);
+  for (int i = 0; i < 16; ++i) _mm512_storeu_si512(to + i * apart, r[i]);
 }
 
 GENFLOW_TARGET_AVX512 void InterleaveWide(const uint16_t* from, int64_t stride, int64_t columns,
-                                          int64_t depth, uint16_t* to) {
+                                          int64_t depth, uint16_t* to, int64_t apart) {
   const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
   const __m512i second = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
   for (int64_t d = 0; d < depth; d += 2) {
     const uint16_t* const row = from + d * stride;
-    uint16_t* const out = to + d * kPanel;
+    uint16_t* const out = to + d * apart;
     for (int64_t c = 0; c < columns; c += 32) {
       const __m512i a = _mm512_loadu_si512(row + c);
       const __m512i b = _mm512_loadu_si512(row + stride + c);
@@ -92,21 +94,21 @@ GENFLOW_TARGET_AVX512 void InterleaveWide(const uint16_t* from, int64_t stride, 
 }
 #else
 bool HasAvx512() { return false; }
-void TurnTile(const char*, int64_t, uint32_t*) {}
-void InterleaveWide(const uint16_t*, int64_t, int64_t, int64_t, uint16_t*) {}
+void TurnTile(const char*, int64_t, uint32_t*, int64_t) {}
+void InterleaveWide(const uint16_t*, int64_t, int64_t, int64_t, uint16_t*, int64_t) {}
 #endif
 
 // stride counts bytes, depth numbers of 32 bits.
-void TurnPanel(const char* w, int64_t stride, int64_t columns, int64_t depth, uint32_t* panel) {
-  if (!HasAvx512()) return Turn(w, stride, columns, depth, panel);
+void TurnAll(const char* w, int64_t stride, int64_t columns, int64_t depth, uint32_t* to, int64_t apart) {
+  if (!HasAvx512()) return Turn(w, stride, columns, depth, to, apart);
   const int64_t whole_columns = columns / kTile * kTile, whole_depth = depth / kTile * kTile;
   for (int64_t d = 0; d < whole_depth; d += kTile) {
     for (int64_t c = 0; c < whole_columns; c += kTile) {
-      TurnTile(w + c * stride + d * 4, stride, panel + d * kPanel + c);
+      TurnTile(w + c * stride + d * 4, stride, to + d * apart + c, apart);
     }
   }
-  Turn(w + whole_depth * 4, stride, whole_columns, depth - whole_depth, panel + whole_depth * kPanel);
-  Turn(w + whole_columns * stride, stride, columns - whole_columns, depth, panel + whole_columns);
+  Turn(w + whole_depth * 4, stride, whole_columns, depth - whole_depth, to + whole_depth * apart, apart);
+  Turn(w + whole_columns * stride, stride, columns - whole_columns, depth, to + whole_columns, apart);
 }
 
 template <class T>
@@ -132,24 +134,26 @@ GENFLOW_INLINE void StoreBlockOf(const float* block, int64_t block_stride, int64
 
 }  // namespace
 
-void PackTurned(const float* w, int64_t stride, int64_t columns, int64_t depth, float* panel) {
-  TurnPanel(reinterpret_cast<const char*>(w), stride * static_cast<int64_t>(sizeof *w), columns, depth,
-            reinterpret_cast<uint32_t*>(panel));
+void PackTurned(const float* w, int64_t stride, int64_t columns, int64_t depth, float* to, int64_t apart) {
+  TurnAll(reinterpret_cast<const char*>(w), stride * static_cast<int64_t>(sizeof *w), columns, depth,
+          reinterpret_cast<uint32_t*>(to), apart);
 }
-void PackTurned(const BFloat16* w, int64_t stride, int64_t columns, int64_t depth, BFloat16* panel) {
-  TurnPanel(reinterpret_cast<const char*>(w), stride * static_cast<int64_t>(sizeof *w), columns, depth / 2,
-            reinterpret_cast<uint32_t*>(panel));
+void PackTurned(const BFloat16* w, int64_t stride, int64_t columns, int64_t depth, BFloat16* to,
+                int64_t apart) {
+  TurnAll(reinterpret_cast<const char*>(w), stride * static_cast<int64_t>(sizeof *w), columns, depth / 2,
+          reinterpret_cast<uint32_t*>(to), apart);
 }
 
-void PackStraight(const float* w, int64_t stride, int64_t columns, int64_t depth, float* panel) {
-  for (int64_t d = 0; d < depth; ++d) std::copy_n(w + d * stride, columns, panel + d * kPanel);
+void PackStraight(const float* w, int64_t stride, int64_t columns, int64_t depth, float* to, int64_t apart) {
+  for (int64_t d = 0; d < depth; ++d) std::copy_n(w + d * stride, columns, to + d * apart);
 }
-void PackStraight(const BFloat16* w, int64_t stride, int64_t columns, int64_t depth, BFloat16* panel) {
+void PackStraight(const BFloat16* w, int64_t stride, int64_t columns, int64_t depth, BFloat16* to,
+                  int64_t apart) {
   const auto* const from = reinterpret_cast<const uint16_t*>(w);
-  auto* const to = reinterpret_cast<uint16_t*>(panel);
+  auto* const out = reinterpret_cast<uint16_t*>(to);
   const int64_t whole = HasAvx512() ? columns / 32 * 32 : 0;
-  if (whole > 0) InterleaveWide(from, stride, whole, depth, to);
-  Interleave(from + whole, stride, columns - whole, depth, to + 2 * whole);
+  if (whole > 0) InterleaveWide(from, stride, whole, depth, out, apart);
+  Interleave(from + whole, stride, columns - whole, depth, out + 2 * whole, apart);
 }
 
 GENFLOW_CLONES void StoreBlock(const float* block, int64_t block_stride, int64_t rows, int64_t columns,

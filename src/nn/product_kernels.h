@@ -5,22 +5,27 @@
 #include <c10/util/BFloat16.h>
 
 #include <cstdint>
+#include <type_traits>
 
 namespace genflow::nn::kernels {
 
-// Columns of a panel, and how far its rows stand apart.
-inline constexpr int64_t kPanel = 96;
+// Columns of a panel, and how far its rows stand apart: what oneDNN's kernels multiply fastest. For fp32,
+// three registers wide; for bf16, three times three tiles.
+template <class T>
+inline constexpr int64_t kPanel = std::is_same_v<T, float> ? 48 : 144;
 
-// A panel [depth, kPanel] of which `columns` are filled; of bf16 each two rows are interleaved, and depth is
-// even. From w [columns, depth], whose rows stand `stride` apart, turned over:
-void PackTurned(const float* w, int64_t stride, int64_t columns, int64_t depth, float* panel);
-void PackTurned(const c10::BFloat16* w, int64_t stride, int64_t columns, int64_t depth, c10::BFloat16* panel);
+// A right side [depth, columns] whose rows stand `apart` apart; of bf16 each two rows are interleaved, and
+// depth is even. From w [columns, depth], whose rows stand `stride` apart, turned over:
+void PackTurned(const float* w, int64_t stride, int64_t columns, int64_t depth, float* to, int64_t apart);
+void PackTurned(const c10::BFloat16* w, int64_t stride, int64_t columns, int64_t depth, c10::BFloat16* to,
+                int64_t apart);
 // from w [depth, columns]:
-void PackStraight(const float* w, int64_t stride, int64_t columns, int64_t depth, float* panel);
-void PackStraight(const c10::BFloat16* w, int64_t stride, int64_t columns, int64_t depth,
-                  c10::BFloat16* panel);
+void PackStraight(const float* w, int64_t stride, int64_t columns, int64_t depth, float* to, int64_t apart);
+void PackStraight(const c10::BFloat16* w, int64_t stride, int64_t columns, int64_t depth, c10::BFloat16* to,
+                  int64_t apart);
 
-// y [rows, columns] = T(block + bias), and T(y + residual) after it; bias and residual may be null.
+// y [rows, columns] = T(block + bias), and T(y + residual) after it; bias and residual may be null, and an
+// fp32 y the block itself.
 void StoreBlock(const float* block, int64_t block_stride, int64_t rows, int64_t columns, const float* bias,
                 const float* residual, int64_t residual_stride, float* y, int64_t stride);
 void StoreBlock(const float* block, int64_t block_stride, int64_t rows, int64_t columns,

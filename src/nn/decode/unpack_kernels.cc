@@ -16,7 +16,7 @@ GENFLOW_INLINE void RoundBits(const Vec& x, Words& to) {
 
 GENFLOW_INLINE void StoreColumns(const Vec& even, const Vec& odd, float* to) {
   std::memcpy(to, &even, sizeof even);
-  std::memcpy(to + kPanel, &odd, sizeof odd);
+  std::memcpy(to + kPanel<float>, &odd, sizeof odd);
 }
 GENFLOW_INLINE void StoreColumns(const Vec& even, const Vec& odd, BFloat16* to) {
   Words low, high;
@@ -40,7 +40,7 @@ GENFLOW_INLINE void UnpackBlocksOf(const uint8_t* from, int64_t blocks, T* to) {
       Words group;
       std::memcpy(&group, from + g * 64, sizeof group);
 #pragma GCC unroll 4
-      for (int c = 0; c < kGroup; c += 2, to += 2 * kPanel) {
+      for (int c = 0; c < kGroup; c += 2, to += 2 * kPanel<T>) {
         Vec even, odd;
         Column<Layout>(group, c, even);
         Column<Layout>(group, c + 1, odd);

@@ -105,9 +105,10 @@ TEST_P(Packed, ProductWithoutRounding) {
 
 // Any part of a panel, to the bit what dequantising makes of it, in the layout of a product.
 TEST_P(Packed, UnpacksToTheDequantisedWeight) {
-  constexpr int64_t kApart = kernels::kPanel, kBegin = 256, kCount = 320;
-  std::vector<float> wide(kCount * kApart, 7);
-  std::vector<c10::BFloat16> narrow(kCount * kApart, 7);
+  constexpr int64_t kWide = kernels::kPanel<float>, kNarrow = kernels::kPanel<c10::BFloat16>, kBegin = 256,
+                    kCount = 320;
+  std::vector<float> wide(kCount * kWide, 7);
+  std::vector<c10::BFloat16> narrow(kCount * kNarrow, 7);
   for (int64_t panel = 0; panel < packed_->panels(); ++panel) {
     packed_->Unpack(panel, kBegin, kCount, wide.data());
     packed_->Unpack(panel, kBegin, kCount, narrow.data());
@@ -116,8 +117,8 @@ TEST_P(Packed, UnpacksToTheDequantisedWeight) {
       if (row >= kRows) break;
       for (int64_t d = 0; d < kCount; ++d) {
         const float expected = exact_[row * kColumns + kBegin + d];
-        ASSERT_EQ(wide[d * kApart + lane], expected) << "row " << row << ", column " << kBegin + d;
-        ASSERT_EQ(narrow[d / 2 * 2 * kApart + 2 * lane + d % 2], c10::BFloat16(expected));
+        ASSERT_EQ(wide[d * kWide + lane], expected) << "row " << row << ", column " << kBegin + d;
+        ASSERT_EQ(narrow[d / 2 * 2 * kNarrow + 2 * lane + d % 2], c10::BFloat16(expected));
       }
     }
   }
