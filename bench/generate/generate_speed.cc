@@ -63,19 +63,27 @@ double DecodeRate(const CausalLM& model, int64_t streams, int64_t prompt, int64_
          (GenerateSeconds(model, streams, prompt, tokens) - GenerateSeconds(model, streams, prompt, 1));
 }
 
-// Seconds to multiply `tokens` rows with all projections, as fast as libtorch does.
+// Seconds that the products of reading `tokens` tokens would take alone: those with all projections, as fast as
+// they are made here, and attention's two, of what a token sees, at the same rate.
 double ProductSeconds(CausalLM& model, int64_t tokens) {
   const c10::InferenceMode inference;
   std::vector<std::pair<at::Tensor, at::Tensor>> products;
+  double weights = 0;
   model.ForEachLinear([&](const std::string&, genflow::nn::Linear& linear) {
     const at::Tensor weight = linear.matrix().To(model.dtype());
     products.emplace_back(at::randn({tokens, linear.in_features()}, weight.options()), weight);
+    weights += static_cast<double>(weight.numel());
   });
-  return Seconds(
+  const double seconds = Seconds(
       [&] {
         for (const auto& [x, w] : products) genflow::nn::MultiplyTransposed(x, w);
       },
       2);
+  const auto& config = model.config();
+  // Multiplications a token, of which `weights` counts the others.
+  const auto attention =
+      static_cast<double>(tokens * config.num_heads * config.head_dim * config.num_layers);
+  return seconds * (1 + attention / weights);
 }
 
 // Bytes a second that all threads together read.
