@@ -4,10 +4,10 @@
 Prompts of random tokens; reading one of --prompt tokens, and decoding one stream and eight at once, each the time of
 --tokens tokens less that of one. A file in BF16 or F32 is computed in that type, any other from its own blocks. The
 limits: the products of the model's projections alone, as fast as genflow multiplies them here in bf16 (fp32 for a
-file in F32), and attention's at that rate; and reading all weights once a token at the bandwidth that all threads together reach. Both programs run
-one after the other, --rounds times over; the best of each counts. Prints tokens/s and the ratios (above 1: genflow is
-faster). Then the seconds from starting a process to the first token of an answer, the median of nine: of `genflow models
-chat`, and of a Python program that imports the wheel and asks the same.
+file in F32), and attention's at that rate; and reading all weights once a token at the bandwidth that all threads
+together reach. Both programs run one after the other, --rounds times over; the best of each counts. Prints tokens/s
+and the ratios (above 1: genflow is faster). Then the seconds from starting a process to the first token of an answer,
+the median of nine: of `genflow models chat`, and of a Python program that imports the wheel and asks the same.
 
 Needs xllamacpp (peers.txt), and genflow built with -DGENFLOW_BENCH=ON. Other types are made of one file by
 `genflow models convert MODEL --to gguf --type bf16|q8_0|q4_k_m -o FILE`.
