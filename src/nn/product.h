@@ -28,7 +28,7 @@ struct BlockRange {
 
 struct ProductOptions {
   at::Tensor bias;      // [columns], added before the sums are rounded
-  at::Tensor residual;  // [N, columns], added to what has been rounded
+  at::Tensor residual;  // [N, columns], added to what has been rounded; not the result itself
   // Called when a range of the result is there, from any thread, for each range once.
   std::function<void(const BlockRange&)> finish;
   // Of results that are two halves side by side: `finish` is called for ranges of the left one, when the same

@@ -26,7 +26,7 @@ GENFLOW_INLINE void StoreColumns(const Vec& even, const Vec& odd, BFloat16* to) 
   std::memcpy(static_cast<void*>(to), &low, sizeof low);
 }
 
-// Where sums are not contracted, what multiplies and adds here rounds as dequantising does.
+// Products are rounded before they are added to, as dequantising rounds them (-ffp-contract=off).
 template <class Layout, class T>
 GENFLOW_INLINE void UnpackBlocksOf(const uint8_t* from, int64_t blocks, T* to) {
   constexpr int kGroup = kPackedGroup<Layout>;
