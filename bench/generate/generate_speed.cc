@@ -63,8 +63,8 @@ double DecodeRate(const CausalLM& model, int64_t streams, int64_t prompt, int64_
          (GenerateSeconds(model, streams, prompt, tokens) - GenerateSeconds(model, streams, prompt, 1));
 }
 
-// Seconds that the products of reading `tokens` tokens would take alone: those with all projections, as fast as
-// they are made here, and attention's two, of what a token sees, at the same rate.
+// Seconds that the products of reading `tokens` tokens would take alone: those with all projections, as fast
+// as they are made here, and attention's two, of what a token sees, at the same rate.
 double ProductSeconds(CausalLM& model, int64_t tokens) {
   const c10::InferenceMode inference;
   std::vector<std::pair<at::Tensor, at::Tensor>> products;
@@ -81,8 +81,7 @@ double ProductSeconds(CausalLM& model, int64_t tokens) {
       2);
   const auto& config = model.config();
   // Multiplications a token, of which `weights` counts the others.
-  const auto attention =
-      static_cast<double>(tokens * config.num_heads * config.head_dim * config.num_layers);
+  const auto attention = static_cast<double>(tokens * config.num_heads * config.head_dim * config.num_layers);
   return seconds * (1 + attention / weights);
 }
 
