@@ -133,8 +133,11 @@ Status Tokenizer::Impl::AddTokens(const json& added, const formats::BpePieces& p
   std::vector<AddedToken> raw, normalized;
   for (const auto& entry : added) {
     AddedToken token;
-    const int64_t id = entry.at("id").get<int64_t>();
     token.content = entry.at("content").get<std::string>();
+    const json& number = entry.at("id");
+    if (!number.is_number_integer())
+      return Corrupt("added token '" + token.content + "' has id " + number.dump());
+    const auto id = number.get<int64_t>();
     if (id < 0 || id >= limit)
       return Corrupt("added token '" + token.content + "' has id " + std::to_string(id));
     token.id = static_cast<int32_t>(id);

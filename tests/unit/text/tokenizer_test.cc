@@ -184,6 +184,7 @@ TEST(Tokenizer, MalformedFilesAreErrors) {
                   ", which is not in the vocabulary");
   }
   EXPECT_EQ(with("/added_tokens/0/id", -5), "tokenizer.json: added token '<|endoftext|>' has id -5");
+  EXPECT_EQ(with("/added_tokens/0/id", 2.5e78), "tokenizer.json: added token '<|endoftext|>' has id 2.5e+78");
   EXPECT_EQ(with("/added_tokens", 3), "tokenizer.json: 'added_tokens' is not a list");
   json split = {{"type", "Sequence"},
                 {"pretokenizers",
