@@ -35,7 +35,8 @@ def first_token(command):
     seconds = []
     for _ in range(9):
         begin = time.perf_counter()
-        with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL) as running:
             wrote = running.stdout.read(1)
             seconds.append(time.perf_counter() - begin)
             running.stdout.read()

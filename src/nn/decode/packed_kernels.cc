@@ -20,7 +20,7 @@ namespace {
 template <class Layout, int kTokens>
 GENFLOW_INLINE void PanelTile(const uint8_t* panel, int64_t columns, const float* x, const float* sums,
                               float* y, int64_t y_stride, int64_t rows) {
-  constexpr int kGroup = kPackedGroup<Layout>;
+  constexpr int kGroup = Layout::kGroup;
   Vec totals[kTokens];
 #pragma GCC unroll 8
   for (int t = 0; t < kTokens; ++t) totals[t] = Vec{};

@@ -12,6 +12,7 @@ template <int kBits_, int kColumns_, int kOffset_, bool kMinima_, bool kWideScal
 struct PackedLayout {
   static constexpr int kBits = kBits_;        // 4: columns 8i .. 8i + 3 in the low halves of the bytes
   static constexpr int kColumns = kColumns_;  // 32, or 16 with 8 bits
+  static constexpr int kGroup = 32 / kBits;   // columns whose numbers fill 32 bits of a row
   static constexpr int kOffset = kOffset_;    // 0 where there are minima
   static constexpr bool kMinima = kMinima_;
   static constexpr bool kWideScales = kWideScales_;  // fp32, else fp16

@@ -33,11 +33,7 @@ GENFLOW_INLINE void LoadScales(const uint8_t* from, Vec& to) {
   }
 }
 
-// Columns in a vector of a block.
-template <class Layout>
-constexpr int kPackedGroup = Layout::kBits == 8 ? 4 : 8;
-
-// Column c of such a group: one number of each of the 16 rows.
+// Column c of a group (Layout::kGroup): one number of each of the 16 rows.
 template <class Layout>
 GENFLOW_INLINE void Column(const Words& group, int c, Vec& to) {
   Words bits;

@@ -149,7 +149,7 @@ void Store(const Block& block, int64_t lane, uint8_t* to) {
     std::memcpy(&four, block.u + c, sizeof four);
     return four;
   };
-  constexpr int kGroup = Layout::kBits == 8 ? 4 : 8;
+  constexpr int kGroup = Layout::kGroup;
   for (int c = 0; c < Layout::kColumns; c += kGroup) {
     uint32_t word = four_at(c);
     if constexpr (Layout::kBits == 4) word |= four_at(c + 4) << 4;

@@ -29,7 +29,7 @@ GENFLOW_INLINE void StoreColumns(const Vec& even, const Vec& odd, BFloat16* to) 
 // Products are rounded before they are added to, as dequantising rounds them (-ffp-contract=off).
 template <class Layout, class T>
 GENFLOW_INLINE void UnpackBlocksOf(const uint8_t* from, int64_t blocks, T* to) {
-  constexpr int kGroup = kPackedGroup<Layout>;
+  constexpr int kGroup = Layout::kGroup;
   for (int64_t b = 0; b < blocks; ++b, from += Layout::kBytes) {
     Vec scales, minima{};
     LoadScales<Layout>(from + Layout::kWeightBytes, scales);
