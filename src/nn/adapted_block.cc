@@ -93,7 +93,7 @@ at::Tensor ForwardAttention(const Call& call, const at::Tensor& x, AttentionStat
   FlashAttention(heads.q, heads.k, heads.v, call.bounds, HeadsOf(attended.narrow(1, 0, o.in()), attention),
                  lse);
   at::Tensor y = at::empty(x.sizes(), x.options());
-  o.Forward(attended, call.seed, y, {.residual = x});
+  o.Forward(attended, call.seed, y, x);
   if (state != nullptr) *state = {projected, qkv.Margin(input).contiguous(), attended, lse};
   return y;
 }
@@ -149,11 +149,10 @@ at::Tensor ForwardMlp(const Call& call, const at::Tensor& x, MlpState* state) {
   const at::Tensor gates = at::empty({x.size(0), gate_up.out()}, x.options());
   const at::Tensor active = down.MakeInput(x.size(0));
   gate_up.Forward(
-      input, call.seed, gates,
-      {.finish = SwiGluBlocks(gates.narrow(1, 0, down.in()), gates.narrow(1, down.in(), down.in()), active),
-       .halves = true});
+      input, call.seed, gates, /*residual=*/{},
+      SwiGluBlocks(gates.narrow(1, 0, down.in()), gates.narrow(1, down.in(), down.in()), active));
   at::Tensor y = at::empty(x.sizes(), x.options());
-  down.Forward(active, call.seed, y, {.residual = x});
+  down.Forward(active, call.seed, y, x);
   if (state != nullptr) {
     *state = {gates, gate_up.Margin(input).contiguous(), down.Margin(active).contiguous()};
   }

@@ -150,7 +150,7 @@ at::Tensor AdaptedGroup::Bias() const {
 }
 
 void AdaptedGroup::Forward(const at::Tensor& input, uint64_t seed, const at::Tensor& y,
-                           ProductOptions options) {
+                           const at::Tensor& residual, const FinishRange& finish) {
   const at::Tensor matrix = Assemble();
   const at::Tensor x = input.narrow(1, 0, in_);
   if (std::any_of(parts_.begin(), parts_.end(), Drops)) {
@@ -164,8 +164,19 @@ void AdaptedGroup::Forward(const at::Tensor& input, uint64_t seed, const at::Ten
   } else if (rank_ > 0) {
     ProductInto(x, {matrix.narrow(0, out_, rank_).narrow(1, 0, in_), /*turned=*/true}, Margin(input));
   }
-  options.bias = Bias();
-  ProductInto(input, {matrix.narrow(0, 0, out_), /*turned=*/true}, y, options);
+  if (!finish) {
+    const RightSide all{matrix.narrow(0, 0, out_), /*turned=*/true};
+    return ProductInto(input, all, y, {.bias = Bias(), .residual = residual});
+  }
+  std::vector<ProductPart> products;
+  for (const Part& part : parts_) {
+    ProductPart& product = products.emplace_back();
+    product.right = {matrix.narrow(0, part.row, part.out), /*turned=*/true};
+    product.y = y.narrow(1, part.row, part.out);
+    if (part.linear->bias.defined()) product.bias = part.linear->bias.to(options_);
+    if (residual.defined()) product.residual = residual.narrow(1, part.row, part.out);
+  }
+  ProductsInto(input, products, finish);
 }
 
 at::Tensor AdaptedGroup::MakeGradient(int64_t tokens) const {

@@ -40,8 +40,10 @@ class AdaptedGroup {
   at::Tensor MakeInput(int64_t tokens) const;
   // Fills the columns on the right, and writes the projections side by side, with their biases, into `y`
   // [N, out]. Each update whose slot says so sees an input with a dropout of its own, which `seed` decides.
-  // `options`, but for a bias, are about y.
-  void Forward(const at::Tensor& input, uint64_t seed, const at::Tensor& y, ProductOptions options = {});
+  // `residual` [N, out] is added where defined; `finish` is called for ranges of the first projection, all
+  // being as wide, when the same range of the others is there, too.
+  void Forward(const at::Tensor& input, uint64_t seed, const at::Tensor& y, const at::Tensor& residual = {},
+               const FinishRange& finish = {});
   // x A^T of an input after Forward, [N, rank]: what Backward needs of it besides x.
   at::Tensor Margin(const at::Tensor& input) const { return input.narrow(1, in_, rank_); }
 

@@ -12,7 +12,7 @@ namespace genflow::nn {
 namespace {
 
 // q [B, heads, T, head_dim], k and v [B, kv_heads, L, head_dim] -> [B, T, heads * head_dim].
-at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask,
+at::Tensor AttendOver(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask,
                   bool causal) {
   const std::optional<at::Tensor> bias = mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
   const bool grouped = q.size(1) != k.size(1);
@@ -40,7 +40,7 @@ at::Tensor AttendCached(const at::Tensor& q, const SegmentGroup& group, int64_t 
     const int64_t row = first_row + i;
     const int64_t past = cache.length(row);
     const SegmentGroup one{0, 1, group.length};
-    outs.push_back(Attend(BySequence(q.narrow(0, i * group.length, group.length), one),
+    outs.push_back(AttendOver(BySequence(q.narrow(0, i * group.length, group.length), one),
                           cache.keys(layer).narrow(0, row, 1).narrow(2, 0, past + group.length),
                           cache.values(layer).narrow(0, row, 1).narrow(2, 0, past + group.length),
                           ContinuationMask(past, group.length, q.options()), /*causal=*/false));
@@ -65,7 +65,7 @@ at::Tensor AttendTree(const at::Tensor& q, const at::Tensor& k, const at::Tensor
     const at::Tensor keys = gather(k), values = gather(v);
     const int64_t length = own.end - own.begin;
     const SegmentGroup queries{0, 1, length}, all{0, 1, keys.size(0)};
-    outs.push_back(Attend(BySequence(q.narrow(0, own.begin, length), queries), BySequence(keys, all),
+    outs.push_back(AttendOver(BySequence(q.narrow(0, own.begin, length), queries), BySequence(keys, all),
                           BySequence(values, all),
                           ContinuationMask(keys.size(0) - length, length, q.options()), /*causal=*/false)
                        .flatten(0, 1));
@@ -90,22 +90,23 @@ bool AttendsAtOnce(const at::Tensor& q, const AttentionContext& context, int64_t
 
 }  // namespace
 
-at::Tensor Attention::Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const {
+at::Tensor Attention::Attend(const at::Tensor& x, const AttentionContext& context, int64_t layer) const {
   const int64_t n = x.size(0);
-  const at::Tensor q = ApplyRope(q_proj.Forward(x).view({n, num_heads, head_dim}), context.angles);
-  const at::Tensor k = ApplyRope(k_proj.Forward(x).view({n, num_kv_heads, head_dim}), context.angles);
-  const at::Tensor v = v_proj.Forward(x).view({n, num_kv_heads, head_dim});
+  const std::vector<at::Tensor> projected = ForwardEach(x, {&q_proj, &k_proj, &v_proj});
+  const at::Tensor q = ApplyRopeTo(projected[0].view({n, num_heads, head_dim}), context.angles);
+  const at::Tensor k = ApplyRopeTo(projected[1].view({n, num_kv_heads, head_dim}), context.angles);
+  const at::Tensor v = projected[2].view({n, num_kv_heads, head_dim});
 
   if (context.decode_length > 0) {
     KvCache& cache = *context.cache;
     cache.WriteOneEach(layer, k, v);
     const int64_t length = context.decode_length;
     const at::Tensor out =
-        Attend(q.unsqueeze(2),  // [n, heads, 1, head_dim]
+        AttendOver(q.unsqueeze(2),  // [n, heads, 1, head_dim]
                cache.keys(layer).narrow(0, context.first_cache_row, n).narrow(2, 0, length),
                cache.values(layer).narrow(0, context.first_cache_row, n).narrow(2, 0, length),
                context.decode_mask, /*causal=*/false);
-    return o_proj.Forward(out.flatten(0, 1));
+    return out.flatten(0, 1);
   }
 
   if (context.cache != nullptr) {
@@ -122,9 +123,9 @@ at::Tensor Attention::Forward(const at::Tensor& x, const AttentionContext& conte
     } else {
       FlashAttentionTree(q, k, v, context.bounds, context.segments, out);
     }
-    return o_proj.Forward(out.flatten(1));
+    return out.flatten(1);
   }
-  if (!context.segments.empty()) return o_proj.Forward(AttendTree(q, k, v, context));
+  if (!context.segments.empty()) return AttendTree(q, k, v, context);
 
   // Splitting once, and not slicing per group, keeps the backward pass linear in the number of groups.
   std::vector<int64_t> sizes;
@@ -139,13 +140,13 @@ at::Tensor Attention::Forward(const at::Tensor& x, const AttentionContext& conte
     if (!IsFresh(context)) {
       outs.push_back(AttendCached(qs[i], group, row, *context.cache, layer));
     } else {
-      outs.push_back(Attend(BySequence(qs[i], group), BySequence(ks[i], group), BySequence(vs[i], group), {},
+      outs.push_back(AttendOver(BySequence(qs[i], group), BySequence(ks[i], group), BySequence(vs[i], group), {},
                             /*causal=*/true)
                          .flatten(0, 1));
     }
     row += group.count;
   }
-  return o_proj.Forward(outs.size() == 1 ? outs[0] : at::cat(outs, 0));
+  return outs.size() == 1 ? outs[0] : at::cat(outs, 0);
 }
 
 }  // namespace genflow::nn

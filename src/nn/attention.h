@@ -52,8 +52,8 @@ struct Attention {
   // q, k, v and o with the updates that are being trained; null without any.
   std::shared_ptr<AdaptedGroup> qkv_group, o_group;
 
-  // x [N, hidden] -> [N, hidden]. `layer` is the index in the cache.
-  at::Tensor Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const;
+  // x [N, hidden] -> what o_proj is to be given, [N, heads * head_dim]. `layer` is the index in the cache.
+  at::Tensor Attend(const at::Tensor& x, const AttentionContext& context, int64_t layer) const;
 };
 
 }  // namespace genflow::nn

@@ -22,7 +22,7 @@ GENFLOW_INLINE To Convert(From x) {
   }
 }
 
-// Below any score; its exponential is 0.
+// Below any score.
 constexpr float kHidden = -1e30f;
 
 // fp32 in a vector of any of the instruction sets.
@@ -55,11 +55,13 @@ GENFLOW_INLINE void SoftmaxBlockOf(float* scores, int64_t rows, int64_t columns,
     for (int64_t c = 0; c < read; c += kVector) {
 #pragma omp simd
       for (int64_t l = 0; l < kVector; ++l) {
-        const float e = s[c + l] <= kHidden ? 0.0f : ExpFor<T>(s[c + l] * scale - new_max);
+        const float e = ExpOfNegative<T>(s[c + l] * scale - new_max);
         totals[l] += e;
         s[c + l] = e;
       }
     }
+    // What is hidden has left the least exponential, which no sum that counts can hold.
+    std::fill(s + seen, s + read, 0.0f);
     NarrowAll(s, to, read);
     std::fill(to + read, to + columns, T(0.0f));
     for (int64_t half = kVector / 2; half > 0; half /= 2) {
@@ -117,8 +119,10 @@ GENFLOW_INLINE void FinishRowsOf(const float* out, const float* max, const float
     const float share = 1.0f / sum[r];
     const float* const from = out + r * dim;
     T* const to = y + r * stride;
+    float scaled[kMostDim];
 #pragma omp simd
-    for (int64_t i = 0; i < dim; ++i) to[i] = Narrow<T>(from[i] * share);
+    for (int64_t i = 0; i < dim; ++i) scaled[i] = from[i] * share;
+    NarrowAll(scaled, to, dim);
     if (lse != nullptr) lse[r] = max[r] + std::log(sum[r]);
   }
 }

@@ -10,6 +10,7 @@
 namespace genflow::nn::kernels {
 
 inline constexpr int64_t kBlock = 96;
+inline constexpr int64_t kMostDim = 256;  // of a head
 
 // One block of online softmax (Milakov & Gimelshein 2018). scores [rows, columns] are q k^T; row r sees the
 // columns 0..offset + r. Writes p = exp(scale * score - max), 0 where it sees nothing, and brings each row's

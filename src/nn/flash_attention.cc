@@ -177,20 +177,39 @@ class Worker {
   Scratch<float> f_, s_, dp_, dk_, dv_, delta_, lse_;
 };
 
-// One head of one sequence.
+// Queries past .. past + length - 1 of one head of one sequence, which stand from `begin` on.
 struct Task {
-  int64_t begin, length, head;
+  int64_t begin, length, past, head;
   size_t sequence;
 };
 
-// Longest first, so that threads end together.
+// One task a head and sequence; longest first, so that threads end together.
 std::vector<Task> Tasks(std::span<const int64_t> bounds, int64_t heads) {
   std::vector<Task> tasks;
   for (size_t s = 0; s + 1 < bounds.size(); ++s) {
-    for (int64_t h = 0; h < heads; ++h) tasks.push_back({bounds[s], bounds[s + 1] - bounds[s], h, s});
+    for (int64_t h = 0; h < heads; ++h) tasks.push_back({bounds[s], bounds[s + 1] - bounds[s], 0, h, s});
   }
   std::stable_sort(tasks.begin(), tasks.end(),
                    [](const Task& a, const Task& b) { return a.length > b.length; });
+  return tasks;
+}
+
+// The same with sequences in pieces of whole blocks, where there would be few tasks a thread.
+std::vector<Task> ForwardTasks(std::span<const int64_t> bounds, int64_t heads) {
+  constexpr int64_t kTasksPerThread = 8;
+  std::vector<Task> whole = Tasks(bounds, heads), tasks;
+  const int64_t wanted = at::get_num_threads() > 1 ? kTasksPerThread * at::get_num_threads() : 1;
+  const int64_t pieces = std::max<int64_t>(1, wanted / std::max<int64_t>(1, std::ssize(whole)));
+  for (const Task& task : whole) {
+    const int64_t blocks = Blocks(task.length), piece = (blocks + pieces - 1) / pieces * kBlock;
+    for (int64_t past = 0; past < task.length; past += piece) {
+      tasks.push_back(
+          {task.begin + past, std::min(piece, task.length - past), past, task.head, task.sequence});
+    }
+  }
+  const auto products = [](const Task& task) { return task.length * (2 * task.past + task.length); };
+  std::stable_sort(tasks.begin(), tasks.end(),
+                   [&](const Task& a, const Task& b) { return products(a) > products(b); });
   return tasks;
 }
 
@@ -239,7 +258,7 @@ void CheckHeads(const at::Tensor& x) {
 
 bool HasFlashAttention(const at::Tensor& x, int64_t head_dim) {
   return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) &&
-         head_dim % 2 == 0 && head_dim <= 256;
+         head_dim % 2 == 0 && head_dim <= kernels::kMostDim;
 }
 
 void FlashAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -249,12 +268,14 @@ void FlashAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
   float* const lses = lse.defined() ? lse.mutable_data_ptr<float>() : nullptr;
   ForTypes(q, [&](auto held, auto multiplied) {
     using S = decltype(held);
-    ForTasks<S, decltype(multiplied)>(Tasks(bounds, q.size(1)), q.size(2), [&](auto& worker, const Task& t) {
+    const auto work = [&](auto& worker, const Task& t) {
       worker.Forward(HeadOf<const S>(q, t.head).From(t.begin),
-                     HeadOf<const S>(k, t.head / group).From(t.begin),
-                     HeadOf<const S>(v, t.head / group).From(t.begin), HeadOf<S>(out, t.head).From(t.begin),
-                     lses == nullptr ? nullptr : lses + t.head * tokens + t.begin, t.length);
-    });
+                     HeadOf<const S>(k, t.head / group).From(t.begin - t.past),
+                     HeadOf<const S>(v, t.head / group).From(t.begin - t.past),
+                     HeadOf<S>(out, t.head).From(t.begin),
+                     lses == nullptr ? nullptr : lses + t.head * tokens + t.begin, t.length, t.past);
+    };
+    ForTasks<S, decltype(multiplied)>(ForwardTasks(bounds, q.size(1)), q.size(2), work);
   });
 }
 

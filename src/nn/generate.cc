@@ -123,9 +123,7 @@ class Generator {
     if (decoder_ && total <= Decoder::kFewTokens) return decoder_->Step(tokens, first_row, cache_);
     Batch batch = PackSequences(tokens, model_.device());
     batch.first_cache_row = first_row;
-    const at::Tensor hidden = model_.Hidden(batch, &cache_)[0];  // [N, hidden]
-    const at::Tensor states = hidden.index_select(0, at::tensor(last, at::kLong).to(model_.device()));
-    return model_.Logits(states).to(at::kFloat);
+    return model_.Logits(model_.HiddenOf(last, batch, &cache_)).to(at::kFloat);
   }
 
   // One more token for every answer.

@@ -16,6 +16,9 @@ GENFLOW_INLINE float Sigmoid(float x) {
   return 1.0f / (1.0f + ExpFor<T>(-x));
 }
 
+// How many elements are widened, computed with and narrowed at a time.
+constexpr int64_t kPart = 256;
+
 template <class T>
 GENFLOW_INLINE float NormRowOf(const T* x, const T* w, T* y, int64_t n, float eps) {
   float sum = 0;
@@ -25,10 +28,14 @@ GENFLOW_INLINE float NormRowOf(const T* x, const T* w, T* y, int64_t n, float ep
     sum += value * value;
   }
   const float r = 1.0f / std::sqrt(sum / static_cast<float>(n) + eps);
+  float xs[kPart], ws[kPart];
+  for (int64_t begin = 0; begin < n; begin += kPart) {
+    const int64_t count = std::min(kPart, n - begin);
+    WidenAll(x + begin, xs, count);
+    WidenAll(w + begin, ws, count);
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) {
-    const T normal = Narrow<T>(Wide(x[i]) * r);
-    y[i] = Narrow<T>(Wide(w[i]) * Wide(normal));
+    for (int64_t i = 0; i < count; ++i) xs[i] = ws[i] * Rounded<T>(xs[i] * r);
+    NarrowAll(xs, y + begin, count);
   }
   return r;
 }
@@ -52,8 +59,13 @@ GENFLOW_INLINE void NormBackwardRowOf(const T* x, const T* w, const T* dy, float
   }
 }
 
-// How many elements are widened, computed with and narrowed at a time.
-constexpr int64_t kPart = 256;
+// y = T(silu(g)) * u, of fp32 that T can hold. g is not kept.
+template <class T>
+GENFLOW_INLINE void SwiGluOfWide(float* g, const float* u, T* y, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) g[i] = Rounded<T>(g[i] * Sigmoid<T>(g[i])) * u[i];
+  NarrowAll(g, y, n);
+}
 
 template <class T>
 GENFLOW_INLINE void SwiGluOf(const T* gate, const T* up, T* y, int64_t n) {
@@ -62,9 +74,31 @@ GENFLOW_INLINE void SwiGluOf(const T* gate, const T* up, T* y, int64_t n) {
     const int64_t count = std::min(kPart, n - begin);
     WidenAll(gate + begin, g, count);
     WidenAll(up + begin, u, count);
+    SwiGluOfWide(g, u, y + begin, count);
+  }
+}
+
+template <class T>
+GENFLOW_INLINE void RoundSums(const float* sums, const T* bias, float* to, int64_t n) {
+  if (bias != nullptr) {
+    WidenAll(bias, to, n);
 #pragma omp simd
-    for (int64_t i = 0; i < count; ++i) g[i] = Rounded<T>(g[i] * Sigmoid<T>(g[i])) * u[i];
-    NarrowAll(g, y + begin, count);
+    for (int64_t i = 0; i < n; ++i) to[i] = Rounded<T>(sums[i] + to[i]);
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) to[i] = Rounded<T>(sums[i]);
+  }
+}
+
+template <class T>
+GENFLOW_INLINE void SwiGluOfSumsOf(const float* gate, const float* up, const T* gate_bias, const T* up_bias,
+                                   T* y, int64_t n) {
+  float g[kPart], u[kPart];
+  for (int64_t begin = 0; begin < n; begin += kPart) {
+    const int64_t count = std::min(kPart, n - begin);
+    RoundSums(gate + begin, gate_bias == nullptr ? nullptr : gate_bias + begin, g, count);
+    RoundSums(up + begin, up_bias == nullptr ? nullptr : up_bias + begin, u, count);
+    SwiGluOfWide(g, u, y + begin, count);
   }
 }
 
@@ -191,6 +225,14 @@ GENFLOW_CLONES void SwiGlu(const float* gate, const float* up, float* y, int64_t
 }
 GENFLOW_CLONES void SwiGlu(const BFloat16* gate, const BFloat16* up, BFloat16* y, int64_t n) {
   SwiGluOf(gate, up, y, n);
+}
+GENFLOW_CLONES void SwiGluOfSums(const float* gate, const float* up, const float* gate_bias,
+                                 const float* up_bias, float* y, int64_t n) {
+  SwiGluOfSumsOf(gate, up, gate_bias, up_bias, y, n);
+}
+GENFLOW_CLONES void SwiGluOfSums(const float* gate, const float* up, const BFloat16* gate_bias,
+                                 const BFloat16* up_bias, BFloat16* y, int64_t n) {
+  SwiGluOfSumsOf(gate, up, gate_bias, up_bias, y, n);
 }
 GENFLOW_CLONES void SwiGluBackward(const float* gate, const float* up, float* dy, float* dgate, float* dup,
                                    int64_t n) {

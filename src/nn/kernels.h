@@ -21,6 +21,11 @@ void NormBackwardRow(const c10::BFloat16* x, const c10::BFloat16* w, const c10::
 // y = T(silu(gate)) * up.
 void SwiGlu(const float* gate, const float* up, float* y, int64_t n);
 void SwiGlu(const c10::BFloat16* gate, const c10::BFloat16* up, c10::BFloat16* y, int64_t n);
+// The same of sums, gate + gate_bias and up + up_bias rounded to T; both biases may be null.
+void SwiGluOfSums(const float* gate, const float* up, const float* gate_bias, const float* up_bias, float* y,
+                  int64_t n);
+void SwiGluOfSums(const float* gate, const float* up, const c10::BFloat16* gate_bias,
+                  const c10::BFloat16* up_bias, c10::BFloat16* y, int64_t n);
 // dgate and dup from dy, which then is y.
 void SwiGluBackward(const float* gate, const float* up, float* dy, float* dgate, float* dup, int64_t n);
 void SwiGluBackward(const c10::BFloat16* gate, const c10::BFloat16* up, c10::BFloat16* dy,

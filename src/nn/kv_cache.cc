@@ -1,13 +1,19 @@
 #include "nn/kv_cache.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <cstring>
+#include <utility>
 
 namespace genflow::nn {
 namespace {
 
 constexpr int64_t kCapacityStep = 64;
+constexpr int64_t kTokensPerTask = 64;  // at least, of those that are written
+
+bool HasDenseHeads(const at::Tensor& x) { return x.stride(2) == 1; }
 
 }  // namespace
 
@@ -104,8 +110,29 @@ void KvCache::Reserve(int64_t first_row, const std::vector<int64_t>& counts) {
 
 void KvCache::Write(int64_t layer, int64_t row, const at::Tensor& k, const at::Tensor& v) {
   const int64_t count = k.size(0);
-  keys_[layer].select(0, row).narrow(1, lengths_[row], count).copy_(k.transpose(0, 1));
-  values_[layer].select(0, row).narrow(1, lengths_[row], count).copy_(v.transpose(0, 1));
+  const at::Tensor keys = keys_[layer].select(0, row).narrow(1, lengths_[row], count);
+  const at::Tensor values = values_[layer].select(0, row).narrow(1, lengths_[row], count);
+  if (!k.is_cpu() || k.scalar_type() != keys.scalar_type() || v.scalar_type() != keys.scalar_type() ||
+      !HasDenseHeads(k) || !HasDenseHeads(v)) {
+    keys.copy_(k.transpose(0, 1));
+    values.copy_(v.transpose(0, 1));
+    return;
+  }
+  // All threads at both: two copies by libtorch are made one after the other, and each by one thread.
+  const auto size = static_cast<size_t>(head_dim_ * k.element_size());
+  at::parallel_for(0, count, kTokensPerTask, [&](int64_t begin, int64_t end) {
+    for (const auto& [from, to] : {std::pair(&k, &keys), std::pair(&v, &values)}) {
+      const auto* const source = static_cast<const char*>(from->const_data_ptr());
+      auto* const target = static_cast<char*>(to->mutable_data_ptr());
+      const int64_t bytes = from->element_size();
+      for (int64_t t = begin; t < end; ++t) {
+        for (int64_t h = 0; h < num_kv_heads_; ++h) {
+          std::memcpy(target + (h * to->stride(0) + t * to->stride(1)) * bytes,
+                      source + (t * from->stride(0) + h * from->stride(1)) * bytes, size);
+        }
+      }
+    }
+  });
 }
 
 void KvCache::WriteOneEach(int64_t layer, const at::Tensor& k, const at::Tensor& v) {

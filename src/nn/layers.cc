@@ -13,18 +13,19 @@ at::Tensor RmsNorm::Forward(const at::Tensor& x) const {
   return FusedRmsNorm(x, weight.to(x.scalar_type()), eps);
 }
 
-at::Tensor Mlp::Forward(const at::Tensor& x) const {
-  const at::Tensor gate = gate_proj.Forward(x);  // [N, intermediate]
-  const at::Tensor up = up_proj.Forward(x);      // [N, intermediate]
-  return down_proj.Forward(FusedSwiGlu(gate, up));
+at::Tensor Mlp::Forward(const at::Tensor& x, const at::Tensor& residual) const {
+  return down_proj.ForwardOnto(ForwardGated(x, gate_proj, up_proj), residual);
 }
 
-at::Tensor DecoderLayer::Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const {
+at::Tensor DecoderLayer::Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer,
+                                 const at::Tensor& wanted) const {
+  const auto rows = [&](const at::Tensor& of) { return wanted.defined() ? of.index_select(0, wanted) : of; };
   if (HasAdaptedBlocks(*this, context)) {
-    return AdaptedMlp(*this, AdaptedAttention(*this, x, context), context);
+    return AdaptedMlp(*this, rows(AdaptedAttention(*this, x, context)), context);
   }
-  const at::Tensor attended = x + self_attn.Forward(input_layernorm.Forward(x), context, layer);
-  return attended + mlp.Forward(post_attention_layernorm.Forward(attended));
+  const at::Tensor heads = self_attn.Attend(input_layernorm.Forward(x), context, layer);
+  const at::Tensor attended = self_attn.o_proj.ForwardOnto(rows(heads), rows(x));
+  return mlp.Forward(post_attention_layernorm.Forward(attended), attended);
 }
 
 std::vector<const Linear*> DecoderLayer::Projections() const {

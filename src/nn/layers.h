@@ -29,8 +29,8 @@ struct Mlp {
   // With the updates that are being trained; null without any.
   std::shared_ptr<AdaptedGroup> gate_up_group, down_group;
 
-  // x [N, hidden] -> [N, hidden].
-  at::Tensor Forward(const at::Tensor& x) const;
+  // x [N, hidden] and what is added to the result -> [N, hidden].
+  at::Tensor Forward(const at::Tensor& x, const at::Tensor& residual) const;
 };
 
 // Pre-norm residual block.
@@ -40,8 +40,10 @@ struct DecoderLayer {
   RmsNorm post_attention_layernorm;
   Mlp mlp;
 
-  // x [N, hidden] -> [N, hidden]. `layer` is this layer's index.
-  at::Tensor Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer) const;
+  // x [N, hidden] -> [N, hidden], or of the tokens `wanted` [n] int64 alone: [n, hidden]. `layer` is this
+  // layer's index.
+  at::Tensor Forward(const at::Tensor& x, const AttentionContext& context, int64_t layer,
+                     const at::Tensor& wanted = {}) const;
 
   std::vector<const Linear*> Projections() const;
 

@@ -11,6 +11,7 @@
 #include "nn/decode/packed_weight.h"
 #include "nn/device.h"
 #include "nn/dora_linear.h"
+#include "nn/fused.h"
 #include "nn/lora_linear.h"
 #include "nn/product.h"
 
@@ -49,6 +50,30 @@ at::Tensor TimesQuantized(const at::Tensor& x, const QuantizedWeight& weight) {
   const at::Tensor y = at::empty({x.size(0), packed->rows()}, x.options());
   ProductInto(WithDenseRows(x), {.w = {}, .turned = true, .packed = packed}, y);
   return y;
+}
+
+// The parts of one product of x with all of these, without where they go; none where they are not made in
+// blocks, or are recorded.
+std::vector<ProductPart> PartsOf(const at::Tensor& x, const std::vector<const Linear*>& projections) {
+  const bool records = at::GradMode::is_enabled();
+  if (x.dim() != 2 || x.stride(1) != 1 || x.size(1) % 2 != 0 || !HasBlockedProducts(x)) return {};
+  if (records && x.requires_grad()) return {};
+  std::vector<ProductPart> parts;
+  for (const Linear* linear : projections) {
+    const at::Tensor& weight = linear->weight;
+    const PackedWeight* const packed = linear->quantized ? linear->quantized->PackedIfMade() : nullptr;
+    if (linear->lora || (linear->quantized && packed == nullptr)) return {};
+    if (packed == nullptr && (weight.scalar_type() != x.scalar_type() || weight.stride(1) != 1 ||
+                              (records && weight.requires_grad()))) {
+      return {};
+    }
+    const bool has_bias = linear->bias.defined();
+    if (has_bias && records && linear->bias.requires_grad()) return {};
+    ProductPart& part = parts.emplace_back();
+    part.right = {weight, /*turned=*/true, packed};
+    if (has_bias) part.bias = linear->bias.to(x.scalar_type());
+  }
+  return parts;
 }
 
 struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
@@ -103,6 +128,40 @@ at::Tensor FrozenProduct(const at::Tensor& x, const Matrix& weight) {
 at::Tensor FrozenProductBackward(const at::Tensor& dy, const Matrix& weight) {
   const at::Tensor gradient = WidensProducts(dy) ? dy.to(at::kFloat) : dy;
   return Multiply(gradient, weight.To(gradient.scalar_type()));
+}
+
+at::Tensor Linear::ForwardOnto(const at::Tensor& x, const at::Tensor& residual) const {
+  std::vector<ProductPart> parts;
+  if (residual.stride(-1) == 1 && !(at::GradMode::is_enabled() && residual.requires_grad()))
+    parts = PartsOf(x, {this});
+  if (parts.empty()) return residual + Forward(x);
+  parts[0].residual = residual;
+  parts[0].y = at::empty({x.size(0), out_features()}, x.options());
+  ProductsInto(x, parts);
+  return parts[0].y;
+}
+
+std::vector<at::Tensor> ForwardEach(const at::Tensor& x, const std::vector<const Linear*>& projections) {
+  std::vector<at::Tensor> results;
+  std::vector<ProductPart> parts = PartsOf(x, projections);
+  if (parts.empty()) {
+    for (const Linear* linear : projections) results.push_back(linear->Forward(x));
+    return results;
+  }
+  for (ProductPart& part : parts) {
+    part.y = at::empty({x.size(0), part.right.columns()}, x.options());
+    results.push_back(part.y);
+  }
+  ProductsInto(x, parts);
+  return results;
+}
+
+at::Tensor ForwardGated(const at::Tensor& x, const Linear& gate, const Linear& up) {
+  const std::vector<ProductPart> parts = PartsOf(x, {&gate, &up});
+  if (parts.empty()) return FusedSwiGlu(gate.Forward(x), up.Forward(x));
+  at::Tensor y = at::empty({x.size(0), gate.out_features()}, x.options());
+  GatedProductInto(x, parts[0], parts[1], y);
+  return y;
 }
 
 at::Tensor Linear::Forward(const at::Tensor& x) const {

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "nn/quantized_weight.h"
 
@@ -50,10 +51,17 @@ struct Linear {
 
   // x [..., in] -> [..., out]. A weight of another type than x is rounded to it, and a gradient back.
   at::Tensor Forward(const at::Tensor& x) const;
+  // residual [N, out] + Forward(x [N, in]).
+  at::Tensor ForwardOnto(const at::Tensor& x, const at::Tensor& residual) const;
 
   Matrix matrix() const { return {weight, quantized}; }
   int64_t in_features() const { return quantized ? quantized->columns() : weight.size(1); }
   int64_t out_features() const { return quantized ? quantized->rows() : weight.size(0); }
 };
+
+// x [N, in] through several projections: what Forward of each gives, [N, out] each; and
+// silu(gate(x)) * up(x), [N, out]. In one go over x where nothing is recorded and blocks pay (product.h).
+std::vector<at::Tensor> ForwardEach(const at::Tensor& x, const std::vector<const Linear*>& projections);
+at::Tensor ForwardGated(const at::Tensor& x, const Linear& gate, const Linear& up);
 
 }  // namespace genflow::nn

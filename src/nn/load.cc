@@ -108,10 +108,10 @@ Result<std::shared_ptr<CausalLM>> LoadCausalLM(const formats::ModelSource& sourc
       const bool rounds = projections.contains(name) &&
                           (quantization == Quantization::kInt8 || quantization == Quantization::kNf4);
       at::Tensor held;
-      if (quantization == Quantization::kGguf && place != nullptr)
-        quantized = GgmlWeight(source, name, options.device);
-      if (!quantized && options.read_only && options.device.is_cpu() && !rounds)
+      if (options.read_only && options.device.is_cpu() && !rounds)
         held = Mapped(source, name, weight->sizes(), options.dtype, file_type);
+      if (!held.defined() && quantization == Quantization::kGguf && place != nullptr)
+        quantized = GgmlWeight(source, name, options.device);
       if (!quantized && !held.defined()) {
         // For a GPU, tensors are read into host memory one at a time and copied over.
         const at::Tensor host = at::empty(weight->sizes(), options.dtype);

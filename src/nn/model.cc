@@ -144,15 +144,25 @@ at::Tensor CausalLM::Embed(const Batch& batch) const {
 }
 
 at::Tensor CausalLM::Hidden(const Batch& batch, KvCache* cache) const {
+  const at::Tensor x = HiddenRows(batch, cache, {});
+  return x.view({batch.input_ids.size(0), batch.input_ids.size(1), x.size(1)});
+}
+
+at::Tensor CausalLM::HiddenOf(const std::vector<int64_t>& tokens, const Batch& batch, KvCache* cache) const {
+  return HiddenRows(batch, cache, at::tensor(tokens, at::kLong).to(device()));
+}
+
+at::Tensor CausalLM::HiddenRows(const Batch& batch, KvCache* cache, const at::Tensor& wanted) const {
   const AttentionContext context = MakeContext(batch, cache);
   at::Tensor x = Embed(batch);  // [N, hidden]
   for (size_t i = 0; i < layers.size(); ++i) {
     if (batch.on_layer_input) batch.on_layer_input(x, static_cast<int64_t>(i));
-    x = layers[i].Forward(x, context, static_cast<int64_t>(i));
+    const bool last = i + 1 == layers.size();
+    x = layers[i].Forward(x, context, static_cast<int64_t>(i), last ? wanted : at::Tensor());
   }
   x = norm.Forward(x);
   if (cache != nullptr) cache->Commit();
-  return x.view({batch.input_ids.size(0), batch.input_ids.size(1), x.size(1)});
+  return x;
 }
 
 Matrix CausalLM::head() const {

@@ -68,6 +68,8 @@ class CausalLM {
   // requires a gradient and grad mode is on. With a cache: call under c10::InferenceMode; the batch's
   // tokens are appended to it. Throws c10::Error.
   at::Tensor Hidden(const Batch& batch, KvCache* cache = nullptr) const;
+  // Those of some of the B*T tokens alone, [n, hidden]: the last layer computes nothing else.
+  at::Tensor HiddenOf(const std::vector<int64_t>& tokens, const Batch& batch, KvCache* cache = nullptr) const;
   // hidden [..., hidden] -> [..., vocab] in the model's type.
   at::Tensor Logits(const at::Tensor& hidden) const;
 
@@ -112,6 +114,9 @@ class CausalLM {
  private:
   friend Result<std::shared_ptr<CausalLM>> BuildShape(const ModelConfig& config, at::ScalarType dtype,
                                                       at::Device device, at::Device tensors);
+  // [n, hidden] of the tokens `wanted` [n]; undefined: of all.
+  at::Tensor HiddenRows(const Batch& batch, KvCache* cache, const at::Tensor& wanted) const;
+
   CausalLM(ModelConfig config, Rope rope, at::ScalarType dtype, at::Device device)
       : config_(std::move(config)), rope_(std::move(rope)), dtype_(dtype), device_(device) {}
 

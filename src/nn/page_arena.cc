@@ -20,7 +20,7 @@ namespace {
 constexpr size_t kHugePage = 2u << 20;
 constexpr size_t kRegion = 256u << 20;    // what is taken from the system at least
 constexpr size_t kReserved = 1ull << 40;  // addresses
-constexpr size_t kSmallest = 256u << 10;  // smaller tensors are malloc's
+constexpr size_t kSmallest = 64u << 10;   // smaller tensors are malloc's
 constexpr size_t kLine = 64;              // of the cache; blocks begin on one
 
 size_t RoundUp(size_t size, size_t unit) { return (size + unit - 1) / unit * unit; }

@@ -11,6 +11,7 @@
 
 #include "nn/brgemm.h"
 #include "nn/decode/packed_weight.h"
+#include "nn/kernels.h"
 #include "nn/product_kernels.h"
 #include "nn/scratch.h"
 
@@ -59,27 +60,33 @@ class TaskQueues {
   std::vector<std::atomic<uint64_t>> ranges_;
 };
 
+// Where the rows of a matrix begin, and how far they stand apart; a null pointer where there is none.
 template <class T>
-class BlockedProduct {
+struct Rows {
+  explicit Rows(const at::Tensor& x)
+      : data(x.defined() ? static_cast<T*>(x.data_ptr()) : nullptr), stride(x.defined() ? x.stride(0) : 0) {}
+  T* At(int64_t row, int64_t column) const { return data == nullptr ? nullptr : data + row * stride + column; }
+  T* data;
+  int64_t stride;
+};
+
+template <class T>
+class BlockedProducts {
  public:
-  BlockedProduct(const at::Tensor& x, const RightSide& right, const at::Tensor& y,
-                 const ProductOptions& options)
-      : right_(right),
-        options_(options),
-        x_(x.const_data_ptr<T>()),
-        w_(right.packed != nullptr ? nullptr : right.w.const_data_ptr<T>()),
-        bias_(options.bias.defined() ? options.bias.const_data_ptr<T>() : nullptr),
-        residual_(options.residual.defined() ? options.residual.const_data_ptr<T>() : nullptr),
-        y_(y.mutable_data_ptr<T>()),
-        x_stride_(x.stride(0)),
-        w_stride_(right.packed != nullptr ? 0 : right.w.stride(0)),
-        residual_stride_(options.residual.defined() ? options.residual.stride(0) : 0),
-        y_stride_(y.stride(0)),
+  // With `gated` there are two parts, and what they give goes there.
+  BlockedProducts(const at::Tensor& x, std::span<const ProductPart> parts, const FinishRange& finish,
+                  const at::Tensor& gated = {})
+      : finish_(finish),
+        x_(x),
+        gated_(gated),
         rows_(x.size(0)),
         depth_(x.size(1)),
-        width_(options.halves ? y.size(1) / 2 : y.size(1)) {
-    if (depth_ > kDepth && !std::is_same_v<T, float>)
-      sums_ = at::empty({rows_, y.size(1)}, x.options().dtype(at::kFloat));
+        abreast_(finish || gated.defined() ? parts.size() : 1) {
+    for (const ProductPart& part : parts) {
+      sides_.emplace_back(part);
+      if (depth_ > kDepth && !SumsInPlace())
+        sides_.back().sums = at::empty({rows_, part.right.columns()}, x.options().dtype(at::kFloat));
+    }
   }
 
   void Run() {
@@ -95,39 +102,85 @@ class BlockedProduct {
   static constexpr int64_t kPanel = kernels::kPanel<T>;
   // Depth that is multiplied at a time: of fp32, what leaves the second cache room for a block's rows.
   static constexpr int64_t kPiece = std::is_same_v<T, float> ? 640 : kDepth;
-  // Columns of less than a panel that are multiplied at a time.
-  static constexpr int64_t kColumns = 48;
+  // Columns that threads share out: panels begin at multiples of it, and those that are no whole panel are
+  // multiplied so many at a time.
+  static constexpr int64_t kUnit = 48;
+  static constexpr int64_t kTogether = 4 / sizeof(T);  // rows of a panel that are interleaved
 
-  // Panels of one half, and of both where there are two.
-  int64_t Sides() const { return options_.halves ? 2 : 1; }
+  // A part.
+  struct Side {
+    explicit Side(const ProductPart& part)
+        : right(part.right),
+          w(right.packed != nullptr ? at::Tensor() : right.w),
+          bias(part.bias.defined() ? part.bias.const_data_ptr<T>() : nullptr),
+          residual(part.residual),
+          y(part.y),
+          width(part.right.columns()) {}
+    const T* BiasAt(int64_t column) const { return bias == nullptr ? nullptr : bias + column; }
+
+    const RightSide& right;
+    Rows<const T> w;
+    const T* bias;
+    Rows<const T> residual;
+    Rows<T> y;
+    int64_t width;
+    at::Tensor sums;  // [rows, columns] fp32, where not all is summed at a time
+  };
+  // Columns of the sides first .. first + abreast_ - 1.
+  struct Panel {
+    size_t first;
+    int64_t column, columns;
+  };
+
+  bool SumsInPlace() const { return std::is_same_v<T, float> && gated_.data == nullptr; }
+
+  // The panels of all columns in as many groups as keep threads equally busy and are held in a cache.
+  std::vector<std::vector<Panel>> Groups(int64_t depth, int threads) const {
+    const auto units_of = [](const Side& side) { return DivideUp(side.width, kUnit); };
+    int64_t units = 0;
+    for (size_t s = 0; s < sides_.size(); s += abreast_) units += units_of(sides_[s]);
+    const int64_t bytes = static_cast<int64_t>(abreast_) * depth * kUnit * static_cast<int64_t>(sizeof(T));
+    const int64_t most = std::max<int64_t>(1, kGroupBytes / bytes);
+    const int64_t count = std::min(units, DivideUp(DivideUp(units, most), threads) * threads);
+    std::vector<std::vector<Panel>> groups(static_cast<size_t>(count));
+    int64_t first = 0;  // unit of a side, counted through all
+    for (size_t s = 0; s < sides_.size(); s += abreast_) {
+      const int64_t own = units_of(sides_[s]);
+      for (int64_t g = 0; g < count; ++g) {
+        const int64_t from = std::max<int64_t>(0, units * g / count - first) * kUnit;
+        const int64_t to = std::min(own, units * (g + 1) / count - first) * kUnit;
+        for (int64_t c = from; c < to; c += kPanel) {
+          const int64_t end = std::min({c + kPanel, to, sides_[s].width});
+          groups[static_cast<size_t>(g)].push_back({s, c, end - c});
+        }
+      }
+      first += own;
+    }
+    return groups;
+  }
 
   void Slice(int64_t begin, int64_t depth) {
     const int threads = at::get_num_threads();
-    const int64_t panels = DivideUp(width_, kPanel), panel_bytes = Sides() * depth * kPanel * sizeof(T);
-    const int64_t most = std::max<int64_t>(1, std::min(DivideUp(panels, threads), kGroupBytes / panel_bytes));
-    const int64_t groups = DivideUp(panels, most), group = DivideUp(panels, groups);
+    const auto groups = Groups(depth, threads);
+    size_t panels = 0;
+    for (const auto& group : groups) panels = std::max(panels, group.size());
     const int64_t parts = DivideUp(rows_, kTaskRows);
-    TaskQueues queues(groups * parts, threads);
+    TaskQueues queues(static_cast<int64_t>(groups.size()) * parts, threads);
     at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
       for (int64_t thread = first; thread < last; ++thread) {
         thread_local Scratch<T> panel_memory;
         thread_local Scratch<float> block_memory;
-        T* const packed = panel_memory.At(static_cast<size_t>(group * Sides() * depth * kPanel));
-        float* const block = block_memory.At(static_cast<size_t>(block_rows_ * kPanel));
+        T* const packed = panel_memory.At(panels * abreast_ * static_cast<size_t>(depth * kPanel));
+        float* const block = block_memory.At(abreast_ * static_cast<size_t>(block_rows_ * kPanel));
         int64_t held = -1;
         for (int64_t task; (task = queues.Take(static_cast<int>(thread))) >= 0;) {
-          const int64_t of = task / parts, from = of * group, to = std::min(panels, from + group);
-          if (of != held) Pack(from, to, begin, depth, packed);
+          const int64_t of = task / parts;
+          const std::vector<Panel>& group = groups[static_cast<size_t>(of)];
+          if (of != held) Pack(group, begin, depth, packed);
           held = of;
           const int64_t end = std::min(rows_, (task % parts + 1) * kTaskRows);
           for (int64_t row = task % parts * kTaskRows; row < end; row += block_rows_) {
-            const int64_t count = std::min(block_rows_, end - row);
-            for (int64_t p = from; p < to; ++p) {
-              Block({row, count, p * kPanel, std::min(kPanel, width_ - p * kPanel)}, begin, depth,
-                    packed + (p - from) * Sides() * depth * kPanel, block);
-            }
-            if (begin + depth < depth_ || !options_.finish) continue;
-            options_.finish({row, count, from * kPanel, std::min(width_, to * kPanel) - from * kPanel});
+            Blocks(group, {row, std::min(block_rows_, end - row)}, begin, depth, packed, block);
           }
         }
         ReleaseBlocks<T>();
@@ -135,64 +188,100 @@ class BlockedProduct {
     });
   }
 
-  void Pack(int64_t from, int64_t to, int64_t begin, int64_t depth, T* packed) const {
-    for (int64_t p = from; p < to; ++p) {
-      for (int64_t side = 0; side < Sides(); ++side, packed += depth * kPanel) {
-        const int64_t column = side * width_ + p * kPanel, columns = std::min(kPanel, width_ - p * kPanel);
-        if (right_.packed != nullptr) {
-          for (int64_t c = 0; c < columns; c += PackedWeight::kPanel) {
-            right_.packed->Unpack((column + c) / PackedWeight::kPanel, begin, depth, packed + c * kTogether);
-          }
-        } else if (right_.turned) {
-          kernels::PackTurned(w_ + column * w_stride_ + begin, w_stride_, columns, depth, packed, kPanel);
-        } else {
-          kernels::PackStraight(w_ + begin * w_stride_ + column, w_stride_, columns, depth, packed, kPanel);
-        }
-      }
+  // Calls work(side, panel, place) for each panel of each side, counted from 0, with where it stands in
+  // `packed`.
+  template <class Work>
+  void ForPanels(const std::vector<Panel>& group, int64_t depth, T* packed, const Work& work) const {
+    for (const Panel& panel : group) {
+      for (size_t s = 0; s < abreast_; ++s, packed += depth * kPanel) work(s, panel, packed);
     }
   }
 
-  void Block(const BlockRange& range, int64_t begin, int64_t depth, const T* panel, float* block) {
+  void Pack(const std::vector<Panel>& group, int64_t begin, int64_t depth, T* packed) const {
+    ForPanels(group, depth, packed, [&](size_t which, const Panel& panel, T* to) {
+      const Side& side = sides_[panel.first + which];
+      const int64_t column = panel.column, columns = panel.columns;
+      if (side.right.packed != nullptr) {
+        for (int64_t c = 0; c < columns; c += PackedWeight::kPanel) {
+          side.right.packed->Unpack((column + c) / PackedWeight::kPanel, begin, depth, to + c * kTogether);
+        }
+      } else if (side.right.turned) {
+        kernels::PackTurned(side.w.At(column, begin), side.w.stride, columns, depth, to, kPanel);
+      } else {
+        kernels::PackStraight(side.w.At(begin, column), side.w.stride, columns, depth, to, kPanel);
+      }
+    });
+  }
+
+  struct RowRange {
+    int64_t row, rows;
+  };
+
+  void Blocks(const std::vector<Panel>& group, RowRange range, int64_t begin, int64_t depth, T* packed,
+              float* block) const {
     const bool ends = begin + depth == depth_;
-    for (int64_t side = 0; side < Sides(); ++side, panel += depth * kPanel) {
-      const int64_t column = side * width_ + range.column;
-      float* sum = block;
-      int64_t stride = kPanel;
-      if constexpr (std::is_same_v<T, float>) {
-        sum = y_ + range.row * y_stride_ + column;
-        stride = y_stride_;
-      } else if (sums_.defined()) {
-        sum = sums_.mutable_data_ptr<float>() + range.row * sums_.stride(0) + column;
-        stride = sums_.stride(0);
-      }
-      const int64_t step = range.columns == kPanel ? kPanel : kColumns;
+    ForPanels(group, depth, packed, [&](size_t which, const Panel& panel, const T* right) {
+      const Side& side = sides_[panel.first + which];
+      float* const own = block + static_cast<int64_t>(which) * block_rows_ * kPanel;
+      const Sums sums = SumsOf(side, range.row, panel.column, own);
+      const int64_t step = panel.columns == kPanel ? block_columns_ : kUnit;
       for (int64_t done = 0; done < depth; done += kPiece) {
-        for (int64_t c = 0; c < range.columns; c += step) {
-          MultiplyBlock(range.rows, std::min(step, range.columns - c), std::min(kPiece, depth - done),
-                        x_ + range.row * x_stride_ + begin + done, x_stride_,
-                        panel + done * kPanel + c * kTogether, kPanel, sum + c, stride,
-                        /*add=*/begin + done > 0);
+        for (int64_t c = 0; c < panel.columns; c += step) {
+          MultiplyBlock(range.rows, std::min(step, panel.columns - c), std::min(kPiece, depth - done),
+                        x_.At(range.row, begin + done), x_.stride, right + done * kPanel + c * kTogether,
+                        kPanel, sums.data + c, sums.stride, /*add=*/begin + done > 0);
         }
       }
-      const bool stays = std::is_same_v<T, float> && bias_ == nullptr && residual_ == nullptr;
-      if (!ends || stays) continue;
-      kernels::StoreBlock(sum, stride, range.rows, range.columns, bias_ == nullptr ? nullptr : bias_ + column,
-                          residual_ == nullptr ? nullptr : residual_ + range.row * residual_stride_ + column,
-                          residual_stride_, y_ + range.row * y_stride_ + column, y_stride_);
+      if (!ends) return;
+      if (gated_.data != nullptr) {
+        if (which == 1) StoreGated(range, panel, block);
+        return;
+      }
+      if (SumsInPlace() && side.bias == nullptr && side.residual.data == nullptr) return;
+      kernels::StoreBlock(sums.data, sums.stride, range.rows, panel.columns, side.BiasAt(panel.column),
+                          side.residual.At(range.row, panel.column), side.residual.stride,
+                          side.y.At(range.row, panel.column), side.y.stride);
+    });
+    if (!ends || !finish_) return;
+    const Panel& last = group.back();
+    const int64_t column = group.front().column;
+    finish_({range.row, range.rows, column, last.column + last.columns - column});
+  }
+
+  // Where the sums of a block stand.
+  struct Sums {
+    float* data;
+    int64_t stride;
+  };
+  Sums SumsOf(const Side& side, int64_t row, int64_t column, float* block) const {
+    if (side.sums.defined()) {
+      const int64_t stride = side.sums.stride(0);
+      return {side.sums.template mutable_data_ptr<float>() + row * stride + column, stride};
+    }
+    if constexpr (std::is_same_v<T, float>) {
+      if (SumsInPlace()) return {side.y.At(row, column), side.y.stride};
+    }
+    return {block, kPanel};
+  }
+
+  void StoreGated(RowRange range, const Panel& panel, float* block) const {
+    const Side &gate = sides_[0], &up = sides_[1];
+    const Sums gates = SumsOf(gate, range.row, panel.column, block);
+    const Sums ups = SumsOf(up, range.row, panel.column, block + block_rows_ * kPanel);
+    for (int64_t r = 0; r < range.rows; ++r) {
+      kernels::SwiGluOfSums(gates.data + r * gates.stride, ups.data + r * ups.stride,
+                            gate.BiasAt(panel.column), up.BiasAt(panel.column),
+                            gated_.At(range.row + r, panel.column), panel.columns);
     }
   }
 
-  static constexpr int64_t kTogether = 4 / sizeof(T);  // rows of a panel that are interleaved
-
-  const RightSide& right_;
-  const ProductOptions& options_;
-  const int64_t block_rows_ = BlockRows<T>();
-  const T *x_, *w_, *bias_, *residual_;
-  T* y_;
-  int64_t x_stride_, w_stride_, residual_stride_, y_stride_;
+  const FinishRange& finish_;
+  const int64_t block_rows_ = BlockRows<T>(), block_columns_ = BlockColumns<T>();
+  Rows<const T> x_;
+  Rows<T> gated_;
   int64_t rows_, depth_;
-  int64_t width_;    // columns of one half
-  at::Tensor sums_;  // [rows, columns] fp32, where not all is summed at a time
+  size_t abreast_;  // sides whose panels are multiplied one after the other, before `finish_`
+  std::vector<Side> sides_;
 };
 
 }  // namespace
@@ -201,9 +290,8 @@ void FinishProduct(const at::Tensor& y, const ProductOptions& options) {
   if (options.bias.defined()) y.add_(options.bias);
   if (options.residual.defined()) y.add_(options.residual);
   if (!options.finish) return;
-  const int64_t columns = options.halves ? y.size(1) / 2 : y.size(1);
   at::parallel_for(0, y.size(0), 1, [&](int64_t begin, int64_t end) {
-    options.finish({begin, end - begin, 0, columns});
+    options.finish({begin, end - begin, 0, y.size(1)});
   });
 }
 
@@ -216,17 +304,47 @@ bool HasBlockedProducts(const at::Tensor& x) {
 
 void ProductInto(const at::Tensor& x, const RightSide& right, const at::Tensor& y,
                  const ProductOptions& options) {
-  TORCH_CHECK(x.size(1) == right.depth() && y.size(0) == x.size(0) && y.size(1) == right.columns() &&
-                  x.stride(1) == 1 && (right.packed != nullptr || right.w.stride(1) == 1) && y.stride(1) == 1,
-              "a product needs rows that are dense and fit");
-  if (x.size(0) == 0) return;
-  if (right.packed != nullptr || HasBlockedProducts(x)) {
-    if (x.scalar_type() == at::kFloat) return BlockedProduct<float>(x, right, y, options).Run();
-    if (x.size(1) % 2 == 0) return BlockedProduct<BFloat16>(x, right, y, options).Run();
+  const ProductPart part{right, y, options.bias, options.residual};
+  ProductsInto(x, {&part, 1}, options.finish);
+}
+
+void ProductsInto(const at::Tensor& x, std::span<const ProductPart> parts, const FinishRange& finish) {
+  bool packed = false;
+  for (const ProductPart& part : parts) {
+    const RightSide& right = part.right;
+    TORCH_CHECK(x.size(1) == right.depth() && part.y.size(0) == x.size(0) &&
+                    part.y.size(1) == right.columns() && x.stride(1) == 1 &&
+                    (right.packed != nullptr || right.w.stride(1) == 1) && part.y.stride(1) == 1,
+                "a product needs rows that are dense and fit");
+    TORCH_CHECK(!finish || part.y.size(1) == parts.front().y.size(1), "products abreast must be as wide");
+    packed = packed || right.packed != nullptr;
   }
-  at::Tensor out = y;
-  at::mm_out(out, x, right.turned ? right.w.t() : right.w);
-  FinishProduct(y, options);
+  if (x.size(0) == 0) return;
+  if (packed || HasBlockedProducts(x)) {
+    if (x.scalar_type() == at::kFloat) return BlockedProducts<float>(x, parts, finish).Run();
+    if (x.size(1) % 2 == 0) return BlockedProducts<BFloat16>(x, parts, finish).Run();
+  }
+  for (const ProductPart& part : parts) {
+    at::Tensor out = part.y;
+    at::mm_out(out, x, part.right.turned ? part.right.w.t() : part.right.w);
+    const bool last = &part == &parts.back();
+    FinishProduct(out, {.bias = part.bias, .residual = part.residual, .finish = last ? finish : FinishRange()});
+  }
+}
+
+void GatedProductInto(const at::Tensor& x, const ProductPart& gate, const ProductPart& up,
+                      const at::Tensor& y) {
+  const ProductPart parts[] = {gate, up};
+  for (const ProductPart& part : parts) {
+    TORCH_CHECK(part.right.depth() == x.size(1) && part.right.columns() == y.size(1) &&
+                    y.size(0) == x.size(0) && x.stride(1) == 1 && y.stride(1) == 1 &&
+                    (part.right.packed != nullptr || part.right.w.stride(1) == 1),
+                "a product needs rows that are dense and fit");
+  }
+  if (x.size(0) == 0) return;
+  const FinishRange none;
+  if (x.scalar_type() == at::kFloat) return BlockedProducts<float>(x, parts, none, y).Run();
+  BlockedProducts<BFloat16>(x, parts, none, y).Run();
 }
 
 }  // namespace genflow::nn

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 
 namespace genflow::nn {
 
@@ -26,14 +27,19 @@ struct BlockRange {
   int64_t row, rows, column, columns;
 };
 
+// Called when a range of a result is there, from any thread, for each range once.
+using FinishRange = std::function<void(const BlockRange&)>;
+
 struct ProductOptions {
   at::Tensor bias;      // [columns], added before the sums are rounded
   at::Tensor residual;  // [N, columns], added to what has been rounded; not the result itself
-  // Called when a range of the result is there, from any thread, for each range once.
-  std::function<void(const BlockRange&)> finish;
-  // Of results that are two halves side by side: `finish` is called for ranges of the left one, when the same
-  // range of the right one is there, too.
-  bool halves = false;
+  FinishRange finish;
+};
+
+// One of several products of the same x: y [N, columns], and what ProductOptions says of it.
+struct ProductPart {
+  RightSide right;
+  at::Tensor y, bias, residual;
 };
 
 // Whether products of x [N, depth] are made in blocks here: on the CPU, of many rows, in fp32, and in bf16
@@ -45,6 +51,16 @@ bool HasBlockedProducts(const at::Tensor& x);
 // rounded once. Equal bytes on every number of threads. Nothing is recorded.
 void ProductInto(const at::Tensor& x, const RightSide& right, const at::Tensor& y,
                  const ProductOptions& options = {});
+
+// Several of them at a time, whose threads wait for each other but once. With `finish` all are as wide, and it
+// is called for a range when that is there in all of them.
+void ProductsInto(const at::Tensor& x, std::span<const ProductPart> parts, const FinishRange& finish = {});
+
+// y [N, columns] = silu(x times gate) * (x times up), each rounded where Hugging Face's modules round: what
+// the two parts give is not kept, and their `y` and `residual` are left undefined. Only where products are
+// made in blocks.
+void GatedProductInto(const at::Tensor& x, const ProductPart& gate, const ProductPart& up,
+                      const at::Tensor& y);
 
 // Does to y, a product made otherwise, what ProductInto does to its blocks.
 void FinishProduct(const at::Tensor& y, const ProductOptions& options);

@@ -102,8 +102,9 @@ void InterleaveWide(const uint16_t*, int64_t, int64_t, int64_t, uint16_t*, int64
 void TurnAll(const char* w, int64_t stride, int64_t columns, int64_t depth, uint32_t* to, int64_t apart) {
   if (!HasAvx512()) return Turn(w, stride, columns, depth, to, apart);
   const int64_t whole_columns = columns / kTile * kTile, whole_depth = depth / kTile * kTile;
-  for (int64_t d = 0; d < whole_depth; d += kTile) {
-    for (int64_t c = 0; c < whole_columns; c += kTile) {
+  // Sixteen rows of w at a time, so that the processor sees few streams and reads ahead.
+  for (int64_t c = 0; c < whole_columns; c += kTile) {
+    for (int64_t d = 0; d < whole_depth; d += kTile) {
       TurnTile(w + c * stride + d * 4, stride, to + d * apart + c, apart);
     }
   }
@@ -111,24 +112,35 @@ void TurnAll(const char* w, int64_t stride, int64_t columns, int64_t depth, uint
   Turn(w + whole_columns * stride, stride, columns - whole_columns, depth, to + whole_columns, apart);
 }
 
+// Columns at a time.
+constexpr int64_t kPart = 144;
+
 template <class T>
 GENFLOW_INLINE void StoreBlockOf(const float* block, int64_t block_stride, int64_t rows, int64_t columns,
                                  const T* bias, const T* residual, int64_t residual_stride, T* y,
                                  int64_t stride) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* const from = block + r * block_stride;
-    T* const to = y + r * stride;
-    if (bias == nullptr) {
+  float sums[kPart], beside[kPart];
+  for (int64_t begin = 0; begin < columns; begin += kPart) {
+    const int64_t count = std::min(kPart, columns - begin);
+    if (bias != nullptr) WidenAll(bias + begin, beside, count);
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* from = block + r * block_stride + begin;
+      T* const to = y + r * stride + begin;
+      if (bias != nullptr) {
 #pragma omp simd
-      for (int64_t c = 0; c < columns; ++c) to[c] = Narrow<T>(from[c]);
-    } else {
+        for (int64_t c = 0; c < count; ++c) sums[c] = from[c] + beside[c];
+        from = sums;
+      }
+      if (residual == nullptr) {
+        NarrowAll(from, to, count);
+        continue;
+      }
+      float other[kPart];
+      WidenAll(residual + r * residual_stride + begin, other, count);
 #pragma omp simd
-      for (int64_t c = 0; c < columns; ++c) to[c] = Narrow<T>(from[c] + Wide(bias[c]));
+      for (int64_t c = 0; c < count; ++c) other[c] = Rounded<T>(from[c]) + other[c];
+      NarrowAll(other, to, count);
     }
-    if (residual == nullptr) continue;
-    const T* const beside = residual + r * residual_stride;
-#pragma omp simd
-    for (int64_t c = 0; c < columns; ++c) to[c] = Narrow<T>(Wide(to[c]) + Wide(beside[c]));
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -162,6 +163,7 @@ class GgufWeight final : public QuantizedWeight {
       to.copy_(host);
       return;
     }
+    if (to.scalar_type() == at::kBFloat16 && format() == "BF16") return CopyRows(begin, end, to);
     FillRows(begin, end, columns(), to, [&](int64_t row, float* out) { Fill(row, out); });
   }
 
@@ -177,11 +179,22 @@ class GgufWeight final : public QuantizedWeight {
   }
 
  private:
+  const std::byte* Row(int64_t row) const {
+    return matrix_.data + matrix_.FileRow(static_cast<uint64_t>(row)) * matrix_.row_bytes;
+  }
+
+  void CopyRows(int64_t begin, int64_t end, const at::Tensor& to) const {
+    TORCH_CHECK(to.size(0) == end - begin && to.size(1) == columns() && to.stride(1) == 1);
+    auto* const out = to.mutable_data_ptr<c10::BFloat16>();
+    at::parallel_for(begin, end, RowGrain(columns()), [&](int64_t first, int64_t last) {
+      for (int64_t row = first; row < last; ++row)
+        std::memcpy(out + (row - begin) * to.stride(0), Row(row), matrix_.row_bytes);
+    });
+  }
+
   // The type was found to be dequantisable when the matrix was made.
   void Fill(int64_t row, float* out) const {
-    const std::byte* const data =
-        matrix_.data + matrix_.FileRow(static_cast<uint64_t>(row)) * matrix_.row_bytes;
-    const Status status = formats::DequantizeRows(matrix_.type, data, 1, matrix_.columns, out);
+    const Status status = formats::DequantizeRows(matrix_.type, Row(row), 1, matrix_.columns, out);
     TORCH_INTERNAL_ASSERT(status.ok(), status.ok() ? "" : status.error().message);
   }
 

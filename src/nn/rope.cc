@@ -1,6 +1,7 @@
 #include "nn/rope.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <numbers>
 
@@ -41,6 +42,15 @@ Rope::Angles Rope::At(const at::Tensor& positions) const {
 
 at::Tensor ApplyRope(const at::Tensor& x, const Rope::Angles& angles) {
   return FusedRope(x, angles.cos, angles.sin);
+}
+
+at::Tensor ApplyRopeTo(at::Tensor x, const Rope::Angles& angles) {
+  const bool records = at::GradMode::is_enabled() && x.requires_grad();
+  if (records || !HasFusedKernels(x) || x.stride(2) != 1 || x.stride(1) != x.size(2)) {
+    return ApplyRope(x, angles);
+  }
+  RotateInto(x, angles.cos, angles.sin, /*back=*/false, x);
+  return x;
 }
 
 }  // namespace genflow::nn

@@ -27,5 +27,7 @@ class Rope {
 // x [N, heads, head_dim] -> the same shape, rotated: x * cos + rotate_half(x) * sin, with cos and sin
 // rounded to the type of x as Hugging Face does. Differentiable in x.
 at::Tensor ApplyRope(const at::Tensor& x, const Rope::Angles& angles);
+// The same of an x that is not needed any more, and is turned itself where that is possible.
+at::Tensor ApplyRopeTo(at::Tensor x, const Rope::Angles& angles);
 
 }  // namespace genflow::nn

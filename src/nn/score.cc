@@ -58,7 +58,7 @@ struct Question {
 struct Asked {
   size_t question;
   int64_t position;
-  int64_t row;  // of the hidden states, before the token
+  int64_t row;  // the token before it in the tree, then its place among those that are asked for
 };
 
 // Reads sequences in passes of a bounded number of tokens. Those that begin alike stand side by side in the
@@ -109,7 +109,12 @@ class Reader {
       for (const int64_t position : question.positions)
         asked.push_back({order[count], position, tree.Find(position - 1)});
     }
-    const at::Tensor hidden = model_.Hidden(PackTree(tree, model_.device()))[0];  // [N, hidden]
+    std::vector<int64_t> read;  // tokens whose hidden states are asked for, in order
+    for (const Asked& each : asked) read.push_back(each.row);
+    std::ranges::sort(read);
+    read.erase(std::unique(read.begin(), read.end()), read.end());
+    for (Asked& each : asked) each.row = std::ranges::lower_bound(read, each.row) - read.begin();
+    const at::Tensor hidden = model_.HiddenOf(read, PackTree(tree, model_.device()));
     const auto rows = static_cast<size_t>(options_.logits_rows);
     for (size_t first = 0; first < asked.size(); first += rows)
       RunHead(hidden, std::span(asked).subspan(first, std::min(rows, asked.size() - first)));

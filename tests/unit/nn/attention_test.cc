@@ -53,7 +53,7 @@ TEST(Attention, EqualsItsDefinition) {
   context.groups = {{0, 2, 3}, {6, 1, 5}, {11, 1, 1}};
   context.angles = rope.At(at::tensor(std::vector<int64_t>{0, 1, 2, 0, 1, 2, 0, 1, 2, 3, 4, 0}));
   const at::Tensor expected = Definition(attention, x, context.angles, {0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 3});
-  EXPECT_LT(MaxDifference(attention.Forward(x, context, 0), expected), 1e-10);
+  EXPECT_LT(MaxDifference(attention.o_proj.Forward(attention.Attend(x, context, 0)), expected), 1e-10);
 }
 
 TEST(Attention, BackwardEqualsThatOfItsDefinition) {
@@ -64,7 +64,7 @@ TEST(Attention, BackwardEqualsThatOfItsDefinition) {
   AttentionContext context;
   context.groups = {{0, 1, 4}, {4, 1, 5}};
   context.angles = rope.At(at::tensor(std::vector<int64_t>{0, 1, 2, 3, 0, 1, 2, 3, 4}));
-  attention.Forward(a, context, 0).square().sum().backward();
+  attention.o_proj.Forward(attention.Attend(a, context, 0)).square().sum().backward();
   Definition(attention, b, context.angles, {0, 0, 0, 0, 1, 1, 1, 1, 1}).square().sum().backward();
   EXPECT_LT(MaxDifference(a.grad(), b.grad()), 1e-7 * b.grad().abs().max().item<double>());
 }

@@ -99,7 +99,7 @@ TEST(Mlp, EqualsItsDefinitionForwardAndBackward) {
   const at::Tensor up = at::matmul(b, mlp.up_proj.weight.t().to(at::kDouble));
   const at::Tensor expected =
       at::matmul(gate * at::sigmoid(gate) * up, mlp.down_proj.weight.t().to(at::kDouble));
-  const at::Tensor y = mlp.Forward(a);
+  const at::Tensor y = mlp.Forward(a, at::zeros_like(a));
   EXPECT_LT(MaxDifference(y, expected), 1e-4);
   y.sum().backward();
   expected.sum().backward();

@@ -74,27 +74,52 @@ TEST_P(ProductTest, AddsBiasAndThenResidual) {
   }
 }
 
-TEST_P(ProductTest, FinishesEachRangeOnceWhenBothHalvesAreThere) {
+TEST_P(ProductTest, FinishesEachRangeOnceWhenItIsThereInAllParts) {
   for (const Shape& s : kShapes) {
-    const at::Tensor x = Random({s.rows, s.depth}, GetParam()),
-                     w = Random({2 * s.columns, s.depth}, GetParam());
-    const at::Tensor y = at::zeros({s.rows, 2 * s.columns}, x.options());
-    const at::Tensor left = at::zeros({s.rows, s.columns}, x.options()), right = at::zeros_like(left);
+    const at::Tensor x = Random({s.rows, s.depth}, GetParam());
+    const at::Tensor v = Random({s.columns, s.depth}, GetParam()), w = Random(v.sizes(), GetParam());
+    const at::Tensor residual = Random({s.rows, s.columns}, GetParam());
+    const at::Tensor y = at::zeros({s.rows, s.columns}, x.options()), z = at::zeros_like(y);
+    const at::Tensor y_seen = at::zeros_like(y), z_seen = at::zeros_like(y);
     const at::Tensor times = at::zeros({s.rows, s.columns}, at::kInt);
     std::mutex mutex;
     const auto finish = [&](const BlockRange& r) {
       const std::lock_guard lock(mutex);
-      const auto part = [&](const at::Tensor& of, int64_t begin) {
-        return of.narrow(0, r.row, r.rows).narrow(1, begin + r.column, r.columns);
+      const auto part = [&](const at::Tensor& of) {
+        return of.narrow(0, r.row, r.rows).narrow(1, r.column, r.columns);
       };
-      part(left, 0).copy_(part(y, 0));
-      part(right, 0).copy_(part(y, s.columns));
-      part(times, 0).add_(1);
+      part(y_seen).copy_(part(y));
+      part(z_seen).copy_(part(z));
+      part(times).add_(1);
     };
-    ProductInto(x, {w, true}, y, {.finish = finish, .halves = true});
+    ProductsInto(x, std::vector<ProductPart>{{{v, true}, y, {}, residual}, {{w, true}, z, {}, {}}}, finish);
     EXPECT_TRUE(at::equal(times, at::ones_like(times)));
-    EXPECT_TRUE(at::equal(at::cat({left, right}, 1), y));
-    ExpectNear(y, at::mm(x.to(at::kDouble), w.t().to(at::kDouble)), s.depth);
+    EXPECT_TRUE(at::equal(y_seen, y) && at::equal(z_seen, z));
+    const at::Tensor wide = x.to(at::kDouble);
+    ExpectNear(y, at::mm(wide, v.t().to(at::kDouble)) + residual.to(at::kDouble), s.depth);
+    ExpectNear(z, at::mm(wide, w.t().to(at::kDouble)), s.depth);
+  }
+}
+
+TEST_P(ProductTest, SeveralPartsAreTheProductsOfEach) {
+  for (const Shape& s : kShapes) {
+    const at::Tensor x = Random({s.rows, s.depth}, GetParam());
+    std::vector<ProductPart> parts;
+    for (const int64_t columns : {s.columns, int64_t{1}, 2 * s.columns, int64_t{500}}) {
+      parts.push_back({{Random({columns, s.depth}, GetParam()), true},
+                       at::empty({s.rows, columns}, x.options()),
+                       Random({columns}, GetParam()),
+                       Random({s.rows, columns}, GetParam())});
+    }
+    for (const int threads : {1, 2, 3}) {
+      at::set_num_threads(threads);
+      ProductsInto(x, parts);
+      for (const ProductPart& part : parts) {
+        const at::Tensor alone = at::empty_like(part.y);
+        ProductInto(x, part.right, alone, {.bias = part.bias, .residual = part.residual});
+        EXPECT_TRUE(at::equal(part.y, alone)) << part.y.sizes();
+      }
+    }
   }
 }
 
@@ -117,7 +142,12 @@ TEST_P(ProductTest, GivesTheSameBytesOnEveryNumberOfThreads) {
 TEST_P(ProductTest, RefusesWhatDoesNotFit) {
   const at::Tensor x = Random({64, 32}, GetParam()), w = Random({16, 34}, GetParam());
   EXPECT_THROW(ProductInto(x, {w, true}, at::empty({64, 16}, x.options())), c10::Error);
-  EXPECT_THROW(ProductInto(x, {w.narrow(1, 0, 32), true}, at::empty({64, 17}, x.options())), c10::Error);
+  const RightSide fits{w.narrow(1, 0, 32), true};
+  EXPECT_THROW(ProductInto(x, fits, at::empty({64, 17}, x.options())), c10::Error);
+  const std::vector<ProductPart> parts = {{fits, at::empty({64, 16}, x.options()), {}, {}},
+                                          {{fits.w.narrow(0, 0, 8), true}, at::empty({64, 8}, x.options()), {}, {}}};
+  ProductsInto(x, parts);
+  EXPECT_THROW(ProductsInto(x, parts, [](const BlockRange&) {}), c10::Error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, ProductTest, testing::Values(at::kFloat, at::kBFloat16),
