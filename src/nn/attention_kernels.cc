@@ -28,35 +28,62 @@ constexpr float kHidden = -1e30f;
 // fp32 in a vector of any of the instruction sets.
 constexpr int64_t kVector = 16;
 
+// The lanes of a vector brought together; they are not kept.
+GENFLOW_INLINE float Highest(float* lanes) {
+  for (int64_t half = kVector / 2; half > 0; half /= 2) {
+#pragma omp simd
+    for (int64_t l = 0; l < half; ++l) lanes[l] = lanes[l] > lanes[l + half] ? lanes[l] : lanes[l + half];
+  }
+  return lanes[0];
+}
+GENFLOW_INLINE float Sum(float* lanes) {
+  for (int64_t half = kVector / 2; half > 0; half /= 2) {
+#pragma omp simd
+    for (int64_t l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+  }
+  return lanes[0];
+}
+
+// Step by step for all rows: what is one number a row is computed in vectors of rows, and the processor
+// works at several rows at a time.
 template <class T>
 GENFLOW_INLINE void SoftmaxBlockOf(float* scores, int64_t rows, int64_t columns, int64_t offset, float scale,
                                    float* max, float* sum, float* out, int64_t dim, T* p) {
+  const auto seen_by = [&](int64_t r) { return std::clamp<int64_t>(offset + r + 1, 0, columns); };
+  // Behind the last column that is seen, only its vector is looked at.
+  const auto read_by = [](int64_t seen) { return (seen + kVector - 1) / kVector * kVector; };
+  float peaks[kBlock], shrinks[kBlock], totals[kBlock];
   for (int64_t r = 0; r < rows; ++r) {
     float* const s = scores + r * kBlock;
-    // Behind the last column that is seen, only its vector is looked at.
-    const int64_t seen = std::clamp<int64_t>(offset + r + 1, 0, columns);
-    const int64_t read = std::min(columns, (seen + kVector - 1) / kVector * kVector);
+    const int64_t seen = seen_by(r), read = read_by(seen);
     std::fill(s + seen, s + read, kHidden);
-    float peaks[kVector];  // by lane
-    std::fill(peaks, peaks + kVector, kHidden);
+    float lanes[kVector];
+    std::fill(lanes, lanes + kVector, kHidden);
     for (int64_t c = 0; c < read; c += kVector) {
 #pragma omp simd
-      for (int64_t l = 0; l < kVector; ++l) peaks[l] = s[c + l] > peaks[l] ? s[c + l] : peaks[l];
+      for (int64_t l = 0; l < kVector; ++l) lanes[l] = s[c + l] > lanes[l] ? s[c + l] : lanes[l];
     }
-    for (int64_t half = kVector / 2; half > 0; half /= 2) {
+    peaks[r] = Highest(lanes);
+  }
 #pragma omp simd
-      for (int64_t l = 0; l < half; ++l) peaks[l] = peaks[l] > peaks[l + half] ? peaks[l] : peaks[l + half];
-    }
-    const float peak = peaks[0];
-    const float new_max = std::max(max[r], peak * scale);
-    const float shrink = max[r] <= kHidden ? 0.0f : Exp(max[r] - new_max);
-    float totals[kVector] = {};  // by lane
+  for (int64_t r = 0; r < rows; ++r) {
+    const float peak = peaks[r] * scale, before = max[r];
+    const float now = peak > before ? peak : before;
+    const float shrink = ExpOfNegative<float>(before - now);
+    shrinks[r] = before <= kHidden ? 0.0f : shrink;
+    max[r] = now;
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    float* const s = scores + r * kBlock;
     T* const to = p + r * kBlock;
+    const int64_t seen = seen_by(r), read = read_by(seen);
+    const float peak = max[r];
+    float lanes[kVector] = {};
     for (int64_t c = 0; c < read; c += kVector) {
 #pragma omp simd
       for (int64_t l = 0; l < kVector; ++l) {
-        const float e = ExpOfNegative<T>(s[c + l] * scale - new_max);
-        totals[l] += e;
+        const float e = ExpOfNegative<T>(s[c + l] * scale - peak);
+        lanes[l] += e;
         s[c + l] = e;
       }
     }
@@ -64,16 +91,15 @@ GENFLOW_INLINE void SoftmaxBlockOf(float* scores, int64_t rows, int64_t columns,
     std::fill(s + seen, s + read, 0.0f);
     NarrowAll(s, to, read);
     std::fill(to + read, to + columns, T(0.0f));
-    for (int64_t half = kVector / 2; half > 0; half /= 2) {
+    totals[r] = Sum(lanes);
+  }
 #pragma omp simd
-      for (int64_t l = 0; l < half; ++l) totals[l] += totals[l + half];
-    }
-    sum[r] = sum[r] * shrink + totals[0];
-    max[r] = new_max;
-    if (shrink == 1.0f) continue;
+  for (int64_t r = 0; r < rows; ++r) sum[r] = sum[r] * shrinks[r] + totals[r];
+  for (int64_t r = 0; r < rows; ++r) {
+    if (shrinks[r] == 1.0f) continue;
     float* const o = out + r * dim;
 #pragma omp simd
-    for (int64_t i = 0; i < dim; ++i) o[i] *= shrink;
+    for (int64_t i = 0; i < dim; ++i) o[i] *= shrinks[r];
   }
 }
 

@@ -20,6 +20,7 @@ using c10::BFloat16;
 using kernels::kBlock;
 
 constexpr float kLowest = -1e30f;
+constexpr int64_t kUpperRows = 64;  // of a block on the diagonal
 
 // Rows of one head: token t's head_dim values stand at data + t * stride.
 template <class T>
@@ -45,18 +46,24 @@ class Worker {
   explicit Worker(int64_t dim)
       : dim_(dim), scale_(static_cast<float>(1 / std::sqrt(static_cast<double>(dim)))) {}
 
-  // k and v hold `past` tokens before those of q, which are `length`.
+  // k and v hold `past` tokens before those of q, which are `length`. What is held of them from the call
+  // before, where they begin at the same place, is used again, unless Forget came between.
   void Forward(Rows<const S> q, Rows<const S> k, Rows<const S> v, Rows<S> out, float* lse, int64_t length,
                int64_t past = 0) {
     const int64_t blocks = Blocks(length), seen = past + length, key_blocks = Blocks(seen),
                   tile = kBlock * dim_;
     C* const keys = a_.At(static_cast<size_t>(key_blocks * tile));    // [dim, kBlock] each
     C* const values = b_.At(static_cast<size_t>(key_blocks * tile));  // [kBlock, dim] each
-    for (int64_t j = 0; j < key_blocks; ++j) {
-      const int64_t rows = RowsIn(seen, j);
-      kernels::PackRightTransposed(k.From(j * kBlock).data, k.stride, rows, Padded(rows), dim_,
-                                   keys + j * tile);
-      kernels::PackRight(v.From(j * kBlock).data, v.stride, rows, Padded(rows), dim_, values + j * tile);
+    if (held_keys_ != k.data || held_values_ != v.data || held_ < seen) {
+      for (int64_t j = 0; j < key_blocks; ++j) {
+        const int64_t rows = RowsIn(seen, j);
+        kernels::PackRightTransposed(k.From(j * kBlock).data, k.stride, rows, Padded(rows), dim_,
+                                     keys + j * tile);
+        kernels::PackRight(v.From(j * kBlock).data, v.stride, rows, Padded(rows), dim_, values + j * tile);
+      }
+      held_keys_ = k.data;
+      held_values_ = v.data;
+      held_ = seen;
     }
     C* const query = c_.At(static_cast<size_t>(tile));
     float* const sums = f_.At(static_cast<size_t>(tile));
@@ -70,16 +77,28 @@ class Worker {
       std::fill(sum, sum + padded, 0.0f);
       const int64_t last = (past + i * kBlock + rows - 1) / kBlock;
       for (int64_t j = 0; j <= last; ++j) {
-        const int64_t columns = Padded(RowsIn(seen, j));
-        MultiplyBlock(padded, columns, dim_, query, dim_, keys + j * tile, kBlock, scores, kBlock, false);
-        kernels::SoftmaxBlock(scores, padded, columns, past + (i - j) * kBlock, scale_, max, sum, sums, dim_,
-                              weights);
-        MultiplyBlock(padded, dim_, columns, weights, kBlock, values + j * tile, dim_, sums, dim_, j > 0);
+        const int64_t columns = Padded(RowsIn(seen, j)), offset = past + (i - j) * kBlock;
+        // On the diagonal the upper rows see no column on the right.
+        const bool splits = padded > kUpperRows && offset + kUpperRows < columns;
+        const int64_t upper = splits ? kUpperRows : 0, lower = padded - upper;
+        const int64_t left = Padded(std::max<int64_t>(0, offset + upper));
+        const bool sees = upper > 0 && left > 0;
+        if (sees)
+          MultiplyBlock(upper, left, dim_, query, dim_, keys + j * tile, kBlock, scores, kBlock, false);
+        MultiplyBlock(lower, columns, dim_, query + upper * dim_, dim_, keys + j * tile, kBlock,
+                      scores + upper * kBlock, kBlock, false);
+        kernels::SoftmaxBlock(scores, padded, columns, offset, scale_, max, sum, sums, dim_, weights);
+        if (sees)
+          MultiplyBlock(upper, dim_, left, weights, kBlock, values + j * tile, dim_, sums, dim_, j > 0);
+        MultiplyBlock(lower, dim_, columns, weights + upper * kBlock, kBlock, values + j * tile, dim_,
+                      sums + upper * dim_, dim_, j > 0);
       }
       kernels::FinishRows(sums, max, sum, rows, dim_, out.From(i * kBlock).data, out.stride,
                           lse == nullptr ? nullptr : lse + i * kBlock);
     }
   }
+
+  void Forget() { held_ = 0; }
 
   // The tokens that a segment sees, its own at the end, one behind the other.
   Rows<const S> Gather(Rows<const S> x, const PrefixSegment& segment, Scratch<S>& buffer) {
@@ -99,6 +118,7 @@ class Worker {
   // dk and dv [length, dim] of this head alone, in fp32.
   void Backward(Rows<const S> q, Rows<const S> k, Rows<const S> v, Rows<const S> out, const float* lse,
                 Rows<const S> dout, int64_t length, Rows<S> dq, Rows<float> dk, Rows<float> dv) {
+    Forget();
     const int64_t blocks = Blocks(length), tile = kBlock * dim_;
     const auto all = static_cast<size_t>(blocks * tile);
     C* const queries_t = a_.At(all);  // Q^T, dO^T, Q and dO, each block as a right side
@@ -173,6 +193,9 @@ class Worker {
 
   int64_t dim_;
   float scale_;
+  // Whose keys and values a_ and b_ hold, and of how many tokens: heads that share them come one by one.
+  const S *held_keys_ = nullptr, *held_values_ = nullptr;
+  int64_t held_ = 0;
   Scratch<C> a_, b_, c_, d_, k_, v_, kt_, p_, ds_, pairs_;
   Scratch<float> f_, s_, dp_, dk_, dv_, delta_, lse_;
 };
@@ -288,6 +311,7 @@ void FlashAttentionTree(const at::Tensor& q, const at::Tensor& k, const at::Tens
     using S = decltype(held);
     ForTasks<S, decltype(multiplied)>(Tasks(bounds, q.size(1)), q.size(2), [&](auto& worker, const Task& t) {
       const PrefixSegment& segment = segments[t.sequence];
+      worker.Forget();  // other tokens are gathered at the same place
       const auto side = [&](const at::Tensor& x, auto& buffer) {
         const auto head = HeadOf<const S>(x, t.head / group);
         return segment.prefix.empty() ? head.From(t.begin) : worker.Gather(head, segment, buffer);

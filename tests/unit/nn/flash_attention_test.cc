@@ -105,19 +105,36 @@ TEST_P(FlashAttentionOf, EqualsItsDefinitionForwardAndBackward) {
 
 TEST_P(FlashAttentionOf, EqualBytesOnEveryNumberOfThreads) {
   const Problem p(GetParam());
-  std::vector<std::vector<at::Tensor>> runs;
-  for (const int threads : {1, 3}) {
-    SetThreads(threads);
-    const at::Tensor out = at::empty(p.q.sizes(), p.q.options());
-    const at::Tensor lse = at::empty({p.q.size(1), p.q.size(0)}, at::kFloat);
-    FlashAttention(p.q, p.k, p.v, p.bounds, out, lse);
-    const at::Tensor dq = at::empty(p.q.sizes(), p.q.options()), dk = at::empty(p.k.sizes(), p.k.options());
-    const at::Tensor dv = at::empty_like(dk);
-    FlashAttentionBackward(p.q, p.k, p.v, out, lse, p.dout, p.bounds, dq, dk, dv);
-    runs.push_back({out, lse, dq, dk, dv});
+  // Many sequences, and one that threads share.
+  for (const std::vector<int64_t>& bounds : {p.bounds, {0, p.q.size(0)}}) {
+    std::vector<std::vector<at::Tensor>> runs;
+    for (const int threads : {1, 3}) {
+      SetThreads(threads);
+      const at::Tensor out = at::empty(p.q.sizes(), p.q.options());
+      const at::Tensor lse = at::empty({p.q.size(1), p.q.size(0)}, at::kFloat);
+      FlashAttention(p.q, p.k, p.v, bounds, out, lse);
+      const at::Tensor dq = at::empty(p.q.sizes(), p.q.options()), dk = at::empty(p.k.sizes(), p.k.options());
+      const at::Tensor dv = at::empty_like(dk);
+      FlashAttentionBackward(p.q, p.k, p.v, out, lse, p.dout, bounds, dq, dk, dv);
+      runs.push_back({out, lse, dq, dk, dv});
+    }
+    for (size_t i = 0; i < runs[0].size(); ++i) EXPECT_TRUE(at::equal(runs[0][i], runs[1][i])) << i;
   }
-  for (size_t i = 0; i < runs[0].size(); ++i) EXPECT_TRUE(at::equal(runs[0][i], runs[1][i])) << i;
   SetThreads(1);
+}
+
+TEST_P(FlashAttentionOf, WhatContinuesAPrefixIsAsInOneSequence) {
+  const Problem p(GetParam());
+  const int64_t n = p.q.size(0);
+  const at::Tensor whole = at::empty(p.q.sizes(), p.q.options());
+  FlashAttention(p.q, p.k, p.v, std::vector<int64_t>{0, n}, whole, {});
+  for (const int64_t past : {1, 10, 63, 64, 95, 96, 100, 200, 700}) {
+    const std::vector<PrefixSegment> segments = {{{0, past}, {}, 0}, {{past, n}, {{0, past}}, past}};
+    const at::Tensor out = at::empty_like(whole);
+    FlashAttentionTree(p.q, p.k, p.v, std::vector<int64_t>{0, past, n}, segments, out);
+    const double tolerance = GetParam().type == at::kFloat ? 3e-6 : 2e-2;
+    EXPECT_LT(MaxDifference(out, whole), tolerance * whole.abs().max().item<double>()) << past;
+  }
 }
 
 TEST(FlashAttention, ScoresOfAnySizeGiveFiniteResults) {

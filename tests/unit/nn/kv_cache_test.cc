@@ -38,6 +38,23 @@ TEST(KvCache, KeepsWhatWasWrittenWhileItGrows) {
   EXPECT_TRUE(cache.values(0)[0].narrow(1, 0, 3).transpose(0, 1).equal(Tokens(3, 500)));
 }
 
+TEST(KvCache, TakesTokensThatStandApartAndOfOtherTypes) {
+  const at::Tensor beside = at::cat({Tokens(200, 0), Tokens(200, 5000), Tokens(200, 9000)}, 1);
+  const at::Tensor k = beside.narrow(1, 0, kKvHeads), v = beside.narrow(1, kKvHeads, kKvHeads);
+  const auto check = [&](const at::Tensor& keys, const at::Tensor& values) {
+    KvCache cache(1, kKvHeads, kHeadDim, at::kFloat, at::kCPU);
+    cache.AddRows(2);
+    cache.Reserve(0, {1, 200});
+    cache.Write(0, 1, keys, values);
+    cache.Commit();
+    EXPECT_TRUE(Held(cache, 1).equal(Tokens(200, 0)));
+    EXPECT_TRUE(cache.values(0)[1].narrow(1, 0, 200).transpose(0, 1).equal(Tokens(200, 5000)));
+  };
+  check(k, v);
+  check(k.to(at::kDouble), v.to(at::kDouble));
+  check(k.permute({2, 0, 1}).contiguous().permute({1, 2, 0}), v);
+}
+
 TEST(KvCache, OneTokenForEachRow) {
   KvCache cache(1, kKvHeads, kHeadDim, at::kFloat, at::kCPU);
   cache.AddRows(3);

@@ -115,6 +115,23 @@ TEST_P(TinyModel, CacheInPiecesEqualsOnePass) {
   EXPECT_LT(MaxDifference(at::cat(rows_b), references[2].logits.narrow(0, 0, 22)), 1e-4);
 }
 
+TEST_P(TinyModel, SomeTokensAreAsAmongAll) {
+  const auto model = LoadTiny(GetParam());
+  ASSERT_NE(model, nullptr);
+  const auto references = ReadReferences(GetParam());
+  const c10::InferenceMode inference;
+  const std::vector<std::vector<int32_t>> sequences = {references[2].ids, references[3].ids};
+  const Batch batch = PackSequences(sequences, at::kCPU);
+  const std::vector<int64_t> wanted = {0, static_cast<int64_t>(sequences[0].size()) - 1, 30};
+  const at::Tensor all = model->Hidden(batch)[0].index_select(0, at::tensor(wanted, at::kLong));
+  EXPECT_LT(MaxDifference(model->HiddenOf(wanted, batch), all), 1e-5 * all.abs().max().item<double>());
+  KvCache cache = model->MakeCache();
+  cache.AddRows(2);
+  EXPECT_LT(MaxDifference(model->HiddenOf(wanted, batch, &cache), all),
+            1e-5 * all.abs().max().item<double>());
+  EXPECT_EQ(cache.length(1), static_cast<int64_t>(sequences[1].size()));
+}
+
 TEST_P(TinyModel, Bf16IsNear) {
   const auto model = LoadTiny(GetParam(), at::kBFloat16);
   ASSERT_NE(model, nullptr);

@@ -123,6 +123,46 @@ TEST_P(ProductTest, SeveralPartsAreTheProductsOfEach) {
   }
 }
 
+TEST_P(ProductTest, GatedIsTheSameAsOfProductsThatAreKept) {
+  if (!HasBlockedProducts(at::empty({64, 2}, GetParam())))
+    GTEST_SKIP() << "no bf16 products in blocks on this CPU";
+  for (const Shape& s : kShapes) {
+    if (s.depth % 2 != 0) continue;
+    const at::Tensor x = Random({s.rows, s.depth}, GetParam());
+    for (const bool biased : {false, true}) {
+      std::vector<ProductPart> parts(2);
+      for (ProductPart& part : parts) {
+        // So that sums are of the size of 1, where the gate is curved.
+        part.right = {Random({s.columns, s.depth}, GetParam()) / std::sqrt(s.depth), true};
+        if (biased) part.bias = Random({s.columns}, GetParam());
+      }
+      std::vector<at::Tensor> gated;
+      for (const int threads : {1, 2, 3}) {
+        at::set_num_threads(threads);
+        gated.push_back(at::full({s.rows, s.columns + 3}, 7, x.options()).narrow(1, 0, s.columns));
+        GatedProductInto(x, parts[0], parts[1], gated.back());
+      }
+      EXPECT_TRUE(at::equal(gated[0], gated[1]) && at::equal(gated[0], gated[2]));
+      for (ProductPart& part : parts) part.y = at::empty({s.rows, s.columns}, x.options());
+      if (HasBlockedProducts(x)) {
+        ProductsInto(x, parts);
+      } else {
+        for (ProductPart& part : parts) {
+          at::Tensor sum = at::mm(x.to(at::kDouble), part.right.w.t().to(at::kDouble));
+          if (biased) sum += part.bias.to(at::kDouble);
+          part.y.copy_(sum);
+        }
+      }
+      const at::Tensor gate = parts[0].y.to(at::kDouble);
+      const at::Tensor silu = (gate * at::sigmoid(gate)).to(x.scalar_type()).to(at::kDouble);
+      const at::Tensor expected = silu * parts[1].y.to(at::kDouble);
+      const double rounding = GetParam() == at::kFloat ? 1e-5 : 0x1p-6;
+      EXPECT_LT(((gated[0] - expected).abs() / (expected.abs() + 1)).max().item<double>(), rounding)
+          << expected.sizes() << " of depth " << s.depth;
+    }
+  }
+}
+
 TEST_P(ProductTest, GivesTheSameBytesOnEveryNumberOfThreads) {
   if (!HasBlockedProducts(at::empty({64, 2}, GetParam())))
     GTEST_SKIP() << "no bf16 products in blocks on this CPU";
