@@ -148,9 +148,8 @@ at::Tensor ForwardMlp(const Call& call, const at::Tensor& x, MlpState* state) {
   NormInto(x, norm.weight, norm.eps, input.narrow(1, 0, gate_up.in()));
   const at::Tensor gates = at::empty({x.size(0), gate_up.out()}, x.options());
   const at::Tensor active = down.MakeInput(x.size(0));
-  gate_up.Forward(
-      input, call.seed, gates, /*residual=*/{},
-      SwiGluBlocks(gates.narrow(1, 0, down.in()), gates.narrow(1, down.in(), down.in()), active));
+  gate_up.Forward(input, call.seed, gates, /*residual=*/{},
+                  SwiGluBlocks(gates.narrow(1, 0, down.in()), gates.narrow(1, down.in(), down.in()), active));
   at::Tensor y = at::empty(x.sizes(), x.options());
   down.Forward(active, call.seed, y, x);
   if (state != nullptr) {

@@ -13,7 +13,7 @@ namespace {
 
 // q [B, heads, T, head_dim], k and v [B, kv_heads, L, head_dim] -> [B, T, heads * head_dim].
 at::Tensor AttendOver(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& mask,
-                  bool causal) {
+                      bool causal) {
   const std::optional<at::Tensor> bias = mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt;
   const bool grouped = q.size(1) != k.size(1);
   const at::Tensor out = at::scaled_dot_product_attention(q, k, v, bias, /*dropout_p=*/0.0, causal,
@@ -41,9 +41,9 @@ at::Tensor AttendCached(const at::Tensor& q, const SegmentGroup& group, int64_t 
     const int64_t past = cache.length(row);
     const SegmentGroup one{0, 1, group.length};
     outs.push_back(AttendOver(BySequence(q.narrow(0, i * group.length, group.length), one),
-                          cache.keys(layer).narrow(0, row, 1).narrow(2, 0, past + group.length),
-                          cache.values(layer).narrow(0, row, 1).narrow(2, 0, past + group.length),
-                          ContinuationMask(past, group.length, q.options()), /*causal=*/false));
+                              cache.keys(layer).narrow(0, row, 1).narrow(2, 0, past + group.length),
+                              cache.values(layer).narrow(0, row, 1).narrow(2, 0, past + group.length),
+                              ContinuationMask(past, group.length, q.options()), /*causal=*/false));
   }
   return at::cat(outs, 1).flatten(0, 1);
 }
@@ -66,8 +66,8 @@ at::Tensor AttendTree(const at::Tensor& q, const at::Tensor& k, const at::Tensor
     const int64_t length = own.end - own.begin;
     const SegmentGroup queries{0, 1, length}, all{0, 1, keys.size(0)};
     outs.push_back(AttendOver(BySequence(q.narrow(0, own.begin, length), queries), BySequence(keys, all),
-                          BySequence(values, all),
-                          ContinuationMask(keys.size(0) - length, length, q.options()), /*causal=*/false)
+                              BySequence(values, all),
+                              ContinuationMask(keys.size(0) - length, length, q.options()), /*causal=*/false)
                        .flatten(0, 1));
   }
   return at::cat(outs, 0);
@@ -103,9 +103,9 @@ at::Tensor Attention::Attend(const at::Tensor& x, const AttentionContext& contex
     const int64_t length = context.decode_length;
     const at::Tensor out =
         AttendOver(q.unsqueeze(2),  // [n, heads, 1, head_dim]
-               cache.keys(layer).narrow(0, context.first_cache_row, n).narrow(2, 0, length),
-               cache.values(layer).narrow(0, context.first_cache_row, n).narrow(2, 0, length),
-               context.decode_mask, /*causal=*/false);
+                   cache.keys(layer).narrow(0, context.first_cache_row, n).narrow(2, 0, length),
+                   cache.values(layer).narrow(0, context.first_cache_row, n).narrow(2, 0, length),
+                   context.decode_mask, /*causal=*/false);
     return out.flatten(0, 1);
   }
 
@@ -140,8 +140,9 @@ at::Tensor Attention::Attend(const at::Tensor& x, const AttentionContext& contex
     if (!IsFresh(context)) {
       outs.push_back(AttendCached(qs[i], group, row, *context.cache, layer));
     } else {
-      outs.push_back(AttendOver(BySequence(qs[i], group), BySequence(ks[i], group), BySequence(vs[i], group), {},
-                            /*causal=*/true)
+      outs.push_back(AttendOver(BySequence(qs[i], group), BySequence(ks[i], group), BySequence(vs[i], group),
+                                {},
+                                /*causal=*/true)
                          .flatten(0, 1));
     }
     row += group.count;

@@ -292,11 +292,10 @@ void FlashAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
   ForTypes(q, [&](auto held, auto multiplied) {
     using S = decltype(held);
     const auto work = [&](auto& worker, const Task& t) {
-      worker.Forward(HeadOf<const S>(q, t.head).From(t.begin),
-                     HeadOf<const S>(k, t.head / group).From(t.begin - t.past),
-                     HeadOf<const S>(v, t.head / group).From(t.begin - t.past),
-                     HeadOf<S>(out, t.head).From(t.begin),
-                     lses == nullptr ? nullptr : lses + t.head * tokens + t.begin, t.length, t.past);
+      worker.Forward(
+          HeadOf<const S>(q, t.head).From(t.begin), HeadOf<const S>(k, t.head / group).From(t.begin - t.past),
+          HeadOf<const S>(v, t.head / group).From(t.begin - t.past), HeadOf<S>(out, t.head).From(t.begin),
+          lses == nullptr ? nullptr : lses + t.head * tokens + t.begin, t.length, t.past);
     };
     ForTasks<S, decltype(multiplied)>(ForwardTasks(bounds, q.size(1)), q.size(2), work);
   });

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "nn/kernels.h"
+#include "nn/rows.h"
 #include "nn/scratch.h"
 
 namespace genflow::nn {
@@ -45,15 +46,6 @@ void ForRows(int64_t rows, int64_t columns, const Work& work) {
 void ForBlocks(const at::Tensor& x, const SwiGluBlocks& blocks) {
   ForRows(x.size(0), x.size(1), [&](int64_t i) { blocks({i, 1, 0, x.size(1)}); });
 }
-
-// Row i of x.
-template <class T>
-struct RowsOf {
-  explicit RowsOf(const at::Tensor& x) : data(static_cast<T*>(x.data_ptr())), stride(x.stride(0)) {}
-  T* operator[](int64_t i) const { return data + i * stride; }
-  T* data;
-  int64_t stride;
-};
 
 at::Tensor AsRows(const at::Tensor& x) { return x.contiguous().view({-1, x.size(-1)}); }
 

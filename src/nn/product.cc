@@ -13,6 +13,7 @@
 #include "nn/decode/packed_weight.h"
 #include "nn/kernels.h"
 #include "nn/product_kernels.h"
+#include "nn/rows.h"
 #include "nn/scratch.h"
 
 namespace genflow::nn {
@@ -60,15 +61,11 @@ class TaskQueues {
   std::vector<std::atomic<uint64_t>> ranges_;
 };
 
-// Where the rows of a matrix begin, and how far they stand apart; a null pointer where there is none.
-template <class T>
-struct Rows {
-  explicit Rows(const at::Tensor& x)
-      : data(x.defined() ? static_cast<T*>(x.data_ptr()) : nullptr), stride(x.defined() ? x.stride(0) : 0) {}
-  T* At(int64_t row, int64_t column) const { return data == nullptr ? nullptr : data + row * stride + column; }
-  T* data;
-  int64_t stride;
-};
+void Check(const at::Tensor& x, const RightSide& right, const at::Tensor& y) {
+  TORCH_CHECK(x.size(1) == right.depth() && y.size(0) == x.size(0) && y.size(1) == right.columns() &&
+                  x.stride(1) == 1 && (right.packed != nullptr || right.w.stride(1) == 1) && y.stride(1) == 1,
+              "a product needs rows that are dense and fit");
+}
 
 template <class T>
 class BlockedProducts {
@@ -119,10 +116,10 @@ class BlockedProducts {
     const T* BiasAt(int64_t column) const { return bias == nullptr ? nullptr : bias + column; }
 
     const RightSide& right;
-    Rows<const T> w;
+    RowsOf<const T> w;
     const T* bias;
-    Rows<const T> residual;
-    Rows<T> y;
+    RowsOf<const T> residual;
+    RowsOf<T> y;
     int64_t width;
     at::Tensor sums;  // [rows, columns] fp32, where not all is summed at a time
   };
@@ -277,8 +274,8 @@ class BlockedProducts {
 
   const FinishRange& finish_;
   const int64_t block_rows_ = BlockRows<T>(), block_columns_ = BlockColumns<T>();
-  Rows<const T> x_;
-  Rows<T> gated_;
+  RowsOf<const T> x_;
+  RowsOf<T> gated_;
   int64_t rows_, depth_;
   size_t abreast_;  // sides whose panels are multiplied one after the other, before `finish_`
   std::vector<Side> sides_;
@@ -311,13 +308,9 @@ void ProductInto(const at::Tensor& x, const RightSide& right, const at::Tensor& 
 void ProductsInto(const at::Tensor& x, std::span<const ProductPart> parts, const FinishRange& finish) {
   bool packed = false;
   for (const ProductPart& part : parts) {
-    const RightSide& right = part.right;
-    TORCH_CHECK(x.size(1) == right.depth() && part.y.size(0) == x.size(0) &&
-                    part.y.size(1) == right.columns() && x.stride(1) == 1 &&
-                    (right.packed != nullptr || right.w.stride(1) == 1) && part.y.stride(1) == 1,
-                "a product needs rows that are dense and fit");
+    Check(x, part.right, part.y);
     TORCH_CHECK(!finish || part.y.size(1) == parts.front().y.size(1), "products abreast must be as wide");
-    packed = packed || right.packed != nullptr;
+    packed = packed || part.right.packed != nullptr;
   }
   if (x.size(0) == 0) return;
   if (packed || HasBlockedProducts(x)) {
@@ -328,19 +321,15 @@ void ProductsInto(const at::Tensor& x, std::span<const ProductPart> parts, const
     at::Tensor out = part.y;
     at::mm_out(out, x, part.right.turned ? part.right.w.t() : part.right.w);
     const bool last = &part == &parts.back();
-    FinishProduct(out, {.bias = part.bias, .residual = part.residual, .finish = last ? finish : FinishRange()});
+    FinishProduct(out,
+                  {.bias = part.bias, .residual = part.residual, .finish = last ? finish : FinishRange()});
   }
 }
 
 void GatedProductInto(const at::Tensor& x, const ProductPart& gate, const ProductPart& up,
                       const at::Tensor& y) {
   const ProductPart parts[] = {gate, up};
-  for (const ProductPart& part : parts) {
-    TORCH_CHECK(part.right.depth() == x.size(1) && part.right.columns() == y.size(1) &&
-                    y.size(0) == x.size(0) && x.stride(1) == 1 && y.stride(1) == 1 &&
-                    (part.right.packed != nullptr || part.right.w.stride(1) == 1),
-                "a product needs rows that are dense and fit");
-  }
+  for (const ProductPart& part : parts) Check(x, part.right, y);
   if (x.size(0) == 0) return;
   const FinishRange none;
   if (x.scalar_type() == at::kFloat) return BlockedProducts<float>(x, parts, none, y).Run();

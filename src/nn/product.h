@@ -52,8 +52,8 @@ bool HasBlockedProducts(const at::Tensor& x);
 void ProductInto(const at::Tensor& x, const RightSide& right, const at::Tensor& y,
                  const ProductOptions& options = {});
 
-// Several of them at a time, whose threads wait for each other but once. With `finish` all are as wide, and it
-// is called for a range when that is there in all of them.
+// Several of them at a time, whose threads wait for each other but once. With `finish` all are as wide, and
+// it is called for a range when that is there in all of them.
 void ProductsInto(const at::Tensor& x, std::span<const ProductPart> parts, const FinishRange& finish = {});
 
 // y [N, columns] = silu(x times gate) * (x times up), each rounded where Hugging Face's modules round: what

@@ -17,6 +17,9 @@
 
 namespace genflow::nn::kernels {
 
+// Bytes by which loops that memory limits fetch what they are going to read: found by timing.
+inline constexpr int64_t kReadAhead = 4096;
+
 // Between fp32 and what tensors hold; bf16 is rounded to the nearest even, as libtorch rounds, in integers
 // alone. A NaN stays one if its lower half is empty, as in those of arithmetic and of widened bf16.
 template <class T>
@@ -97,8 +100,8 @@ GENFLOW_INLINE float ExactExpInRange(float x) {
 }
 GENFLOW_INLINE float Exp(float x) { return ExactExpInRange(InExpRange(x)); }
 
-// exp(x) for a result that is rounded to T: as Exp for fp32; to 1e-5 for bf16, a hundredth of what its rounding
-// costs, in half the instructions.
+// exp(x) for a result that is rounded to T: as Exp for fp32; to 1e-5 for bf16, a hundredth of what its
+// rounding costs, in half the instructions.
 template <class T>
 GENFLOW_INLINE float ExpInRange(float x) {
   if constexpr (std::is_same_v<T, float>) {

@@ -96,6 +96,7 @@ GENFLOW_INLINE void Tile(const T* w, int64_t w_stride, int64_t columns, const fl
     for (int r = 0; r < kRows; ++r) {
       for (int64_t k = 0; k < whole; k += kChunk<T>) {
         Vec weights[kVecs<T>];
+        __builtin_prefetch(w + r * w_stride + k + kReadAhead / static_cast<int64_t>(sizeof(T)));
         Load(w + r * w_stride + k, weights);
 #pragma GCC unroll 2
         for (int t = 0; t < kTokens; ++t) {

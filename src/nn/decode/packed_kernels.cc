@@ -90,6 +90,8 @@ GENFLOW_TARGET_VNNI inline __attribute__((always_inline)) void RoundedTile(const
 #pragma GCC unroll 8
   for (int t = 0; t < kTokens; ++t) totals[t] = _mm512_setzero_ps();
   for (int64_t begin = 0; begin < columns; begin += Layout::kColumns, panel += Layout::kBytes) {
+#pragma GCC unroll 16
+    for (size_t i = 0; i < Layout::kBytes; i += 64) __builtin_prefetch(panel + kReadAhead + i);
     __m512i weights[kSteps];
     if constexpr (Layout::kBits == 8) {
 #pragma GCC unroll 8

@@ -184,8 +184,9 @@ TEST_P(ProductTest, RefusesWhatDoesNotFit) {
   EXPECT_THROW(ProductInto(x, {w, true}, at::empty({64, 16}, x.options())), c10::Error);
   const RightSide fits{w.narrow(1, 0, 32), true};
   EXPECT_THROW(ProductInto(x, fits, at::empty({64, 17}, x.options())), c10::Error);
-  const std::vector<ProductPart> parts = {{fits, at::empty({64, 16}, x.options()), {}, {}},
-                                          {{fits.w.narrow(0, 0, 8), true}, at::empty({64, 8}, x.options()), {}, {}}};
+  const std::vector<ProductPart> parts = {
+      {fits, at::empty({64, 16}, x.options()), {}, {}},
+      {{fits.w.narrow(0, 0, 8), true}, at::empty({64, 8}, x.options()), {}, {}}};
   ProductsInto(x, parts);
   EXPECT_THROW(ProductsInto(x, parts, [](const BlockRange&) {}), c10::Error);
 }

@@ -8,7 +8,8 @@
 namespace genflow::nn::kernels {
 namespace {
 
-// Halfway between two numbers of bf16, to the even one above and below; what rounds to infinity; what is none.
+// Halfway between two numbers of bf16, to the even one above and below; what rounds to infinity; what is
+// none.
 at::Tensor Numbers(int64_t n) {
   at::manual_seed(5);
   const float infinity = std::numeric_limits<float>::infinity();
