@@ -23,6 +23,8 @@ namespace {
 
 using genflow::nn::CausalLM;
 
+constexpr int kRepeats = 4;  // of which the best counts
+
 double Seconds(const std::function<void()>& work, int repeats) {
   work();
   double best = 1e9;
@@ -55,7 +57,7 @@ double GenerateSeconds(const CausalLM& model, int64_t streams, int64_t prompt, i
       [&] {
         if (!genflow::nn::Generate(model, nullptr, prompts, options).ok()) std::abort();
       },
-      2);
+      kRepeats);
 }
 
 double DecodeRate(const CausalLM& model, int64_t streams, int64_t prompt, int64_t tokens) {
@@ -78,7 +80,7 @@ double ProductSeconds(CausalLM& model, int64_t tokens) {
       [&] {
         for (const auto& [x, w] : products) genflow::nn::MultiplyTransposed(x, w);
       },
-      2);
+      kRepeats);
   const auto& config = model.config();
   // Multiplications a token, of which `weights` counts the others.
   const auto attention = static_cast<double>(tokens * config.num_heads * config.head_dim * config.num_layers);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "nn/vector_math.h"
 
@@ -28,6 +29,11 @@ GENFLOW_INLINE float NormRowOf(const T* x, const T* w, T* y, int64_t n, float ep
     sum += value * value;
   }
   const float r = 1.0f / std::sqrt(sum / static_cast<float>(n) + eps);
+  if constexpr (std::is_same_v<T, float>) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = w[i] * (x[i] * r);
+    return r;
+  }
   float xs[kPart], ws[kPart];
   for (int64_t begin = 0; begin < n; begin += kPart) {
     const int64_t count = std::min(kPart, n - begin);

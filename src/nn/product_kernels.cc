@@ -112,38 +112,6 @@ void TurnAll(const char* w, int64_t stride, int64_t columns, int64_t depth, uint
   Turn(w + whole_columns * stride, stride, columns - whole_columns, depth, to + whole_columns, apart);
 }
 
-// Columns at a time.
-constexpr int64_t kPart = 144;
-
-template <class T>
-GENFLOW_INLINE void StoreBlockOf(const float* block, int64_t block_stride, int64_t rows, int64_t columns,
-                                 const T* bias, const T* residual, int64_t residual_stride, T* y,
-                                 int64_t stride) {
-  float sums[kPart], beside[kPart];
-  for (int64_t begin = 0; begin < columns; begin += kPart) {
-    const int64_t count = std::min(kPart, columns - begin);
-    if (bias != nullptr) WidenAll(bias + begin, beside, count);
-    for (int64_t r = 0; r < rows; ++r) {
-      const float* from = block + r * block_stride + begin;
-      T* const to = y + r * stride + begin;
-      if (bias != nullptr) {
-#pragma omp simd
-        for (int64_t c = 0; c < count; ++c) sums[c] = from[c] + beside[c];
-        from = sums;
-      }
-      if (residual == nullptr) {
-        NarrowAll(from, to, count);
-        continue;
-      }
-      float other[kPart];
-      WidenAll(residual + r * residual_stride + begin, other, count);
-#pragma omp simd
-      for (int64_t c = 0; c < count; ++c) other[c] = Rounded<T>(from[c]) + other[c];
-      NarrowAll(other, to, count);
-    }
-  }
-}
-
 }  // namespace
 
 void PackTurned(const float* w, int64_t stride, int64_t columns, int64_t depth, float* to, int64_t apart) {
@@ -171,12 +139,43 @@ void PackStraight(const BFloat16* w, int64_t stride, int64_t columns, int64_t de
 GENFLOW_CLONES void StoreBlock(const float* block, int64_t block_stride, int64_t rows, int64_t columns,
                                const float* bias, const float* residual, int64_t residual_stride, float* y,
                                int64_t stride) {
-  StoreBlockOf(block, block_stride, rows, columns, bias, residual, residual_stride, y, stride);
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* const from = block + r * block_stride;
+    float* const to = y + r * stride;
+    if (bias == nullptr) {
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) to[c] = from[c];
+    } else {
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) to[c] = from[c] + bias[c];
+    }
+    if (residual == nullptr) continue;
+    const float* const beside = residual + r * residual_stride;
+#pragma omp simd
+    for (int64_t c = 0; c < columns; ++c) to[c] += beside[c];
+  }
 }
 GENFLOW_CLONES void StoreBlock(const float* block, int64_t block_stride, int64_t rows, int64_t columns,
                                const BFloat16* bias, const BFloat16* residual, int64_t residual_stride,
                                BFloat16* y, int64_t stride) {
-  StoreBlockOf(block, block_stride, rows, columns, bias, residual, residual_stride, y, stride);
+  float biases[kPanel<BFloat16>], sums[kPanel<BFloat16>];
+  if (bias != nullptr) WidenAll(bias, biases, columns);
+  for (int64_t r = 0; r < rows; ++r) {
+    const float* from = block + r * block_stride;
+    if (bias != nullptr) {
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) sums[c] = from[c] + biases[c];
+      from = sums;
+    }
+    if (residual != nullptr) {
+      float beside[kPanel<BFloat16>];
+      WidenAll(residual + r * residual_stride, beside, columns);
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) sums[c] = Rounded<BFloat16>(from[c]) + beside[c];
+      from = sums;
+    }
+    NarrowAll(from, y + r * stride, columns);
+  }
 }
 
 }  // namespace genflow::nn::kernels

@@ -24,8 +24,8 @@ void PackStraight(const float* w, int64_t stride, int64_t columns, int64_t depth
 void PackStraight(const c10::BFloat16* w, int64_t stride, int64_t columns, int64_t depth, c10::BFloat16* to,
                   int64_t apart);
 
-// y [rows, columns] = T(block + bias), and T(y + residual) after it; bias and residual may be null, and an
-// fp32 y the block itself.
+// y [rows, columns] = T(block + bias), and T(y + residual) after it, of columns up to a panel's; bias and
+// residual may be null, and an fp32 y the block itself.
 void StoreBlock(const float* block, int64_t block_stride, int64_t rows, int64_t columns, const float* bias,
                 const float* residual, int64_t residual_stride, float* y, int64_t stride);
 void StoreBlock(const float* block, int64_t block_stride, int64_t rows, int64_t columns,

@@ -60,6 +60,7 @@ GENFLOW_INLINE void WidenAll(const T* from, float* to, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] = Wide(from[i]);
 }
 GENFLOW_INLINE void NarrowAll(const float* from, float* to, int64_t n) {
+#pragma omp simd
   for (int64_t i = 0; i < n; ++i) to[i] = from[i];
 }
 // By the processor's own instruction where it has one (AVX512_BF16), which makes zeros of what is below the
