@@ -8,6 +8,7 @@
 
 #include "nn/brgemm.h"
 #include "nn/fused.h"
+#include "nn/gradient_product.h"
 
 namespace genflow::nn {
 namespace {
@@ -213,14 +214,14 @@ void AdaptedGroup::Backward(const at::Tensor& gradient, uint64_t seed, const at:
 void AdaptedGroup::AddGradients(const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& margin,
                                 uint64_t seed) {
   if (rank_ == 0 || !Anchor().defined()) return;
-  // Of all parts at once, the products of one part's B with another's output too: reading x and dy is what
-  // takes the time.
-  const at::Tensor db = at::mm(margin.t(), gradient.narrow(1, 0, out_));  // [rank, out]
-  at::Tensor da;                                                          // [rank, in]
-  if (std::none_of(parts_.begin(), parts_.end(), Drops)) da = at::mm(gradient.narrow(1, out_, rank_).t(), x);
+  at::Tensor da;  // [rank, in]
+  if (std::none_of(parts_.begin(), parts_.end(), Drops))
+    da = GradientProduct(gradient.narrow(1, out_, rank_), x);
   for (const Part& part : parts_) {
     if (!part.a.defined() || !part.a.requires_grad()) continue;
-    part.b.grad().add_(db.narrow(0, part.column, part.rank).narrow(1, part.row, part.out).t(), part.scaling);
+    const at::Tensor db =
+        GradientProduct(margin.narrow(1, part.column, part.rank), gradient.narrow(1, part.row, part.out));
+    part.b.grad().add_(db.t(), part.scaling);
     if (da.defined()) {
       part.a.grad().add_(da.narrow(0, part.column, part.rank));
       continue;
@@ -230,7 +231,7 @@ void AdaptedGroup::AddGradients(const at::Tensor& gradient, const at::Tensor& x,
       seen = at::empty({x.size(0), in_}, x.options());
       DropInto(x, StreamOf(part, seed), part.linear->lora->dropout, /*add=*/false, seen);
     }
-    part.a.grad().add_(at::mm(gradient.narrow(1, out_ + part.column, part.rank).t(), seen));
+    part.a.grad().add_(GradientProduct(gradient.narrow(1, out_ + part.column, part.rank), seen));
   }
 }
 
