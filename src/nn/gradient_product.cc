@@ -55,7 +55,7 @@ at::Tensor GradientProduct(const at::Tensor& a, const at::Tensor& b) {
               "gradients are of as many tokens, in dense rows");
   const bool fits = a.size(0) > 0 && a.size(1) > 0 && b.size(1) > 0;
   if (fits && a.is_cpu() && MultipliesBlocksOf(a.scalar_type())) {
-    const at::Tensor y = at::empty({a.size(1), b.size(1)}, a.options().dtype(at::kFloat));
+    at::Tensor y = at::empty({a.size(1), b.size(1)}, a.options().dtype(at::kFloat));
     if (a.scalar_type() == at::kFloat) {
       InBlocks<float>(a, b, y);
       return y;
