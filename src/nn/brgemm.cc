@@ -20,31 +20,14 @@ void MultiplyBlock(int64_t m, int64_t n, int64_t k, const BFloat16* a, int64_t l
   at::native::cpublas::brgemm(m, n, k, lda, ldb, ldc, add, a, b, c, /*is_vnni=*/true);
 }
 
-namespace {
-
-bool HasTiles() {
-  static const bool has = __builtin_cpu_supports("amx-bf16") != 0;
-  return has;
-}
-
-}  // namespace
-
 template <>
-int64_t BlockRows<float>() {
-  return 64;
+BlockShape FastestBlock<float>() {
+  return {64, 48};
 }
 template <>
-int64_t BlockRows<BFloat16>() {
-  return HasTiles() ? 32 : 64;
-}
-
-template <>
-int64_t BlockColumns<float>() {
-  return 48;
-}
-template <>
-int64_t BlockColumns<BFloat16>() {
-  return HasTiles() ? 144 : 48;
+BlockShape FastestBlock<BFloat16>() {
+  static const bool tiles = __builtin_cpu_supports("amx-bf16") != 0;
+  return tiles ? BlockShape{32, 144} : BlockShape{64, 48};
 }
 
 template <>

@@ -16,12 +16,13 @@ void MultiplyBlock(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda,
 void MultiplyBlock(int64_t m, int64_t n, int64_t k, const c10::BFloat16* a, int64_t lda,
                    const c10::BFloat16* b, int64_t ldb, float* c, int64_t ldc, bool add);
 
-// Rows and columns that are multiplied fastest at a time: of bf16 with tiles (AMX), two by nine of those;
-// else what three registers hold of columns.
+// What is multiplied fastest at a time: of bf16 with tiles (AMX), two by nine of those; else as many columns
+// as three registers hold.
+struct BlockShape {
+  int64_t rows, columns;
+};
 template <class T>
-int64_t BlockRows();
-template <class T>
-int64_t BlockColumns();
+BlockShape FastestBlock();
 
 // Of a depth that is no multiple of this, bf16 leaves a remainder that tiles are set up anew for, twice a
 // block.

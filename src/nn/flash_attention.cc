@@ -81,14 +81,13 @@ class Worker {
         // On the diagonal the upper rows see no column on the right.
         const bool splits = padded > kUpperRows && offset + kUpperRows < columns;
         const int64_t upper = splits ? kUpperRows : 0, lower = padded - upper;
-        const int64_t left = Padded(std::max<int64_t>(0, offset + upper));
-        const bool sees = upper > 0 && left > 0;
-        if (sees)
+        const int64_t left = splits ? Padded(std::max<int64_t>(0, offset + upper)) : 0;
+        if (left > 0)
           MultiplyBlock(upper, left, dim_, query, dim_, keys + j * tile, kBlock, scores, kBlock, false);
         MultiplyBlock(lower, columns, dim_, query + upper * dim_, dim_, keys + j * tile, kBlock,
                       scores + upper * kBlock, kBlock, false);
         kernels::SoftmaxBlock(scores, padded, columns, offset, scale_, max, sum, sums, dim_, weights);
-        if (sees)
+        if (left > 0)
           MultiplyBlock(upper, dim_, left, weights, kBlock, values + j * tile, dim_, sums, dim_, j > 0);
         MultiplyBlock(lower, dim_, columns, weights + upper * kBlock, kBlock, values + j * tile, dim_,
                       sums + upper * dim_, dim_, j > 0);
@@ -206,34 +205,30 @@ struct Task {
   size_t sequence;
 };
 
-// One task a head and sequence; longest first, so that threads end together.
-std::vector<Task> Tasks(std::span<const int64_t> bounds, int64_t heads) {
+// Each head and sequence in up to so many pieces of whole blocks; those with the most to multiply first, so
+// that threads end together.
+std::vector<Task> Tasks(std::span<const int64_t> bounds, int64_t heads, int64_t pieces = 1) {
   std::vector<Task> tasks;
   for (size_t s = 0; s + 1 < bounds.size(); ++s) {
-    for (int64_t h = 0; h < heads; ++h) tasks.push_back({bounds[s], bounds[s + 1] - bounds[s], 0, h, s});
-  }
-  std::stable_sort(tasks.begin(), tasks.end(),
-                   [](const Task& a, const Task& b) { return a.length > b.length; });
-  return tasks;
-}
-
-// The same with sequences in pieces of whole blocks, where there would be few tasks a thread.
-std::vector<Task> ForwardTasks(std::span<const int64_t> bounds, int64_t heads) {
-  constexpr int64_t kTasksPerThread = 8;
-  std::vector<Task> whole = Tasks(bounds, heads), tasks;
-  const int64_t wanted = at::get_num_threads() > 1 ? kTasksPerThread * at::get_num_threads() : 1;
-  const int64_t pieces = std::max<int64_t>(1, wanted / std::max<int64_t>(1, std::ssize(whole)));
-  for (const Task& task : whole) {
-    const int64_t blocks = Blocks(task.length), piece = (blocks + pieces - 1) / pieces * kBlock;
-    for (int64_t past = 0; past < task.length; past += piece) {
-      tasks.push_back(
-          {task.begin + past, std::min(piece, task.length - past), past, task.head, task.sequence});
+    const int64_t length = bounds[s + 1] - bounds[s];
+    const int64_t piece = (Blocks(length) + pieces - 1) / pieces * kBlock;
+    for (int64_t h = 0; h < heads; ++h) {
+      for (int64_t past = 0; past < length; past += piece)
+        tasks.push_back({bounds[s] + past, std::min(piece, length - past), past, h, s});
     }
   }
   const auto products = [](const Task& task) { return task.length * (2 * task.past + task.length); };
   std::stable_sort(tasks.begin(), tasks.end(),
                    [&](const Task& a, const Task& b) { return products(a) > products(b); });
   return tasks;
+}
+
+// In how many pieces a forward pass takes them, so that there are not too few tasks a thread.
+int64_t ForwardPieces(std::span<const int64_t> bounds, int64_t heads) {
+  constexpr int64_t kTasksPerThread = 8;
+  if (at::get_num_threads() == 1) return 1;
+  const int64_t whole = std::max<int64_t>(1, (std::ssize(bounds) - 1) * heads);
+  return std::max<int64_t>(1, kTasksPerThread * at::get_num_threads() / whole);
 }
 
 // Calls work(worker, task) for every task, each thread with a worker of its own.
@@ -297,7 +292,8 @@ void FlashAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
           HeadOf<const S>(v, t.head / group).From(t.begin - t.past), HeadOf<S>(out, t.head).From(t.begin),
           lses == nullptr ? nullptr : lses + t.head * tokens + t.begin, t.length, t.past);
     };
-    ForTasks<S, decltype(multiplied)>(ForwardTasks(bounds, q.size(1)), q.size(2), work);
+    const int64_t pieces = ForwardPieces(bounds, q.size(1));
+    ForTasks<S, decltype(multiplied)>(Tasks(bounds, q.size(1), pieces), q.size(2), work);
   });
 }
 

@@ -32,16 +32,16 @@ GENFLOW_INLINE float NormRowOf(const T* x, const T* w, T* y, int64_t n, float ep
   if constexpr (std::is_same_v<T, float>) {
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) y[i] = w[i] * (x[i] * r);
-    return r;
-  }
-  float xs[kPart], ws[kPart];
-  for (int64_t begin = 0; begin < n; begin += kPart) {
-    const int64_t count = std::min(kPart, n - begin);
-    WidenAll(x + begin, xs, count);
-    WidenAll(w + begin, ws, count);
+  } else {
+    float xs[kPart], ws[kPart];
+    for (int64_t begin = 0; begin < n; begin += kPart) {
+      const int64_t count = std::min(kPart, n - begin);
+      WidenAll(x + begin, xs, count);
+      WidenAll(w + begin, ws, count);
 #pragma omp simd
-    for (int64_t i = 0; i < count; ++i) xs[i] = ws[i] * Rounded<T>(xs[i] * r);
-    NarrowAll(xs, y + begin, count);
+      for (int64_t i = 0; i < count; ++i) xs[i] = ws[i] * Rounded<T>(xs[i] * r);
+      NarrowAll(xs, y + begin, count);
+    }
   }
   return r;
 }

@@ -168,7 +168,7 @@ class BlockedProducts {
         thread_local Scratch<T> panel_memory;
         thread_local Scratch<float> block_memory;
         T* const packed = panel_memory.At(panels * abreast_ * static_cast<size_t>(depth * kPanel));
-        float* const block = block_memory.At(abreast_ * static_cast<size_t>(block_rows_ * kPanel));
+        float* const block = block_memory.At(abreast_ * static_cast<size_t>(shape_.rows * kPanel));
         int64_t held = -1;
         for (int64_t task; (task = queues.Take(static_cast<int>(thread))) >= 0;) {
           const int64_t of = task / parts;
@@ -176,8 +176,8 @@ class BlockedProducts {
           if (of != held) Pack(group, begin, depth, packed);
           held = of;
           const int64_t end = std::min(rows_, (task % parts + 1) * kTaskRows);
-          for (int64_t row = task % parts * kTaskRows; row < end; row += block_rows_) {
-            Blocks(group, {row, std::min(block_rows_, end - row)}, begin, depth, packed, block);
+          for (int64_t row = task % parts * kTaskRows; row < end; row += shape_.rows) {
+            Blocks(group, {row, std::min(shape_.rows, end - row)}, begin, depth, packed, block);
           }
         }
         ReleaseBlocks<T>();
@@ -219,9 +219,9 @@ class BlockedProducts {
     const bool ends = begin + depth == depth_;
     ForPanels(group, depth, packed, [&](size_t which, const Panel& panel, const T* right) {
       const Side& side = sides_[panel.first + which];
-      float* const own = block + static_cast<int64_t>(which) * block_rows_ * kPanel;
+      float* const own = block + static_cast<int64_t>(which) * shape_.rows * kPanel;
       const Sums sums = SumsOf(side, range.row, panel.column, own);
-      const int64_t step = panel.columns == kPanel ? block_columns_ : kUnit;
+      const int64_t step = panel.columns == kPanel ? shape_.columns : kUnit;
       for (int64_t done = 0; done < depth; done += kPiece) {
         for (int64_t c = 0; c < panel.columns; c += step) {
           MultiplyBlock(range.rows, std::min(step, panel.columns - c), std::min(kPiece, depth - done),
@@ -264,7 +264,7 @@ class BlockedProducts {
   void StoreGated(RowRange range, const Panel& panel, float* block) const {
     const Side &gate = sides_[0], &up = sides_[1];
     const Sums gates = SumsOf(gate, range.row, panel.column, block);
-    const Sums ups = SumsOf(up, range.row, panel.column, block + block_rows_ * kPanel);
+    const Sums ups = SumsOf(up, range.row, panel.column, block + shape_.rows * kPanel);
     for (int64_t r = 0; r < range.rows; ++r) {
       kernels::SwiGluOfSums(gates.data + r * gates.stride, ups.data + r * ups.stride,
                             gate.BiasAt(panel.column), up.BiasAt(panel.column),
@@ -273,7 +273,7 @@ class BlockedProducts {
   }
 
   const FinishRange& finish_;
-  const int64_t block_rows_ = BlockRows<T>(), block_columns_ = BlockColumns<T>();
+  const BlockShape shape_ = FastestBlock<T>();
   RowsOf<const T> x_;
   RowsOf<T> gated_;
   int64_t rows_, depth_;
